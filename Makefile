@@ -1,0 +1,46 @@
+# Every target does its own set-up: Python 3.11, make and a package index are all it takes.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STORE := sqlite:///results/mlflow.db
+PORT ?= 5000
+
+.PHONY: help demo test measure lint dashboard report clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@echo "installing the dependencies into $(VENV), a few minutes the first time"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[dev]"
+	@touch $@
+
+demo: $(READY)  ## RD and STFPM on generated data: trained, measured, tabled
+	$(BIN)/python run_benchmark.py -m method=rd,stfpm
+
+test: lint  ## lint, types and all tests but the long ones
+	$(BIN)/python -m pytest -m "not slow"
+
+measure: $(READY)  ## the long checks: accuracy on real images, speed side by side
+	$(BIN)/python -m pytest -m slow -s
+	$(BIN)/python -m tests.metrics.speed
+	$(BIN)/python -m tests.benchmark.speed
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+dashboard: $(READY)  ## browse the results with MLflow on http://127.0.0.1:5000 (PORT=...)
+	$(BIN)/mlflow server --backend-store-uri $(STORE) --host 127.0.0.1 --port $(PORT)
+
+report: $(READY)  ## the tables of the latest sweep again
+	$(BIN)/python -m reports
+
+clean:  ## remove the environment, caches and build files; results/ stays
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

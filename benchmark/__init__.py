@@ -1,0 +1,1 @@
+"""One cell's life (train, score, measure, log) and the sweep around it."""

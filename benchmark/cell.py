@@ -1,0 +1,217 @@
+"""One cell: a method trained and measured on one category with one seed."""
+
+import csv
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+
+from benchmark.data import Images, open_images
+from benchmark.features import TeacherFeatures, open_features
+from benchmark.figure import save_figure
+from benchmark.runtime import Runtime, seed_everything, start
+from benchmark.scoring import InferenceCost, Scores, measure_inference, score
+from benchmark.settings import Evaluation, Tracking, Trainer, Training, build
+from benchmark.tracking import Run
+from benchmark.training import StageRecord, fit
+from datasets.category import Category
+from datasets.store import StoredImages, open_store
+from methods.backbone import FeatureBackbone
+from methods.method import Method
+from metrics import Evaluation as Measures
+from metrics import evaluate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is run: one method, one category, one seed, and everything configured around them."""
+
+    name: str
+    method: Mapping[str, Any]
+    category: Category
+    seed: int
+    backbone: FeatureBackbone
+    trainer: Trainer
+    training: Training
+    evaluation: Evaluation
+    tracking: Tracking
+
+    def build_method(self) -> Method:
+        """Return the method with fresh weights, drawn from the cell's seed."""
+        seed_everything(self.seed)
+        return build("method", self.method, backbone=self.backbone)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a cell found."""
+
+    measures: Measures
+    scores: Scores
+    records: list[StageRecord]
+    cost: InferenceCost
+    stored: StoredImages
+    method: Method
+    teacher_identity: str
+
+
+def run_cell(cell: Cell) -> Outcome:
+    """Train on the category's defect-free images, score its test images, and measure.
+
+    Raises
+    ------
+    DatasetError, MethodError, BenchmarkError, MetricError
+        As their modules say; the messages name the file or option.
+    """
+    method = cell.build_method()
+    runtime = start(cell.trainer, method.channels_last)
+    runtime.move(method)
+    train, features = _open(cell, "train", method, runtime)
+    split = cell.category.hold_out(cell.training.validation_fraction, cell.training.validation_seed)
+    if cell.category.validation:
+        validation: Images | None = _open(cell, "validation", method, runtime)[0]
+    else:
+        validation = train.select(split.validation) if split.validation else None
+    seed_everything(cell.seed)
+    records = fit(
+        method,
+        cell.training,
+        train.select(split.train),
+        validation,
+        cell.seed,
+        cell.name,
+        cell.trainer.progress,
+    )
+    validation_scores = score(method, validation, cell.evaluation.batch_size).images if validation else None
+    test, features = _open(cell, "test", method, runtime)
+    scores = score(method, test, cell.evaluation.batch_size)
+    return Outcome(
+        measures=_measure(cell.evaluation, test, scores, validation_scores),
+        scores=scores,
+        records=records,
+        cost=measure_inference(method, test, features, cell.evaluation.batch_size),
+        stored=test.stored,
+        method=method,
+        teacher_identity=cell.backbone.identity(method.needs) if method.needs else "none",
+    )
+
+
+def _open(cell: Cell, split: str, method: Method, runtime: Runtime) -> tuple[Images, TeacherFeatures | None]:
+    trainer = cell.trainer
+    side = cell.training.image_size
+    stored = open_store(cell.category, split, side, trainer.cache_dir, trainer.progress)
+    features = None
+    if method.needs:
+        epochs = split != "test"
+        features = open_features(stored, cell.backbone, method.needs, runtime, trainer, epochs)
+    room = trainer.features.device_gb if runtime.device.type == "cuda" else trainer.features.memory_gb
+    return open_images(stored, features, runtime, room), features
+
+
+def _measure(
+    settings: Evaluation, test: Images, scores: Scores, validation_scores: np.ndarray | None
+) -> Measures:
+    measures = evaluate(
+        scores.maps,
+        test.stored.masks,
+        np.array([sample.label for sample in test.samples]),
+        scores.images,
+        threshold_policy=settings.threshold,
+        validation_scores=validation_scores,
+        quantile=settings.quantile,
+        fpr_limit=settings.fpr_limit,
+        pro_variants=tuple(settings.pro_variants),
+    )
+    if measures.missing:
+        causes = "; ".join(sorted(set(measures.missing.values())))
+        log.warning("undefined, so left out: %s (%s)", ", ".join(measures.missing), causes)
+    return measures
+
+
+def record(cell: Cell, outcome: Outcome, run: Run) -> None:
+    """Write a cell's numbers, curves and files to its run."""
+    started = time.perf_counter()
+    seconds = sum(item.seconds for item in outcome.records)
+    run.log_metrics(
+        {
+            **outcome.measures.values,
+            "threshold": outcome.measures.threshold,
+            "train_seconds": seconds,
+            "train_images_per_second": sum(item.images for item in outcome.records) / seconds,
+            "inference_seconds_single": outcome.cost.seconds_single,
+            "inference_seconds_batched": outcome.cost.seconds_batched,
+            "inference_images_per_second": 1 / outcome.cost.seconds_batched,
+            "parameters": float(sum(p.numel() for p in outcome.method.parameters() if p.requires_grad)),
+        }
+    )
+    for item in outcome.records:
+        curves = {f"{item.name}/loss": item.losses, f"{item.name}/selection": item.selection}
+        run.log_history({name: dict(enumerate(values, 1)) for name, values in curves.items() if values})
+        run.log_metrics({f"{item.name}/best_epoch": float(item.best_epoch)})
+    run.set_tags(
+        {
+            "teacher": outcome.teacher_identity,
+            "dataset_fingerprint": outcome.stored.fingerprint,
+            **(
+                {"missing": "; ".join(f"{k}: {v}" for k, v in outcome.measures.missing.items())}
+                if outcome.measures.missing
+                else {}
+            ),
+        }
+    )
+    with run.artifacts() as folder:
+        _write_files(cell, outcome, folder)
+    log.info(
+        "%s: %s; trained in %.1f s, logged in %.1f s",
+        cell.name,
+        ", ".join(
+            f"{name} {_number(outcome.measures.values.get(name, math.nan))}"
+            for name in cell.evaluation.tables
+        ),
+        seconds,
+        time.perf_counter() - started,
+    )
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def _write_files(cell: Cell, outcome: Outcome, folder: Path) -> None:
+    samples, scores = outcome.stored.samples, outcome.scores
+    with (folder / "scores.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "kind", "label", "score"])
+        for sample, value in zip(samples, scores.images, strict=True):
+            writer.writerow([_short(sample.image), sample.kind, sample.label, repr(float(value))])
+    if cell.tracking.maps:
+        _save_maps(folder / "maps.npz", outcome)
+    if cell.tracking.student:
+        state = {key: value.detach().cpu().contiguous() for key, value in outcome.method.state_dict().items()}
+        save_file(state, folder / "student.safetensors")
+    if cell.tracking.figure:
+        save_figure(folder / "figure.png", cell.name, outcome.stored, scores, outcome.measures.threshold)
+
+
+def _short(image: Path) -> str:
+    """Return test/<kind>/<file>."""
+    return "/".join(image.parts[-3:])
+
+
+def _save_maps(path: Path, outcome: Outcome) -> None:
+    """Save float16 maps; they are divided by `scale` so that small scores keep their digits."""
+    scale = max(float(np.abs(outcome.scores.maps).max()) / 2**15, float(np.finfo(np.float32).tiny))
+    np.savez_compressed(
+        path,
+        maps=(outcome.scores.maps / scale).astype(np.float16),
+        scale=np.float32(scale),
+        images=np.array([_short(sample.image) for sample in outcome.stored.samples]),
+    )

@@ -1,0 +1,57 @@
+"""What a user got wrong on the command line, said in a sentence that names the option and what there is."""
+
+import difflib
+from collections.abc import Sequence
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, Node
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark.errors import USER_ERRORS
+
+
+def explain(error: BaseException) -> str | None:
+    """Return the message for a user's mistake; None if the error is not one."""
+    if isinstance(error, USER_ERRORS):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return _unknown_choice(error)
+    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
+        return _unknown_key(error.__cause__) or _first_lines(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not an override ({_first_lines(error)}); accepted: name=value"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _first_lines(error)
+    return None
+
+
+def _unknown_choice(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    options = list(error.options or [])
+    if not group:
+        return _first_lines(error)
+    return f"{group}={name}: there is no such {group}{_near(name, options)}; known: {', '.join(options)}"
+
+
+def _unknown_key(cause: OmegaConfBaseException) -> str | None:
+    parent: Node | None = cause.parent_node
+    if not isinstance(parent, DictConfig) or cause.full_key is None or cause.key in parent:
+        return None
+    known = [str(key) for key in parent if key != "hydra"]
+    key = str(cause.key)
+    return f"{cause.full_key}: there is no such option{_near(key, known)}; known: {', '.join(known)}"
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    return f" (did you mean {' or '.join(repr(item) for item in near)}?)" if near else ""
+
+
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:4])

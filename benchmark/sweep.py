@@ -1,0 +1,166 @@
+"""The sweep around the cells: one parent run, every cell of a job in turn, nothing finished ever lost."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark.errors import USER_ERRORS, BenchmarkError
+from benchmark.settings import Evaluation, Tracking, Trainer, Training, build, convert, typed
+from benchmark.tracking import Run, Tracker
+from metrics import THRESHOLD_POLICIES
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An open sweep: its name, store and parent run, and the measures that its tables show."""
+
+    name: str
+    tracker: Tracker
+    parent: Run
+    tables: tuple[str, ...]
+
+    @property
+    def uri(self) -> str:
+        """The tracking URI."""
+        return self.tracker.settings.uri
+
+    def discard(self) -> None:
+        """Delete the parent run of a sweep without cells."""
+        self.tracker.client.delete_run(self.parent.run_id)
+
+    def close(self, status: str, means: Mapping[str, float]) -> None:
+        """Give the parent run its means, so that its charts show the sweep, and its status."""
+        self.parent.log_metrics(means)
+        self.tracker.client.set_terminated(self.parent.run_id, status)
+
+
+_opened: list[Sweep] = []
+
+
+def opened() -> Sweep | None:
+    """Return the sweep that this process has opened, if any."""
+    return _opened[-1] if _opened else None
+
+
+class OpenSweep(Callback):
+    """Hydra's hook before the first job: creates store and parent run, so that no two workers race for it."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Open the sweep of a single job."""
+        try:
+            _opened.append(open_sweep(config))
+        except (*USER_ERRORS, OmegaConfBaseException) as error:
+            # Hydra turns what a callback raises into a warning; a benchmark without a store must stop
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Open the sweep of several jobs."""
+        self.on_run_start(config, **kwargs)
+
+
+def open_sweep(config: DictConfig) -> Sweep:
+    """Open the store and the parent run that the configuration names."""
+    tracking = typed(Tracking, _resolved(config, "tracking"), "tracking")
+    tracker = Tracker(tracking, Path(config.results_dir))
+    name = str(config.sweep)
+    if not re.fullmatch(r"[\w.:+-]+", name):
+        raise BenchmarkError(f"sweep={name}: accepted: letters, digits and . : + - _, as it names a folder")
+    return Sweep(name, tracker, tracker.sweep(name), tuple(config.evaluation.tables))
+
+
+def run_job(config: DictConfig) -> None:
+    """Run the cells of one Hydra job: one method and seed on every category.
+
+    Raises
+    ------
+    BenchmarkError, DatasetError, MethodError, MetricError
+        If the job cannot start. A cell that fails is recorded as FAILED, and the next one runs.
+    """
+    from benchmark.cell import Cell, record, run_cell
+    from benchmark.runtime import environment
+    from methods.backbone import FeatureBackbone
+
+    names = HydraConfig.get().runtime.choices
+    resolved = _plain(config)
+    trainer = typed(Trainer, resolved["trainer"], "trainer")
+    evaluation = typed(Evaluation, resolved["evaluation"], "evaluation")
+    if evaluation.threshold not in THRESHOLD_POLICIES:
+        raise BenchmarkError(
+            f"evaluation.threshold={evaluation.threshold}: accepted: {', '.join(THRESHOLD_POLICIES)}"
+        )
+    tracking = typed(Tracking, resolved["tracking"], "tracking")
+    method = dict(resolved["method"])
+    training = typed(Training, method.pop("training", {}), "method.training")
+    seed = convert(resolved["seed"], int, "seed")
+    backbone = typed(FeatureBackbone, resolved["backbone"], "backbone")
+    dataset = build("dataset", resolved["dataset"])
+    sweep = opened() or open_sweep(config)
+    tags = {
+        "sweep": sweep.name,
+        "method": names["method"],
+        "dataset": names["dataset"],
+        "protocol": resolved["protocol"]["name"],
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "seed": seed,
+        "threshold_policy": evaluation.threshold,
+        "fpr_limit": evaluation.fpr_limit,
+        "overrides": " ".join(HydraConfig.get().overrides.task),
+    }
+    if needs := build("method", method, backbone=backbone).needs:
+        backbone.teacher(needs)  # weights that cannot be had stop the job, not each of its cells
+    machine = environment()
+    for category in dataset.categories:
+        name = f"{names['method']} {category}" + (f" seed {seed}" if seed else "")
+        with sweep.tracker.cell(sweep.parent, name, {**tags, "category": category}) as run:
+            run.log_text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
+            run.log_params(_flat({k: v for k, v in resolved.items() if k not in ("sweep", "results_dir")}))
+            run.set_tags(machine)
+            cell = Cell(
+                name,
+                method,
+                dataset.category(category),
+                seed,
+                backbone,
+                trainer,
+                training,
+                evaluation,
+                tracking,
+            )
+            record(cell, run_cell(cell), run)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved configuration as plain dictionaries, without Hydra's own part."""
+    return {str(key): _resolved(config, str(key)) for key in config if key != "hydra"}
+
+
+def _resolved(config: DictConfig, key: str) -> Any:
+    value = config[key]
+    return (
+        OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+        if OmegaConf.is_config(value)
+        else value
+    )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

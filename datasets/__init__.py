@@ -1,0 +1,1 @@
+"""Images and masks on disk -> categories -> stored arrays -> batches of tensors."""

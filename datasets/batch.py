@@ -1,0 +1,41 @@
+"""What a method is handed: one batch of images with everything known about them."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass
+class Batch:
+    """A batch of B images; tensors lie on the device of the run.
+
+    Attributes
+    ----------
+    image
+        (B, 3, H, W) float32, normalised with the ImageNet mean and standard deviation.
+    label
+        (B,) int64: 0 defect-free, 1 defective.
+    mask
+        (B, 1, H, W) bool, True on defective pixels; None where there is no ground truth.
+    depth, foreground
+        (B, 1, h, w) depth in centimetres and its bool mask; None for RGB data.
+    features
+        {layer: (B, C, h, w)}: the frozen teacher's features at the layers that the method needs.
+    paths
+        The image files, B strings.
+    """
+
+    image: Tensor
+    label: Tensor
+    mask: Tensor | None = None
+    depth: Tensor | None = None
+    foreground: Tensor | None = None
+    features: dict[str, Tensor] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self.image)

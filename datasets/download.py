@@ -1,0 +1,241 @@
+"""Archives, fetched resumably, verified and unpacked safely."""
+
+import hashlib
+import logging
+import lzma
+import re
+import ssl
+import tarfile
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.error import HTTPError, URLError
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from datasets.atomic import locked, write_folder_once
+from datasets.errors import DatasetError
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0
+PAUSES_S = (0.0, 1.0, 2.0, 4.0)
+"""How long to wait before each attempt."""
+
+_CHUNK_BYTES = 1 << 20
+_AGENT = "student-teacher-anomaly-benchmark"
+_PASSING_STATUS = (408, 429, 500, 502, 503, 504)
+_BROKEN_CONNECTION = (URLError, HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
+_BAD_ARCHIVE = (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error)
+
+
+def fetch(url: str, archive: Path, *, sha256: str, homepage: str) -> Path:
+    """Download an archive, unless the verified file is there already, and give its path.
+
+    The bytes go to ``<archive>.part``, which a later call resumes if the server can; the file gets its name
+    only when its checksum is right. Several processes may ask for the same archive at once.
+
+    Parameters
+    ----------
+    url
+        Where the archive is.
+    archive
+        Where it shall lie.
+    sha256
+        Its expected SHA-256, in hexadecimal.
+    homepage
+        The dataset's own page, to which an error sends the user.
+
+    Raises
+    ------
+    DatasetError
+        If the archive cannot be fetched or written, or is not the expected one. A download with a wrong
+        checksum is deleted; a wrong file that lay at ``archive`` before the call is left to its owner.
+    """
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise DatasetError(f"dataset.sha256={sha256!r}: give the archive's SHA-256, 64 hexadecimal digits")
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with locked(archive):
+            if archive.exists():
+                _verify(archive, sha256, "remove it to download it again")
+            else:
+                _fetch_new(url, archive, sha256, homepage)
+    except OSError as error:
+        raise DatasetError(f"cannot download {url} to {archive}: {error}") from error
+    return archive
+
+
+def extract(archive: Path, target: Path) -> Path:
+    """Unpack a tar archive (plain, gz or xz), unless ``target`` is there already, and give ``target``.
+
+    ``target`` appears only when everything is unpacked. Members that would reach outside it, or are devices,
+    are refused (Python's "data" extraction filter), and so are absolute names, which the filter would bend.
+
+    Parameters
+    ----------
+    archive
+        The archive, whose members come to lie below ``target`` under their own names.
+    target
+        The folder to make.
+
+    Raises
+    ------
+    DatasetError
+        If the archive cannot be read, has an unsafe member, or ``target`` cannot be written.
+    """
+    return write_folder_once(target, lambda folder: _unpack(archive, folder))
+
+
+def _verify(file: Path, sha256: str, advice: str) -> None:
+    """Compare a file's checksum with the expected one."""
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256.lower():
+        raise DatasetError(f"{file} has SHA-256 {found}, expected is {sha256.lower()}: {advice}")
+
+
+def _fetch_new(url: str, archive: Path, sha256: str, homepage: str) -> None:
+    """Download, verify, and give the archive its name."""
+    part = archive.with_name(archive.name + ".part")
+    _download(url, part, homepage)
+    try:
+        _verify(part, sha256, f"it was deleted; the archive at {url} may have changed, see {homepage}")
+    except DatasetError:
+        part.unlink()
+        raise
+    part.replace(archive)
+
+
+def _download(url: str, part: Path, homepage: str) -> None:
+    """Download the rest of a partial file; where the connection breaks, try again from there."""
+    for pause in PAUSES_S:
+        time.sleep(pause)
+        try:
+            return _download_rest(url, part)
+        except HTTPError as error:
+            reason = f"HTTP {error.code} {error.reason}"
+            if error.code not in _PASSING_STATUS:
+                break
+        except _BROKEN_CONNECTION as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        except ValueError as error:
+            reason = str(error)
+            break
+        log.warning("%s: %s", url, reason)
+    raise DatasetError(
+        f"cannot download {url}: {reason}. Addresses move: find the present one at {homepage} and set "
+        f"dataset.url to it, or download the archive by hand to {part.with_suffix('')}"
+    )
+
+
+def _download_rest(url: str, part: Path) -> None:
+    """Ask once for what a partial file lacks, and append it; start over where the server cannot resume."""
+    size = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": _AGENT})
+    if size:
+        request.add_header("Range", f"bytes={size}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+    except HTTPError as error:
+        error.close()
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not size:
+            raise
+        if _content_range(error.headers)[1] != size:
+            part.unlink()
+            _download_rest(url, part)
+        return
+    with response:
+        start, total = _extent(response)
+        if start not in (0, size):
+            part.unlink()
+            raise ConnectionError(f"asked for the bytes from {size}, got those from {start}")
+        with part.open("ab" if start else "wb") as file:
+            _copy(response, file, part.stem, start, total)
+
+
+def _extent(response: HTTPResponse) -> tuple[int, int | None]:
+    """Give the offset at which a response's body begins in the file, and the file's size if it says so."""
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        return _content_range(response.headers)
+    length = response.headers.get("Content-Length")
+    return 0, int(length) if length else None
+
+
+def _content_range(headers: Message) -> tuple[int, int | None]:
+    """Read the first byte's offset and the file's size from "bytes 100-199/200" or "bytes */200"."""
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)", headers.get("Content-Range", ""))
+    if match is None:
+        return 0, None
+    start, total = match.groups()
+    return int(start or 0), int(total) if total else None
+
+
+def _copy(response: HTTPResponse, file: IO[bytes], name: str, start: int, total: int | None) -> None:
+    """Copy a response's body to the end of a file, and notice when the connection closes early."""
+    done = start
+    with _progress(name, start, total) as report:
+        while chunk := response.read(_CHUNK_BYTES):
+            file.write(chunk)
+            done += len(chunk)
+            report(done)
+    if total is not None and done < total:
+        raise ConnectionError(f"the connection closed after {done} of {total} bytes")
+
+
+@contextmanager
+def _progress(name: str, start: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the number of bytes so far: a bar on a terminal, or log lines."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _tenths(name, start, total)
+        return
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(name, completed=start, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _tenths(name: str, start: int, total: int | None) -> Callable[[int], None]:
+    """Give a function that logs each further tenth of a download."""
+    logged = 10 * start // total if total else 0
+
+    def report(done: int) -> None:
+        nonlocal logged
+        if total and 10 * done // total > logged:
+            logged = 10 * done // total
+            log.info("%s: %d %% of %.1f MB", name, 10 * logged, total / 1e6)
+
+    return report
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack every member of an archive, safely."""
+    log.info("unpacking %s", archive)
+    name = None
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                name = member.name
+                if PurePosixPath(name).is_absolute():
+                    raise DatasetError(f"{archive}: member {name!r} is unsafe: its name is absolute")
+                tar.extract(member, folder, filter="data")
+    except tarfile.FilterError as error:
+        raise DatasetError(f"{archive}: member {name!r} is unsafe: {error}") from error
+    except _BAD_ARCHIVE as error:
+        where = f", at or after member {name!r}" if name else ""
+        raise DatasetError(f"cannot unpack {archive}{where}: {error}") from error

@@ -1,0 +1,114 @@
+"""Reading one image or mask file: every mode to 8-bit RGB, every mask to booleans, or a clear error."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from datasets.errors import DatasetError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+def image_files(folder: Path) -> list[Path]:
+    """List the image files of a folder, sorted by name; hidden and other files are passed over."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _open(path: Path) -> Image.Image:
+    """Decode a file completely, so that a damaged one is found here."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: there is no such file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        size = path.stat().st_size
+        reason = "the file is empty" if size == 0 else str(error).replace(str(path), path.name)
+        raise DatasetError(
+            f"{path}: not a readable image ({reason}); accepted: complete "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))} files"
+        ) from None
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read an image as 8-bit RGB.
+
+    Grey values are repeated over the channels, 16-bit values are scaled from 0..65535 to 0..255, palettes
+    are looked up, and an alpha channel is dropped (the colours are used as they are stored).
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, empty, damaged, no image, or holds floating-point values.
+    """
+    image = _open(path)
+    if image.mode == "F":
+        raise DatasetError(f"{path}: found floating-point pixels; accepted: 8- or 16-bit images")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DatasetError(
+                f"{path}: found pixels of {values.min()} to {values.max()}; accepted: 8- or 16-bit images"
+            )
+        image = Image.fromarray((values / 257).round().astype(np.uint8))
+    if image.mode == "P":
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def read_mask(path: Path, size: tuple[int, int], threshold: int | None = None) -> NDArray[np.bool_]:
+    """Read a ground-truth mask.
+
+    Parameters
+    ----------
+    path
+        An image of one channel, or of colours, which are read as their luminance.
+    size
+        Width and height of the image that it belongs to, in pixels.
+    threshold
+        None: the mask must have at most two values, 0 and another. A number: greater is defective.
+
+    Returns
+    -------
+    (height, width) booleans, True on defective pixels.
+
+    Raises
+    ------
+    DatasetError
+        If the mask cannot be read, has another size than its image, or is not binary.
+    """
+    mask = _open(path)
+    if mask.size != size:
+        raise DatasetError(
+            f"{path}: the mask has {mask.width}x{mask.height} pixels, its image {size[0]}x{size[1]}; "
+            "accepted: a mask of the size of its image"
+        )
+    values = np.asarray(mask if mask.mode.startswith(("I", "F")) else mask.convert("L"))
+    if threshold is not None:
+        return values > threshold
+    found = np.unique(values)
+    if len(found) > 2 or (len(found) == 2 and found[0] != 0):
+        shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+        raise DatasetError(
+            f"{path}: the mask is not binary, found {len(found)} values ({shown}); accepted: 0 and one other "
+            "value, or set dataset.mask_threshold to the value above which a pixel is defective"
+        )
+    return values > 0
+
+
+def resize_image(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Resize to (side, side, 3), bilinear with antialiasing, as the methods' released codes do."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
+
+
+def resize_mask(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Resize to (side, side): a pixel is defective where at least half of what it covers is."""
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR)) > 127

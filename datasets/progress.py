@@ -1,0 +1,17 @@
+"""Progress bars, drawn on a terminal and nowhere else."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+T = TypeVar("T")
+
+
+def with_bar(items: Iterable[T], total: int, title: str, enabled: bool = True) -> Iterable[T]:
+    """Pass the items through, under a bar that vanishes when they end."""
+    console = Console(stderr=True)
+    if not (enabled and console.is_terminal):
+        return items
+    return track(items, title, total, console=console, transient=True)

@@ -1,0 +1,196 @@
+"""Reverse distillation from one-class embedding (Deng and Li, CVPR 2022, arXiv:2201.10703)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from datasets.batch import Batch
+from methods.backbone import FeatureBackbone
+from methods.errors import MethodError
+from methods.maps import cosine_distance, gaussian_blur, multiply, resize_map
+from methods.method import Method, Stage
+
+# block type, width of its 3x3 convolution per 64 channels, blocks of OCE, of decoder from deep to shallow
+NETWORKS: dict[str, tuple[type[BasicBlock | Bottleneck], int, int, tuple[int, int, int]]] = {
+    "resnet18": (BasicBlock, 64, 2, (2, 2, 2)),
+    "resnet34": (BasicBlock, 64, 3, (3, 4, 6)),
+    "resnet50": (Bottleneck, 64, 3, (3, 4, 6)),
+    "wide_resnet50_2": (Bottleneck, 128, 3, (3, 4, 6)),
+}
+PLANES = (64, 128, 256)  # of the ResNet stages 1 to 3
+
+
+class ReverseDistillation(Method):
+    """The student is a decoder that restores the teacher's features from one compact embedding of them.
+
+    The bottleneck (OCBE) fuses the three depths (MFF) and embeds them at stride 32 (OCE); trained on normal
+    images only, it has no room for anomalies. As data flow and network differ from the teacher's, the
+    student does not generalise to them as a copy of the teacher would.
+
+    Parameters
+    ----------
+    backbone
+        A ResNet that `NETWORKS` names.
+    layers
+        The three ResNet stages that are fused and restored.
+    score_layers
+        Those of them whose maps are combined.
+    ocbe
+        `mff_oce`; `oce`: the embedding sees layer3 only; `pre`: the teacher's layer4 features, no OCBE.
+    loss
+        `flattened` (released code): 1 - cos of each layer as one vector per image. `per_location` (paper,
+        eq. 1-2): 1 - cos along the channels, averaged over locations.
+    combine
+        `sum` or `multiply` the maps of the layers.
+    blur_sigma
+        Of the Gaussian blur of the map at image size, in pixels; 0: none.
+
+    Raises
+    ------
+    MethodError
+        If the backbone is none of `NETWORKS`, or the layers are not its stages 1 to 3.
+    """
+
+    def __init__(
+        self,
+        backbone: FeatureBackbone,
+        layers: Sequence[str],
+        score_layers: Sequence[str],
+        ocbe: Literal["mff_oce", "oce", "pre"] = "mff_oce",
+        loss: Literal["flattened", "per_location"] = "flattened",
+        combine: Literal["sum", "multiply"] = "sum",
+        blur_sigma: float = 4.0,
+    ) -> None:
+        network = backbone.name.split(".")[0]
+        if network not in NETWORKS:
+            raise MethodError(
+                f"method=rd needs one of the backbones {', '.join(NETWORKS)}; found {backbone.name}"
+            )
+        if tuple(layers) != ("layer1", "layer2", "layer3"):
+            raise MethodError(f"method.layers={list(layers)}: rd restores [layer1, layer2, layer3]")
+        if not score_layers or not set(score_layers) <= set(layers):
+            raise MethodError(f"method.score_layers={list(score_layers)}: accepted: some of {list(layers)}")
+        super().__init__(needs=(*layers, "layer4") if ocbe == "pre" else layers)
+        block, width, depth, blocks = NETWORKS[network]
+        self.student = nn.ModuleDict({"decoder": Decoder(block, width, blocks)})
+        if ocbe != "pre":
+            self.student["bottleneck"] = OneClassBottleneck(block, width, depth, fuse=ocbe == "mff_oce")
+        self.student.apply(initialise)
+        self.layers, self.score_layers = tuple(layers), tuple(score_layers)
+        self.loss_form, self.combine, self.blur_sigma = loss, combine, blur_sigma
+
+    def stages(self) -> Iterator[Stage]:
+        """One stage for bottleneck and decoder together; the last epoch is used."""
+        yield Stage("student", self.student, self.loss)
+
+    def restored(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the student's features: {layer: (B, C_k, h_k, w_k)}."""
+        if "bottleneck" in self.student:
+            embedding = self.student["bottleneck"]([batch.features[k] for k in self.layers])
+        else:
+            embedding = batch.features["layer4"]
+        students = dict(zip(self.layers, self.student["decoder"](embedding), strict=True))
+        for k, student in students.items():
+            if student.shape != batch.features[k].shape:
+                height, width = batch.image.shape[-2:]
+                raise MethodError(
+                    f"method=rd needs images whose sides are multiples of 32; found {height} x {width}: the "
+                    f"student's {k} is {tuple(student.shape)}, the teacher's {tuple(batch.features[k].shape)}"
+                )
+        return students
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Sum over layers of 1 - cos, averaged over images (and locations)."""
+        flat = self.loss_form == "flattened"
+        total = batch.image.new_zeros(())
+        for k, student in self.restored(batch).items():
+            teacher = batch.features[k]
+            if flat:
+                teacher, student = teacher.flatten(1)[..., None, None], student.flatten(1)[..., None, None]
+            total = total + cosine_distance(teacher, student).mean()
+        return total
+
+    def anomaly_map(self, batch: Batch) -> Tensor:
+        """1 - cos per location at the score layers, at image size, combined and blurred: (B, H, W)."""
+        size = (batch.image.shape[-2], batch.image.shape[-1])
+        students = self.restored(batch)
+        maps = [
+            resize_map(cosine_distance(batch.features[k], students[k]), size, align_corners=True)
+            for k in self.score_layers
+        ]
+        combined = multiply(maps) if self.combine == "multiply" else torch.stack(maps).sum(0)
+        return gaussian_blur(combined, self.blur_sigma) if self.blur_sigma > 0 else combined
+
+
+class OneClassBottleneck(nn.Module):
+    """OCBE: the features of three depths, fused at stride 16 (MFF) and embedded at stride 32 (OCE)."""
+
+    def __init__(self, block: type[BasicBlock | Bottleneck], width: int, depth: int, fuse: bool) -> None:
+        super().__init__()
+        c1, c2, c3 = (planes * block.expansion for planes in PLANES)
+        self.fuse = fuse
+        if fuse:
+            self.from_layer1 = nn.Sequential(*halve(c1, c2), *halve(c2, c3))
+            self.from_layer2 = halve(c2, c3)
+        self.embed = residual_stage(block, width, c3 * (3 if fuse else 1), 2 * PLANES[2], depth)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Map the features of layer 1, 2, 3 to (B, 512 * expansion, H/32, W/32)."""
+        f1, f2, f3 = features
+        return self.embed(torch.cat([self.from_layer1(f1), self.from_layer2(f2), f3], 1) if self.fuse else f3)
+
+
+class Decoder(nn.Module):
+    """Mirror of the teacher: three stages of residual blocks, each opening with a transposed convolution."""
+
+    def __init__(self, block: type[BasicBlock | Bottleneck], width: int, blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(
+            residual_stage(block, width, 2 * planes * block.expansion, planes, depth, upsample=True)
+            for planes, depth in zip(reversed(PLANES), blocks, strict=True)
+        )
+
+    def forward(self, embedding: Tensor) -> list[Tensor]:
+        """Map (B, 512 * expansion, h, w) to features of the shapes of layer 1, 2, 3."""
+        features = []
+        for restore in self.stages:
+            embedding = restore(embedding)
+            features.append(embedding)
+        return features[::-1]
+
+
+def halve(inputs: int, outputs: int) -> nn.Sequential:
+    """3x3 convolution with stride 2, BatchNorm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)
+    )
+
+
+def residual_stage(
+    block: type[BasicBlock | Bottleneck],
+    width: int,
+    inputs: int,
+    planes: int,
+    depth: int,
+    upsample: bool = False,
+) -> nn.Sequential:
+    """Stack `depth` residual blocks; the first halves, or doubles, height and width on both paths."""
+    outputs = planes * block.expansion
+    resample = nn.ConvTranspose2d(inputs, outputs, 2, 2, bias=False) if upsample else None
+    skip = nn.Sequential(resample or nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
+    first = block(inputs, planes, 1 if upsample else 2, skip, base_width=width)
+    if upsample:
+        # torchvision's blocks resample in conv1 (BasicBlock) or conv2 (Bottleneck)
+        name = "conv1" if block is BasicBlock else "conv2"
+        old = getattr(first, name)
+        setattr(first, name, nn.ConvTranspose2d(old.in_channels, old.out_channels, 2, 2, bias=False))
+    return nn.Sequential(first, *(block(outputs, planes, base_width=width) for _ in range(depth - 1)))
+
+
+def initialise(module: nn.Module) -> None:
+    """Kaiming-normal (fan-out) convolutions, as released; transposed ones keep torch's default there."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

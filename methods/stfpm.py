@@ -1,0 +1,57 @@
+"""Student-teacher feature pyramid matching (Wang et al., 2021, arXiv:2103.04257)."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from datasets.batch import Batch
+from methods.backbone import FeatureBackbone
+from methods.maps import multiply, resize_map, squared_distance
+from methods.method import Method, Stage
+
+
+class STFPM(Method):
+    """The student copies the teacher's normalised features at three depths.
+
+    Where it cannot, the distances are large at all of them, and so is their product: no scale alone raises
+    an alarm. Student and teacher are the same network; the student starts from random weights.
+
+    Parameters
+    ----------
+    backbone
+        The teacher's network.
+    layers
+        The depths that are compared.
+    half
+        The thesis (eq. 5) halves the squared distance; the released code does not.
+    map_size
+        Side at which the maps of the layers are multiplied, as in the released code.
+    """
+
+    def __init__(
+        self, backbone: FeatureBackbone, layers: Sequence[str], half: bool = False, map_size: int = 64
+    ) -> None:
+        super().__init__(needs=layers)
+        self.student = backbone.untrained_copy(layers)
+        self.factor = 0.5 if half else 1.0
+        self.map_size = map_size
+
+    def stages(self) -> Iterator[Stage]:
+        """One stage; the epoch with the lowest mean map on held-out normal images is kept."""
+        yield Stage(
+            "student", self.student, self.loss, select=lambda batch: self.anomaly_map(batch).mean((1, 2))
+        )
+
+    def distances(self, batch: Batch) -> list[Tensor]:
+        """Squared distances of normalised features (thesis eq. 5, without its half): (B, h_k, w_k) each."""
+        students = self.student(batch.image)
+        return [self.factor * squared_distance(batch.features[k], students[k]) for k in self.needs]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Sum over layers of the mean distance over batch and locations."""
+        return sum((distance.mean() for distance in self.distances(batch)), start=batch.image.new_zeros(()))
+
+    def anomaly_map(self, batch: Batch) -> Tensor:
+        """Product over layers of the distances: (B, map_size, map_size)."""
+        size = (self.map_size, self.map_size)
+        return multiply(resize_map(distance, size) for distance in self.distances(batch))

@@ -1,0 +1,175 @@
+"""All measures of one test set in one call."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metrics.checks import binary_array, finite_array, fraction, known_name
+from metrics.errors import MetricError
+from metrics.images import best_f1_threshold, image_ap, image_auroc, image_f1
+from metrics.names import MEASURES, THRESHOLD_POLICIES, is_oracle
+from metrics.pixels import PixelScores, dice, dice_image, dice_max, pixel_ap, pixel_auroc, pro, rank_pixels
+from metrics.pro_variants import POOLED_PRO_VARIANTS, PRO_VARIANTS
+
+__all__ = ["THRESHOLD_POLICIES", "Evaluation", "evaluate", "is_oracle"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures of one test set.
+
+    Attributes
+    ----------
+    values : dict of str to float
+        Every measure by name, in the order of `MEASURES`; NaN where undefined.
+    threshold : float
+        The threshold of ``dice``, ``dice_image`` and ``image_f1``; NaN where undefined.
+    missing : dict of str to str
+        For each measure that is NaN, a sentence that names the cause.
+    """
+
+    values: dict[str, float]
+    threshold: float
+    missing: dict[str, str]
+
+
+def evaluate(
+    maps: ArrayLike,
+    masks: ArrayLike | None,
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    threshold_policy: str = "f1_image",
+    validation_scores: ArrayLike | None = None,
+    quantile: float = 0.995,
+    fpr_limit: float = 0.3,
+    pro_variants: Collection[str] = ("exact",),
+) -> Evaluation:
+    """Compute every measure of one test set, sorting its pixels once.
+
+    One threshold serves images and pixels alike: image scores are maxima of maps, so both have one unit.
+
+    Parameters
+    ----------
+    maps : float array (N, H, W)
+        Anomaly maps; a higher score means more anomalous.
+    masks : bool or {0, 1} array (N, H, W), or None
+        True where a pixel is defective; None where the dataset has no masks.
+    labels : bool or {0, 1} array (N,)
+        True where an image is defective.
+    scores : float array (N,)
+        Image scores.
+    threshold_policy : str
+        ``f1_image``: the image score that maximises F1 on the test images (oracle). ``dice_max``: the pixel
+        score that maximises Dice on the test pixels (oracle). ``train_quantile``: a quantile of
+        ``validation_scores``.
+    validation_scores : float array (V,), optional
+        Image scores of held-out defect-free train images.
+    quantile : float
+        The quantile of ``train_quantile``, in (0, 1], interpolated linearly between scores.
+    fpr_limit : float
+        The limit of the false positive rate of PRO, in (0, 1].
+    pro_variants : collection of str
+        Names in `PRO_VARIANTS`. ``pro`` is always the exact one; each other one is ``pro_<variant>``.
+
+    Raises
+    ------
+    MetricError
+        If an array cannot be measured, a policy or variant is unknown, or ``train_quantile`` has no scores.
+
+    Examples
+    --------
+    >>> maps = np.array([[[0.1, 0.2]], [[0.3, 0.9]]])
+    >>> result = evaluate(maps, None, labels=[0, 1], scores=maps.max(axis=(1, 2)))
+    >>> result.threshold, result.values["image_f1"], result.values["dice"], result.missing["dice"]
+    (0.9, 1.0, nan, 'no masks')
+    """
+    maps = finite_array("maps", maps, ndim=3)
+    scores = finite_array("scores", scores, ndim=1)
+    labels = binary_array("labels", labels, scores.shape)
+    if len(maps) != len(scores):
+        raise MetricError(f"scores: found {len(scores)}; accepted are {len(maps)}, one for each map")
+    known_name("threshold_policy", threshold_policy, THRESHOLD_POLICIES)
+    variants = {known_name("pro_variants", name, PRO_VARIANTS) for name in pro_variants} - {"exact"}
+
+    without_masks = masks is None
+    if masks is None:
+        # No pixel then has a class, which leaves every pixel measure undefined by its own rule.
+        maps = maps[:0]
+        masks = np.zeros(maps.shape, dtype=bool)
+    masks = binary_array("masks", masks, maps.shape)
+    pixels = rank_pixels(maps, masks)
+    best_dice, best_dice_threshold = dice_max(pixels)
+    if threshold_policy == "f1_image":
+        threshold = best_f1_threshold(labels, scores)
+    elif threshold_policy == "dice_max":
+        threshold = best_dice_threshold
+    else:
+        threshold = _train_quantile(validation_scores, quantile)
+
+    values = {
+        "image_auroc": image_auroc(labels, scores),
+        "pixel_auroc": pixel_auroc(pixels),
+        "pro": pro(pixels, fpr_limit),
+        "dice": dice(pixels, threshold),
+        "dice_image": dice_image(maps, masks, threshold),
+        "dice_max": best_dice,
+        "pixel_ap": pixel_ap(pixels),
+        "image_f1": image_f1(labels, scores, threshold),
+        "image_ap": image_ap(labels, scores),
+    }
+    for name in variants:
+        pooled = POOLED_PRO_VARIANTS.get(name)
+        values[f"pro_{name}"] = (
+            pooled(pixels, fpr_limit) if pooled else PRO_VARIANTS[name](maps, masks, fpr_limit)
+        )
+    values = {name: values[name] for name in MEASURES if name in values}
+
+    causes = {
+        "image": _image_cause(labels),
+        "pixel": "no masks" if without_masks else _pixel_cause(pixels),
+    }
+    return Evaluation(values, threshold, _missing(values, causes, threshold_policy))
+
+
+def _train_quantile(validation_scores: ArrayLike | None, quantile: float) -> float:
+    scores = finite_array("validation_scores", [] if validation_scores is None else validation_scores, ndim=1)
+    if scores.size == 0:
+        raise MetricError(
+            "validation_scores: found none; threshold_policy 'train_quantile' needs the image scores of "
+            "held-out defect-free train images: hold out a part of the train images for validation, or set "
+            "threshold_policy to 'f1_image' or 'dice_max'"
+        )
+    return float(np.quantile(scores.astype(np.float64), fraction("quantile", quantile)))
+
+
+def _image_cause(labels: NDArray[np.bool_]) -> str:
+    """Return why no image measure is defined, or the empty string."""
+    if labels.size == 0:
+        return "no images in the test set"
+    if labels.all():
+        return "only defective images in the test set"
+    return "" if labels.any() else "only normal images in the test set"
+
+
+def _pixel_cause(pixels: PixelScores) -> str:
+    """Return why no pixel measure is defined, or the empty string."""
+    if pixels.defect.size == 0:
+        return "no defective pixel in any mask"
+    return "" if pixels.normal.size else "no defect-free pixel in any mask"
+
+
+def _missing(values: dict[str, float], causes: dict[str, str], policy: str) -> dict[str, str]:
+    """Name the cause for each measure that is NaN."""
+    threshold_cause = {"f1_image": causes["image"], "dice_max": causes["pixel"]}.get(policy, "")
+    missing = {}
+    for name in (name for name, value in values.items() if np.isnan(value)):
+        if cause := causes[MEASURES[name].level]:
+            missing[name] = cause
+        elif MEASURES[name].at_threshold:
+            missing[name] = f"no threshold by the policy {policy!r}: {threshold_cause}"
+        else:
+            missing[name] = "the released code has no value for a constant map or a flat curve"
+    return missing

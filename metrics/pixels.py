@@ -1,0 +1,250 @@
+"""Measures of all pixels of all test images, from one sort.
+
+Only the scores of defect-free pixels are sorted, without an index, and only the few defective pixels are
+looked up among them; every measure below is a short sum over those ranks.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metrics.checks import binary_array, finite_array, fraction
+from metrics.regions import region_areas
+
+
+@dataclass(frozen=True, eq=False)
+class PixelScores:
+    """The sorted scores of a test set's pixels, and the ranks its measures share.
+
+    Attributes
+    ----------
+    normal : float array (n,)
+        Scores of the defect-free pixels, ascending.
+    defect : float array (m,)
+        Scores of the defective pixels, ascending.
+    area : int64 array (m,)
+        Pixels of the region to which each defective pixel belongs, in the order of ``defect``.
+    regions : int
+        The number K of regions.
+    """
+
+    normal: NDArray[np.floating]
+    defect: NDArray[np.floating]
+    area: NDArray[np.int64]
+    regions: int
+
+    @property
+    def one_class(self) -> bool:
+        """Whether there is no defective or no defect-free pixel, so that no pixel measure is defined."""
+        return self.normal.size == 0 or self.defect.size == 0
+
+    @cached_property
+    def normal_above(self) -> NDArray[np.int64]:
+        """For each defective pixel, the defect-free pixels with a higher score, (m,)."""
+        return self.normal.size - np.searchsorted(self.normal, self.defect, side="right")
+
+    @cached_property
+    def normal_at_or_above(self) -> NDArray[np.int64]:
+        """For each defective pixel, the defect-free pixels with its score or a higher one, (m,)."""
+        return self.normal.size - np.searchsorted(self.normal, self.defect, side="left")
+
+    @cached_property
+    def defect_at_or_above(self) -> NDArray[np.int64]:
+        """For each defective pixel, the defective pixels with its score or a higher one, (m,)."""
+        return self.defect.size - np.searchsorted(self.defect, self.defect, side="left")
+
+
+def rank_pixels(maps: ArrayLike, masks: ArrayLike) -> PixelScores:
+    """Sort the scores of all pixels once, for all pixel measures.
+
+    Parameters
+    ----------
+    maps : float array (N, H, W)
+        Anomaly maps; a higher score means more anomalous.
+    masks : bool or {0, 1} array (N, H, W)
+        True where a pixel is defective.
+
+    Raises
+    ------
+    MetricError
+        If a map has NaN or infinity, a mask is not binary, or their shapes differ.
+
+    Examples
+    --------
+    >>> scores = rank_pixels([[[0.1, 0.2], [0.3, 0.9]]], [[[0, 0], [1, 1]]])
+    >>> scores.normal, scores.area, scores.regions
+    (array([0.1, 0.2]), array([2, 2]), 1)
+    """
+    maps = finite_array("maps", maps, ndim=3)
+    masks = binary_array("masks", masks, maps.shape)
+    normal, defect = maps[~masks], maps[masks]
+    normal.sort()
+    # The lookups of ascending scores walk through `normal` in order, so memory stays in the cache.
+    order = np.argsort(defect)
+    area, regions = region_areas(masks)
+    return PixelScores(normal, defect[order], area[order], regions)
+
+
+def pixel_auroc(scores: PixelScores) -> float:
+    """Area under the ROC of all pixels, exact, ties counted half.
+
+    The mean over defective pixels of ``1 - (a + b) / 2``, where a is the fraction of defect-free pixels
+    with a higher score and b the fraction with the same or a higher one. NaN where one class is missing.
+
+    Source: Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982.
+
+    Examples
+    --------
+    >>> pixel_auroc(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]))
+    0.875
+    """
+    if scores.one_class:
+        return np.nan
+    higher = (scores.normal_above.mean() + scores.normal_at_or_above.mean()) / 2
+    return float(1 - higher / scores.normal.size)
+
+
+def pro(scores: PixelScores, fpr_limit: float = 0.3) -> float:
+    """Area under the per-region-overlap curve up to a false positive rate, divided by that rate; exact.
+
+    The curve is the mean over regions of the covered part of each, against the false positive rate over
+    all defect-free pixels; it is linear inside a block of tied scores. A defective pixel in a region of
+    area A lifts the curve by 1 / (K A) between the rates a and b, just before and just after its ties, so
+    with the limit L the area is a sum over defective pixels::
+
+        pro = 1/(K L) * sum 1/A * (max(0, L - b) + clip(L - a, 0, b - a)^2 / (2 (b - a)))
+
+    with the second term 0 where a = b. NaN where there is no defective or no defect-free pixel.
+
+    Parameters
+    ----------
+    scores : PixelScores
+        From `rank_pixels`.
+    fpr_limit : float
+        The limit L, in (0, 1].
+
+    Raises
+    ------
+    MetricError
+        If the limit is outside (0, 1].
+
+    Source: Bergmann et al., "Uninformed Students", CVPR 2020, section 4, and "The MVTec Anomaly Detection
+    Dataset", IJCV 2021.
+
+    Examples
+    --------
+    >>> round(pro(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]])), 6)
+    0.65
+    """
+    limit = fraction("fpr_limit", fpr_limit)
+    if scores.one_class:
+        return np.nan
+    before = scores.normal_above / scores.normal.size
+    after = scores.normal_at_or_above / scores.normal.size
+    width = after - before
+    inside = np.clip(limit - before, 0, width)
+    in_ties = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
+    covered = (np.maximum(0, limit - after) + in_ties) / scores.area
+    return float(covered.sum() / (scores.regions * limit))
+
+
+def pixel_ap(scores: PixelScores) -> float:
+    """Average precision of all pixels: the mean over defective pixels of the precision at their score.
+
+    ``sum over thresholds of (R_k - R_(k-1)) P_k`` without interpolation; tied scores are one threshold.
+    NaN where one class is missing.
+
+    Source: Saito and Rehmsmeier, "The precision-recall plot is more informative than the ROC plot ...",
+    PLOS ONE 2015.
+
+    Examples
+    --------
+    >>> round(pixel_ap(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]])), 6)
+    0.833333
+    """
+    if scores.one_class:
+        return np.nan
+    true = scores.defect_at_or_above
+    return float(np.mean(true / (true + scores.normal_at_or_above)))
+
+
+def dice(scores: PixelScores, threshold: float) -> float:
+    """Dice coefficient of all pixels at one threshold: ``2 TP / (2 TP + FP + FN)``.
+
+    A pixel is predicted defective where its score is at or above the threshold. NaN where one class is
+    missing or the threshold is NaN.
+
+    Source: Dice, "Measures of the amount of ecologic association between species", Ecology 1945.
+
+    Examples
+    --------
+    >>> dice(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]), threshold=0.5)
+    0.8
+    """
+    if scores.one_class or np.isnan(threshold):
+        return np.nan
+    # A Python float would be rounded to the scores' own precision first, and could pass a score by.
+    exact = np.float64(threshold)
+    true = scores.defect.size - np.searchsorted(scores.defect, exact)
+    false = scores.normal.size - np.searchsorted(scores.normal, exact)
+    return float(2 * true / (true + false + scores.defect.size))
+
+
+def dice_max(scores: PixelScores) -> tuple[float, float]:
+    """Return the largest Dice over all thresholds and its threshold, the highest among equals.
+
+    Between two defective scores a lower threshold only adds false positives, so the scores of defective
+    pixels are all the candidates. (NaN, NaN) where one class is missing.
+
+    Examples
+    --------
+    >>> dice_max(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]))
+    (0.8, 0.5)
+    """
+    if scores.one_class:
+        return np.nan, np.nan
+    true = scores.defect_at_or_above
+    values = 2 * true / (true + scores.normal_at_or_above + scores.defect.size)
+    best = values.size - 1 - np.argmax(values[::-1])
+    return float(values[best]), float(scores.defect[best])
+
+
+def dice_image(maps: ArrayLike, masks: ArrayLike, threshold: float) -> float:
+    """Mean over defective images of each one's own Dice at one threshold.
+
+    An image is defective if its mask has a defective pixel. NaN where the masks have no defective or no
+    defect-free pixel, or the threshold is NaN.
+
+    Parameters
+    ----------
+    maps : float array (N, H, W)
+        Anomaly maps.
+    masks : bool or {0, 1} array (N, H, W)
+        True where a pixel is defective.
+    threshold : float
+        In units of the maps; a pixel is predicted defective at or above it.
+
+    Raises
+    ------
+    MetricError
+        As `rank_pixels`.
+
+    Examples
+    --------
+    >>> maps = [[[0.1, 0.5], [0.5, 0.9]], [[0.9, 0.1], [0.1, 0.1]], [[0.9, 0.9], [0.9, 0.9]]]
+    >>> masks = [[[0, 0], [1, 1]], [[1, 0], [0, 0]], [[0, 0], [0, 0]]]
+    >>> dice_image(maps, masks, threshold=0.5)
+    0.9
+    """
+    maps = finite_array("maps", maps, ndim=3)
+    masks = binary_array("masks", masks, maps.shape)
+    defective = masks.any(axis=(1, 2))
+    if not defective.any() or masks.all() or np.isnan(threshold):
+        return np.nan
+    predicted = maps[defective] >= np.float64(threshold)  # exact, as in `dice`
+    masks = masks[defective]
+    true = np.count_nonzero(predicted & masks, axis=(1, 2))
+    both = np.count_nonzero(predicted, axis=(1, 2)) + np.count_nonzero(masks, axis=(1, 2))
+    return float(np.mean(2 * true / both))

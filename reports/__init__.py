@@ -1,0 +1,1 @@
+"""From the store's cells to tables."""

@@ -1,0 +1,106 @@
+"""The store read into one tidy table: a row per cell and metric."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+TAGS = (
+    "sweep",
+    "method",
+    "dataset",
+    "category",
+    "seed",
+    "protocol",
+    "backbone",
+    "weights",
+    "threshold_policy",
+    "fpr_limit",
+    "git_commit",
+    "git_dirty",
+    "reason",
+)
+IDENTITY = ["method", "variant", "dataset", "category", "seed", "protocol"]
+PAGE = 1000
+NOT_VARIANTS = ("method", "dataset", "dataset.categories", "seed", "sweep", "protocol")
+
+
+class ReportError(ValueError):
+    """A store or sweep that cannot be reported; the message says what there is."""
+
+
+def find_sweep(uri: str, name: str | None = None) -> Run:
+    """Return the parent run of a sweep; without a name, of the latest.
+
+    Raises
+    ------
+    ReportError
+        If the store has no such sweep.
+    """
+    runs = _search(uri, "tags.kind = 'sweep'")
+    names = [run.data.tags["sweep"] for run in runs]
+    if not runs:
+        raise ReportError(f"{uri} holds no sweep yet: run `python run_benchmark.py -m method=...` first")
+    if name is None:
+        return runs[-1]
+    if name not in names:
+        raise ReportError(f"there is no sweep '{name}' in {uri}; known: {', '.join(names[-10:])}")
+    return runs[names.index(name)]
+
+
+def read_cells(uri: str, sweep: str) -> pd.DataFrame:
+    """Read the cells of a sweep.
+
+    Returns
+    -------
+    One row per cell and metric, in the order in which the cells ran: `run_id`, `status`, the columns of
+    `TAGS`, `variant` (the overrides by which this cell differs from others of its method), `metric`,
+    `value`. A cell without metrics has one row with an empty metric. Of a cell that ran more than once,
+    the last run counts.
+    """
+    runs = [run for run in _search(uri, "tags.kind = 'cell'") if run.data.tags["sweep"] == sweep]
+    variants = _variants([run.data.tags.get("overrides", "").split() for run in runs])
+    rows = [
+        {
+            "run_id": run.info.run_id,
+            "status": run.info.status,
+            **{tag: run.data.tags.get(tag, "") for tag in TAGS},
+            "variant": variant,
+            "metric": metric,
+            "value": value,
+        }
+        for run, variant in zip(runs, variants, strict=True)
+        for metric, value in (run.data.metrics or {"": float("nan")}).items()
+    ]
+    cells = pd.DataFrame(rows, columns=["run_id", "status", *TAGS, "variant", "metric", "value"])
+    last = cells.groupby(IDENTITY, sort=False)["run_id"].transform("last")
+    return cells[cells["run_id"] == last].reset_index(drop=True)
+
+
+def _search(uri: str, condition: str) -> list[Run]:
+    """Return all runs that meet a condition, in all experiments, oldest first."""
+    client = MlflowClient(tracking_uri=uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        order = ["attributes.start_time ASC"]
+        page = client.search_runs(experiments, condition, max_results=PAGE, order_by=order, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _variants(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Return of each cell's overrides those that not all cells have in common, as its label."""
+    common = set.intersection(*map(set, overrides)) if overrides else set()
+    return [
+        " ".join(
+            item.removeprefix("method.")
+            for item in items
+            if item not in common and item.partition("=")[0].lstrip("+~") not in NOT_VARIANTS
+        )
+        for items in overrides
+    ]

@@ -1,0 +1,124 @@
+"""The one command: `python run_benchmark.py -m method=rd,stfpm`. See README.md."""
+
+import os
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from benchmark.mistakes import explain
+from benchmark.sweep import Sweep, opened, run_job
+
+PROJECT_ROOT = Path(__file__).resolve().parent
+INTERRUPTED, TERMINATED = 130, 143
+
+# Hydra checks the overrides of a sweep against one configuration, from which the groups that are swept are
+# absent: `-m method=rd,stfpm method.training.epochs=5` would be refused. So these groups are open there, and
+# `benchmark.settings` refuses what a method or dataset does not know.
+OPEN = {group: OmegaConf.create({}, flags={"struct": False}) for group in ("method", "dataset", "backbone")}
+ConfigStore.instance().store(group="hydra/open", name="groups", node=OmegaConf.create(OPEN), package="_global_")
+
+told: list[Exception] = []
+
+OmegaConf.register_new_resolver("project_root", lambda: str(PROJECT_ROOT))
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def job(config: DictConfig) -> None:
+    """Run one Hydra job; of several, each tells its own mistake."""
+    try:
+        run_job(config)
+    except Exception as error:
+        message = explain(error)
+        if message is not None:
+            print(f"error: {message}", file=sys.stderr)
+            told.append(error)
+        raise
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and return its exit code.
+
+    0: every cell finished. 1: a cell failed. 2: a mistake on the command line or in the data. 130, 143:
+    interrupted, terminated.
+    """
+    sys.argv = _with_defaults(arguments)
+    _add_plugins(arguments)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be explained
+    signal.signal(signal.SIGTERM, _terminate)
+    code = 0
+    try:
+        job()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        print("interrupted: finished cells are kept", file=sys.stderr)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 2
+    except Exception as error:
+        message = explain(error)
+        if message is None and isinstance(error, ValueError) and opened() is None:
+            message = str(error)  # Hydra's own flags contradict each other
+        if message is None:
+            raise
+        if error not in told:
+            print(f"error: {message}", file=sys.stderr)
+        code = 2
+    sweep = opened()
+    return _finish(sweep, code) if sweep else code
+
+
+def _finish(sweep: Sweep, code: int) -> int:
+    """Close the parent run with its means and tables, and show them."""
+    from reports.comparison import publish
+
+    published = publish(sweep.uri, sweep.name, sweep.tables)
+    if not published.cells:
+        sweep.discard()
+        return code
+    interrupted = code in (INTERRUPTED, TERMINATED)
+    failed = code or published.failed
+    sweep.close("KILLED" if interrupted else "FAILED" if failed else "FINISHED", published.means)
+    print(
+        f"sweep {sweep.name}: {published.cells} cells in {sweep.uri}; tables among the parent run's artifacts"
+    )
+    return code or int(bool(published.failed))
+
+
+def _with_defaults(arguments: list[str]) -> list[str]:
+    """Name the sweep for all its jobs, where the user has not; let `--help` stand without a method."""
+    is_override = ["=" in argument and not argument.startswith("-") for argument in arguments]
+    given = {
+        argument.partition("=")[0] for argument, flag in zip(arguments, is_override, strict=True) if flag
+    }
+    added = []
+    if "sweep" not in given:
+        added.append(f"sweep={datetime.now():%Y-%m-%d_%H-%M-%S}")
+    if "method" not in given and {"--help", "-h"} & set(arguments):
+        added.append("method=stfpm")
+    # Hydra's parser wants all overrides in one place
+    place = is_override.index(True) if any(is_override) else 1
+    return [*arguments[:place], *added, *arguments[place:]]
+
+
+def _add_plugins(arguments: list[str]) -> None:
+    """Let the classes of a user's own methods lie beside their YAMLs, in the folder of --config-dir."""
+    for i, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            folder = str(Path(value or arguments[min(i + 1, len(arguments) - 1)]).resolve())
+            sys.path.insert(0, folder)
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
