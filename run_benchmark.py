@@ -22,14 +22,16 @@ INTERRUPTED, TERMINATED = 130, 143
 # absent: `-m method=rd,stfpm method.training.epochs=5` would be refused. So these groups are open there, and
 # `benchmark.settings` refuses what a method or dataset does not know.
 OPEN = {group: OmegaConf.create({}, flags={"struct": False}) for group in ("method", "dataset", "backbone")}
-ConfigStore.instance().store(group="hydra/open", name="groups", node=OmegaConf.create(OPEN), package="_global_")
+ConfigStore.instance().store(
+    group="hydra/open", name="groups", node=OmegaConf.create(OPEN), package="_global_"
+)
 
 told: list[Exception] = []
 
-OmegaConf.register_new_resolver("project_root", lambda: str(PROJECT_ROOT))
+OmegaConf.register_new_resolver("project_root", lambda: str(PROJECT_ROOT), replace=True)
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(PROJECT_ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
     """Run one Hydra job; of several, each tells its own mistake."""
     try:

@@ -20,6 +20,7 @@ from benchmark.runtime import Runtime
 from benchmark.settings import Trainer
 from datasets.atomic import write_folder_once
 from datasets.batch import IMAGENET_MEAN, IMAGENET_STD
+from datasets.errors import DatasetError
 from datasets.progress import with_bar
 from datasets.store import StoredImages
 from methods.backbone import FeatureBackbone
@@ -139,9 +140,23 @@ def _on_disk(
             array.flush()
         (staging / "index.json").write_text(json.dumps(made_of, indent=1))
 
-    write_folder_once(folder, write)
+    shapes = {layer: _shape(stored, value, runtime) for layer, value in sample.items()}
+    write_folder_once(folder, write, check=lambda folder: _read(folder, shapes))
     os.utime(folder)  # the least recently used make room
-    return {layer: np.load(_file(folder, layer), mmap_mode="r") for layer in layers}
+    return _read(folder, shapes)
+
+
+def _read(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """Map the files of an entry; one that is missing, cut or of another shape is told by name."""
+    arrays = {}
+    for layer, shape in shapes.items():
+        try:
+            arrays[layer] = np.load(_file(folder, layer), mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise DatasetError(f"{_file(folder, layer)}: damaged ({error})") from None
+        if arrays[layer].shape != shape:
+            raise DatasetError(f"{_file(folder, layer)}: damaged (shape {arrays[layer].shape}, not {shape})")
+    return arrays
 
 
 def _file(folder: Path, layer: str) -> Path:

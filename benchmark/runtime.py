@@ -120,6 +120,7 @@ def environment() -> dict[str, str]:
     if torch.cuda.is_available():
         record["gpu"] = torch.cuda.get_device_name()
     record |= {package: importlib.metadata.version(package) for package in PACKAGES}
+    record["torch"] = torch.__version__  # names the build, too
     commit = _git("rev-parse", "HEAD")
     record["git_commit"] = commit or "unknown"
     record["git_dirty"] = str(bool(_git("status", "--porcelain"))).lower() if commit else "unknown"

@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from hydra.utils import get_object
 
 from benchmark.errors import BenchmarkError
+from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES
 
 T = TypeVar("T")
 
@@ -68,6 +69,13 @@ class Evaluation:
     pro_variants: Sequence[str]
     tables: Sequence[str]
 
+    def __post_init__(self) -> None:
+        one_of("evaluation.threshold", [self.threshold], THRESHOLD_POLICIES)
+        one_of("evaluation.pro_variants", self.pro_variants, PRO_VARIANTS)
+        one_of("evaluation.tables", self.tables, MEASURES)
+        if self.batch_size < 1:
+            raise BenchmarkError(f"evaluation.batch_size={self.batch_size}: accepted: 1 or more")
+
 
 @dataclass(frozen=True)
 class Tracking:
@@ -78,6 +86,15 @@ class Tracking:
     maps: bool
     student: bool
     figure: bool
+
+
+def one_of(path: str, values: Collection[str], known: Collection[str]) -> None:
+    """Refuse a value that is not among the known ones."""
+    for value in values:
+        if value not in known:
+            near = difflib.get_close_matches(value, known, n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            raise BenchmarkError(f"{path}: '{value}' is unknown{hint}; accepted: {', '.join(known)}")
 
 
 def build(path: str, values: Mapping[str, Any], **given: Any) -> Any:

@@ -16,7 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmark.errors import USER_ERRORS, BenchmarkError
 from benchmark.settings import Evaluation, Tracking, Trainer, Training, build, convert, typed
 from benchmark.tracking import Run, Tracker
-from metrics import THRESHOLD_POLICIES
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +36,12 @@ class Sweep:
 
     def discard(self) -> None:
         """Delete the parent run of a sweep without cells."""
+        _opened.remove(self)
         self.tracker.client.delete_run(self.parent.run_id)
 
     def close(self, status: str, means: Mapping[str, float]) -> None:
         """Give the parent run its means, so that its charts show the sweep, and its status."""
+        _opened.remove(self)
         self.parent.log_metrics(means)
         self.tracker.client.set_terminated(self.parent.run_id, status)
 
@@ -96,10 +97,6 @@ def run_job(config: DictConfig) -> None:
     resolved = _plain(config)
     trainer = typed(Trainer, resolved["trainer"], "trainer")
     evaluation = typed(Evaluation, resolved["evaluation"], "evaluation")
-    if evaluation.threshold not in THRESHOLD_POLICIES:
-        raise BenchmarkError(
-            f"evaluation.threshold={evaluation.threshold}: accepted: {', '.join(THRESHOLD_POLICIES)}"
-        )
     tracking = typed(Tracking, resolved["tracking"], "tracking")
     method = dict(resolved["method"])
     training = typed(Training, method.pop("training", {}), "method.training")

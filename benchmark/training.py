@@ -1,6 +1,7 @@
 """The one training loop: every stage of every method runs through it."""
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from benchmark.errors import BenchmarkError
 from benchmark.progress import StageProgress
 from benchmark.settings import Training
 from methods.method import Method, Stage
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def _run_stage(
     selection: list[float] = []
     best: dict[str, Tensor] = {}
     best_epoch = training.epochs
+    log.info("%s: %s trains for %d epochs on %d images", title, stage.name, training.epochs, len(train))
     start = time.perf_counter()
     with StageProgress(f"{title} {stage.name}", training.epochs, progress) as bar:
         for epoch in range(1, training.epochs + 1):

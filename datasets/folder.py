@@ -61,9 +61,9 @@ class Folder:
 
     def _select(self, categories: str | Sequence[str]) -> tuple[str, ...]:
         known = self.available()
-        if categories == "all":
-            return known
         chosen = (categories,) if isinstance(categories, str) else tuple(map(str, categories))
+        if chosen == ("all",):
+            return known
         for name in chosen:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)

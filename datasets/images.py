@@ -21,11 +21,11 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> Image.Image:
-    """Decode a file completely, so that a damaged one is found here."""
+    """Decode a file completely, so that a damaged one is found here; look a palette up."""
     try:
         with Image.open(path) as image:
             image.load()
-            return image
+            return image.convert("RGBA") if image.mode == "P" else image
     except FileNotFoundError:
         raise DatasetError(f"{path}: there is no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -58,8 +58,6 @@ def read_image(path: Path) -> Image.Image:
                 f"{path}: found pixels of {values.min()} to {values.max()}; accepted: 8- or 16-bit images"
             )
         image = Image.fromarray((values / 257).round().astype(np.uint8))
-    if image.mode == "P":
-        image = image.convert("RGBA")
     return image.convert("RGB")
 
 

@@ -201,17 +201,17 @@ def _check(categories: Sequence[str], image_size: int, counts: dict[str, int]) -
     """Refuse arguments that are out of range."""
     if isinstance(categories, str) or not categories:
         raise DatasetError(
-            f"categories={categories!r}: give a list of one or more of {', '.join(CATEGORIES)}"
+            f"dataset.categories={categories!r}: give a list of one or more of {', '.join(CATEGORIES)}"
         )
     for category in categories:
         if category not in CATEGORIES:
             near = difflib.get_close_matches(category, CATEGORIES)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise DatasetError(
-                f"categories: unknown category {category!r}{hint} Known: {', '.join(CATEGORIES)}"
+                f"dataset.categories: unknown category {category!r}{hint} Known: {', '.join(CATEGORIES)}"
             )
     if image_size < MIN_IMAGE_SIZE:
-        raise DatasetError(f"image_size={image_size}: must be at least {MIN_IMAGE_SIZE} pixels")
+        raise DatasetError(f"dataset.image_size={image_size}: must be at least {MIN_IMAGE_SIZE} pixels")
     for name, count in counts.items():
         if count < 1:
-            raise DatasetError(f"{name}={count}: must be at least 1")
+            raise DatasetError(f"dataset.{name}={count}: must be at least 1")

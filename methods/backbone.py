@@ -201,9 +201,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         else:
             with warnings.catch_warnings(action="ignore"):  # of torch, about what it refuses a moment later
                 state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch raises whatever the bytes lead its readers to, safetensors its own class
+    except Exception as error:  # broken bytes lead torch to errors of any kind; safetensors has its own
         raise MethodError(
             f"backbone.weights={path}: not readable as names and tensors ({type(error).__name__}); the file is "
             "cut short, or something other than a state dict, which is never read as it could run code"

@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from mlflow import MlflowClient
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from metrics import MEASURES, is_oracle
 from reports.cells import find_sweep, read_cells
@@ -118,11 +120,12 @@ def to_rich(table: pd.DataFrame) -> Table:
     drawn = Table()
     drawn.add_column(str(table.index.name))
     for label in table.columns:
-        drawn.add_column(str(label), justify="right")
+        drawn.add_column(escape(str(label)), justify="right")
     for name, values, best in _marked(table):
         if name == MEAN:
             drawn.add_section()
-        drawn.add_row(name, *(f"[bold green]{v}[/]" if b else v for v, b in zip(values, best, strict=True)))
+        cells = (Text(v, "bold green" if b else "") for v, b in zip(values, best, strict=True))
+        drawn.add_row(Text(name), *cells)
     return drawn
 
 
@@ -139,32 +142,42 @@ def to_markdown(table: pd.DataFrame, text: str) -> str:
 
 def to_latex(table: pd.DataFrame, text: str, label: str) -> str:
     """Return the table in LaTeX (booktabs); the best of each row is bold."""
-    shown = table.rename_axis(index=None)
-    marks = pd.DataFrame(
-        [["textbf: --rwrap;" if b else "" for b in best] for _, _, best in _marked(table)],
+    rows = _marked(table)
+    shown = pd.DataFrame([values for _, values, _ in rows], index=table.index, columns=table.columns)
+    bold = pd.DataFrame(
+        [["textbf: --rwrap;" if b else "" for b in best] for *_, best in rows],
         index=table.index,
         columns=table.columns,
     )
-    styler = shown.style.format(f"{{:.{DIGITS}f}}", na_rep="--", escape="latex")
+    styler = shown.replace(DASH, "--").rename_axis(index=None).style.format(escape="latex")
     styler = styler.format_index(escape="latex", axis=0).format_index(escape="latex", axis=1)
-    styler = styler.apply(lambda _: marks, axis=None)
-    return styler.to_latex(
+    return styler.apply(lambda _: bold, axis=None).to_latex(
         hrules=True,
         caption=_escape_latex(text),
         label=label,
         position_float="centering",
-        clines=None,
         column_format="l" + "r" * table.shape[1],
     )
 
 
 def _marked(table: pd.DataFrame) -> list[tuple[str, list[str], list[bool]]]:
-    """Return each row as name, printed values, and which of them are the best as printed."""
+    """Return each row as name, printed values, and which of them are the best as printed.
+
+    A mean that covers fewer categories than the table has says so, and no mean of such a row is the best.
+    """
+    covered = table.drop(index=MEAN).notna().sum()
+    total = len(table) - 1
     rows = []
-    several = table.shape[1] > 1
     for name, values in table.round(DIGITS).iterrows():
-        best = [several and value == values.max() for value in values]
-        rows.append((str(name), [DASH if pd.isna(v) else f"{v:.{DIGITS}f}" for v in values], best))
+        printed = [DASH if pd.isna(value) else f"{value:.{DIGITS}f}" for value in values]
+        comparable = table.shape[1] > 1
+        if name == MEAN and covered.min() < total:
+            comparable = False
+            printed = [
+                f"{text} [{count} of {total}]" if 0 < count < total else text
+                for text, count in zip(printed, covered, strict=True)
+            ]
+        rows.append((str(name), printed, [comparable and value == values.max() for value in values]))
     return rows
 
 

@@ -1,0 +1,69 @@
+"""The machine as a run sees it."""
+
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.errors import BenchmarkError
+from benchmark.runtime import environment, seed_everything, start
+from tests.benchmark.conftest import make_trainer
+from tests.conftest import PROJECT_ROOT
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"trainer\.device=cuda.*accepted: auto, cpu"):
+        start(replace(make_trainer(tmp_path), device="cuda"), channels_last=True)
+
+
+def test_channels_last_needs_trainer_and_method(tmp_path: Path) -> None:
+    assert start(make_trainer(tmp_path), channels_last=True).memory_format is torch.channels_last
+    assert start(make_trainer(tmp_path), channels_last=False).memory_format is torch.contiguous_format
+
+
+def test_seeds_repeat_random_numbers() -> None:
+    seed_everything(3)
+    first = torch.rand(4)
+    seed_everything(3)
+    assert torch.equal(first, torch.rand(4))
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="the setting exists in glibc alone"
+)
+def test_glibc_keeps_freed_memory() -> None:
+    """In a process of its own: after the setting, a freed buffer is not handed back to the kernel."""
+    code = (
+        "import sys, resource, torch; from benchmark.runtime import keep_freed_memory\n"
+        "if sys.argv[1] == 'on': assert keep_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "torch.ones(8_000_000).sum(); before = faults()\n"
+        "for _ in range(10): torch.ones(8_000_000).sum()\n"
+        "print(faults() - before)"
+    )
+    faults = {
+        mode: int(
+            subprocess.run(
+                [sys.executable, "-c", code, mode],
+                cwd=PROJECT_ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for mode in ("on", "off")
+    }
+    assert faults["on"] < 100
+    assert faults["off"] > 100 * faults["on"]
+
+
+def test_the_environment_names_versions_hardware_and_code() -> None:
+    record = environment()
+    assert record["torch"] == torch.__version__
+    assert record["git_dirty"] in ("true", "false", "unknown")
+    assert {"python", "cpu", "cpu_threads", "git_commit", "timm", "mlflow"} <= set(record)

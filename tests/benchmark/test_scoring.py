@@ -1,0 +1,75 @@
+"""Scoring: maps at image size, image scores from them, and a cost that includes the teacher."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.data import Images, open_images
+from benchmark.features import TeacherFeatures, open_features
+from benchmark.scoring import measure_inference, score
+from datasets.batch import Batch
+from datasets.category import Category
+from datasets.store import open_store
+from methods.backbone import FeatureBackbone
+from methods.method import Method
+from tests.benchmark.conftest import CPU, LAYERS, make_trainer
+
+
+class Brightness(Method):
+    """Scores 2x2 fields by their mean brightness."""
+
+    def __init__(self, needs: tuple[str, ...] = ()) -> None:
+        super().__init__(needs)
+        self.features_seen = 0
+
+    def anomaly_map(self, batch: Batch) -> Tensor:
+        self.features_seen += len(batch.features)
+        return torch.nn.functional.adaptive_avg_pool2d(batch.image.mean(1), 2)
+
+
+@pytest.fixture
+def test_images(washer: Category, tmp_path: Path) -> Images:
+    return open_images(open_store(washer, "test", 64, tmp_path), None, CPU, 1.0)
+
+
+def test_maps_come_at_image_size_and_in_order(test_images: Images) -> None:
+    scores = score(Brightness(), test_images, 3)
+    assert scores.maps.shape == (len(test_images), 64, 64)
+    assert scores.maps.dtype == np.float32
+    corner = test_images.stored.images[:, :32, :32].mean((1, 2, 3))
+    assert np.corrcoef(corner, scores.maps[:, 0, 0])[0, 1] > 0.999
+
+
+def test_the_image_score_is_the_largest_value_of_the_map(test_images: Images) -> None:
+    scores = score(Brightness(), test_images, 3)
+    np.testing.assert_array_equal(scores.images, scores.maps.max((1, 2)).astype(np.float64))
+
+
+def test_scores_do_not_depend_on_the_batch_size(test_images: Images) -> None:
+    few, many = score(Brightness(), test_images, 1), score(Brightness(), test_images, 8)
+    np.testing.assert_allclose(few.maps, many.maps, atol=1e-6)
+
+
+def test_inference_is_timed_with_fresh_teacher_features(
+    washer: Category, backbone: FeatureBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = open_store(washer, "test", 64, tmp_path)
+    features = open_features(stored, backbone, LAYERS, CPU, make_trainer(tmp_path), epochs=False)
+    images = open_images(stored, features, CPU, 1.0)
+    computed: list[int] = []
+    compute = TeacherFeatures.compute
+
+    def count(self: TeacherFeatures, image: Tensor) -> dict[str, Tensor]:
+        computed.append(len(image))
+        return compute(self, image)
+
+    monkeypatch.setattr(TeacherFeatures, "compute", count)
+    score(Brightness(LAYERS), images, 4)
+    assert not computed  # scoring reads what is kept
+    cost = measure_inference(Brightness(LAYERS), images, features, batch_size=4, repeats=3)
+    assert computed == [1] * 4 + [4] * 4
+    assert cost.seconds_batched > 0
+    assert cost.seconds_single > 0

@@ -1,0 +1,149 @@
+"""The training loop: what it trains, which epoch it keeps, what it never sees, and when it stops."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.data import Images, open_images
+from benchmark.errors import BenchmarkError
+from benchmark.training import fit
+from datasets.batch import Batch
+from datasets.category import Category
+from datasets.store import open_store
+from methods.method import Method, Stage
+from tests.benchmark.conftest import CPU, make_training
+
+
+class Toy(Method):
+    """One number per stage, drawn towards what `target` says; keeps the paths that it was shown."""
+
+    def __init__(
+        self, target: float = 1.0, names: tuple[str, ...] = ("first",), select: bool = False
+    ) -> None:
+        super().__init__()
+        self.weights = nn.ModuleDict({name: nn.Linear(1, 1, bias=False) for name in names})
+        for module in self.weights.values():
+            nn.init.zeros_(module.weight)  # type: ignore[arg-type]
+        self.target, self.select = target, select
+        self.seen: list[tuple[str, str, bool]] = []
+        self.calibrated: list[str] = []
+
+    def stages(self) -> Iterator[Stage]:
+        for name, module in self.weights.items():
+            yield Stage(name, module, partial(self.loss, name=name), self.size if self.select else None)
+
+    def size(self, batch: Batch) -> Tensor:
+        return self.value("first").abs().repeat(len(batch))
+
+    def value(self, name: str) -> Tensor:
+        return self.weights[name](torch.ones(1))[0]
+
+    def loss(self, batch: Batch, name: str) -> Tensor:
+        self.seen += [(name, path, self.weights[name].training) for path in batch.paths]
+        return (self.value(name) - self.target).square()
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        self.calibrated = [path for batch in batches for path in batch.paths]
+
+
+@pytest.fixture(scope="module")
+def splits(washer: Category, tmp_path_factory: pytest.TempPathFactory) -> tuple[Images, Images]:
+    stored = open_store(washer, "train", 64, tmp_path_factory.mktemp("store"))
+    held_out = washer.hold_out(0.25, 0)
+    images = open_images(stored, None, CPU, 1.0)
+    return images.select(held_out.train), images.select(held_out.validation)
+
+
+def train(method: Method, splits: tuple[Images, Images], seed: int = 0, **changes: object) -> list:
+    return fit(method, make_training(**changes), *splits, seed, "toy washer", progress=False)
+
+
+def test_every_train_image_is_seen_once_an_epoch(splits: tuple[Images, Images]) -> None:
+    method = Toy()
+    train(method, splits, epochs=3)
+    expected = sorted(str(sample.image) for sample in splits[0].samples)
+    paths = [path for _, path, _ in method.seen]
+    for epoch in range(3):
+        assert sorted(paths[epoch * len(expected) : (epoch + 1) * len(expected)]) == expected
+
+
+def test_only_defect_free_train_images_reach_loss_and_calibration(splits: tuple[Images, Images]) -> None:
+    method = Toy()
+    train(method, splits)
+    assert {Path(path).parts[-3] for _, path, _ in method.seen} == {"train"}
+    assert {Path(path).parts[-3] for path in method.calibrated} == {"train"}
+
+
+def test_held_out_images_are_not_trained_on_and_calibrate(splits: tuple[Images, Images]) -> None:
+    method = Toy()
+    train(method, splits)
+    held_out = {str(sample.image) for sample in splits[1].samples}
+    assert not held_out & {path for _, path, _ in method.seen}
+    assert set(method.calibrated) == held_out
+
+
+def test_stages_run_in_order_and_only_the_trained_module_is_in_training_mode(
+    splits: tuple[Images, Images],
+) -> None:
+    method = Toy(names=("first", "second"))
+    train(method, splits)
+    order = [name for name, _, _ in method.seen]
+    assert order == sorted(order)
+    assert all(training for _, _, training in method.seen)
+    assert not method.training
+
+
+def test_a_stage_can_have_a_schedule_of_its_own(splits: tuple[Images, Images]) -> None:
+    method = Toy(names=("first", "second"))
+    records = train(method, splits, stages={"second": {"epochs": 5}})
+    assert [len(record.losses) for record in records] == [2, 5]
+
+
+def test_the_same_seed_gives_the_same_order_and_another_seed_another(splits: tuple[Images, Images]) -> None:
+    orders = []
+    for seed in (0, 0, 1):
+        method = Toy()
+        train(method, splits, seed)
+        orders.append([path for _, path, _ in method.seen])
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_the_epoch_with_the_lowest_selection_value_is_kept(splits: tuple[Images, Images]) -> None:
+    method = Toy(target=1.0, select=True)  # selects |weight|, which training moves away from 0
+    (record,) = train(method, splits, epochs=4)
+    assert record.best_epoch == 1
+    assert record.selection == sorted(record.selection)
+    assert method.value("first").item() == pytest.approx(record.selection[0])
+
+
+def test_without_selection_the_last_epoch_is_used(splits: tuple[Images, Images]) -> None:
+    method = Toy()
+    (record,) = train(method, splits, epochs=4)
+    assert record.best_epoch == 4
+    assert record.losses == sorted(record.losses, reverse=True)
+
+
+def test_selection_without_validation_images_is_refused(splits: tuple[Images, Images]) -> None:
+    with pytest.raises(BenchmarkError, match="validation_fraction"):
+        fit(Toy(select=True), make_training(), splits[0], None, 0, "toy washer", progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_with_method_category_stage_and_epoch(
+    splits: tuple[Images, Images],
+) -> None:
+    with pytest.raises(BenchmarkError, match=r"toy washer.*'first'.*epoch \d"):
+        train(Toy(), splits, epochs=20, optimizer={"_target_": "torch.optim.SGD", "lr": 1e30})
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [{"_target_": "torch.optim.SGD", "lr": -1.0}, {"_target_": "torch.optim.Sgd"}],
+    ids=["value", "name"],
+)
+def test_a_wrong_optimizer_is_named(splits: tuple[Images, Images], optimizer: dict[str, object]) -> None:
+    with pytest.raises(BenchmarkError, match=r"method\.training\.optimizer"):
+        train(Toy(), splits, optimizer=optimizer)

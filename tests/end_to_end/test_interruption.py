@@ -1,0 +1,62 @@
+"""Ctrl-C and SIGTERM in the middle of a training: finished cells are kept, the run is marked KILLED."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.command import TINY, Outcome, command
+
+ENDLESS = ("dataset.categories=[granite,washer]", *TINY, "method.training.epochs=100000")
+
+
+def interrupt(results: Path, number: signal.Signals, *arguments: str, trainings: int = 1) -> Outcome:
+    """Start the command, wait until that many trainings have begun, and send it a signal."""
+    log = results.parent / "log"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command(results, *arguments), stdout=file, stderr=subprocess.STDOUT, env=environment
+        )
+        deadline = time.monotonic() + 120
+        while log.read_text().count("trains for") < trainings:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        time.sleep(0.5)
+        process.send_signal(number)
+        code = process.wait(60)
+    return Outcome(code, log.read_text(), "", results)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "multirun"),
+    [(signal.SIGINT, 130, []), (signal.SIGTERM, 143, ["-m"])],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_an_interruption_marks_run_and_sweep_killed(
+    tmp_path: Path, number: signal.Signals, code: int, multirun: list[str]
+) -> None:
+    outcome = interrupt(tmp_path / "results", number, *multirun, "method=stfpm", *ENDLESS)
+    assert outcome.code == code, outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert [run.info.status for run in outcome.runs("cell")] == ["KILLED"]
+    assert [run.info.status for run in outcome.runs("sweep")] == ["KILLED"]
+
+
+def test_what_had_finished_is_kept(tmp_path: Path) -> None:
+    """The first job ends at once; the second is interrupted."""
+    short_then_endless = [
+        "-m",
+        "method=stfpm",
+        "dataset.categories=[washer]",
+        *TINY,
+        "method.training.epochs=1,100000",
+    ]
+    outcome = interrupt(tmp_path / "results", signal.SIGINT, *short_then_endless, trainings=2)
+    assert outcome.code == 130, outcome.stdout
+    assert [run.info.status for run in outcome.runs("cell")] == ["FINISHED", "KILLED"]
+    assert "Image AUROC" in outcome.stdout  # the table of what there is

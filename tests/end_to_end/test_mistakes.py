@@ -1,0 +1,174 @@
+"""A user's mistakes: one clear message that names the option or file, no stack trace, nothing finished lost."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from datasets.synthetic import generate
+from tests.end_to_end.command import TINY, Outcome, fails_plainly, run, run_here
+
+FAST = (
+    "method.training.image_size=64",
+    "method.training.epochs=1",
+    "backbone=resnet18",
+    "backbone.weights=random",
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["method=stfmp"], ["method=stfmp", "did you mean 'stfpm'", "known: rd, stfpm"]),
+        ([], ["method", "rd", "stfpm"]),
+        (["method=stfpm", "metod.half=true"], ["metod", "did you mean 'method'"]),
+        (
+            ["method=stfpm", "method.haf=true"],
+            ["method.haf", "did you mean 'half'", "known: layers, half, map_size"],
+        ),
+        (["method=stfpm", "trainer.precison=bf16"], ["trainer.precison", "did you mean 'precision'"]),
+        (["method=stfpm", "trainer.precision=fp8"], ["trainer.precision=fp8", "accepted: fp32, bf16"]),
+        (["method=stfpm", "method.training.epochs=many"], ["method.training.epochs=many", "a whole number"]),
+        (["method=stfpm", "seed=x"], ["seed=x", "a whole number"]),
+        (["method=rd", "method.loss=l2"], ["method.loss=l2", "accepted: flattened, per_location"]),
+        (["method=stfpm", "evaluation.threshold=best"], ["evaluation.threshold", "'best'", "f1_image"]),
+        (
+            ["method=stfpm", "evaluation.pro_variants=[exakt]"],
+            ["evaluation.pro_variants", "exact", "official_100"],
+        ),
+        (["method=stfpm", "evaluation.tables=[prro]"], ["evaluation.tables", "prro", "pro"]),
+        (["method=stfpm", "dataset.categories=[wasser]"], ["wasser", "washer"]),
+        (["method=stfpm", "method.layers=[layer1,layer9]"], ["layer9", "known: act1, layer1"]),
+        (["method=stfpm", "backbone.weights=none.pth"], ["backbone.weights=none.pth", "no such file"]),
+        (["method=stfpm", "backbone.weights=imagenet"], ["Three ways out", "backbone.weights=random"]),
+        (
+            ["method=stfpm", "dataset=folder", "dataset.root=/no/where"],
+            ["dataset.root=/no/where", "no such folder"],
+        ),
+        (["method=stfpm", "dataset=mvtec_ad"], ["dataset.root is not set"]),
+        (["method=stfpm", "tracking.uri=nonsense"], ["tracking.uri=nonsense"]),
+        (["method=stfpm", "sweep=a/b"], ["sweep=a/b", "accepted: letters"]),
+    ],
+    ids=lambda value: " ".join(value) or "no method" if isinstance(value, list) else None,
+)
+def test_a_mistake_on_the_command_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+) -> None:
+    fails_plainly(run_here(tmp_path / "results", capfd, *arguments), *parts)
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    outcome = run_here(tmp_path / "file" / "results", capfd, "method=stfpm")
+    fails_plainly(outcome, "results_dir=", "cannot be written")
+
+
+def test_a_mistake_seen_from_the_shell(tmp_path: Path) -> None:
+    fails_plainly(run(tmp_path / "results", "-m", "method=rd,stfmp"), "did you mean 'stfpm'")
+
+
+@pytest.fixture
+def two_categories(tmp_path: Path) -> Path:
+    root = generate(
+        tmp_path, categories=["granite", "washer"], image_size=64, train=6, test_good=2, test_defective=2
+    )
+    return Path(shutil.copytree(root, tmp_path / "data"))
+
+
+def damage_train(root: Path) -> Path:
+    file = root / "granite" / "train" / "good" / "003.png"
+    file.write_bytes(file.read_bytes()[:200])
+    return file
+
+
+def damage_test(root: Path) -> Path:
+    file = next((root / "granite" / "test" / "stain").iterdir())
+    file.write_text("not an image")
+    return file
+
+
+def resize_mask(root: Path) -> Path:
+    from PIL import Image
+
+    file = next((root / "granite" / "ground_truth" / "stain").iterdir())
+    Image.new("L", (32, 32)).save(file)
+    return file
+
+
+def remove_masks(root: Path) -> Path:
+    folder = root / "granite" / "ground_truth" / "stain"
+    shutil.rmtree(folder)
+    return folder
+
+
+def remove_good(root: Path) -> Path:
+    folder = root / "granite" / "train" / "good"
+    for file in folder.iterdir():
+        file.unlink()
+    return folder
+
+
+@pytest.mark.parametrize("damage", [damage_train, damage_test, resize_mask, remove_masks, remove_good])
+def test_a_damaged_category_fails_alone_and_the_other_is_kept(
+    two_categories: Path, tmp_path: Path, damage: Callable[[Path], Path]
+) -> None:
+    file = damage(two_categories)
+    outcome = run(
+        tmp_path / "results", "method=stfpm", "dataset=folder", f"dataset.root={two_categories}", *FAST
+    )
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.stdout + outcome.stderr
+    assert str(file) in outcome.stdout.replace("\n", "")
+    status = {cell.data.tags["category"]: cell.info.status for cell in outcome.runs("cell")}
+    assert status == {"granite": "FAILED", "washer": "FINISHED"}
+    (failed,) = [cell for cell in outcome.runs("cell") if cell.info.status == "FAILED"]
+    assert str(file) in failed.data.tags["reason"]
+    (parent,) = outcome.runs("sweep")
+    assert parent.info.status == "FAILED"
+
+
+def test_a_divergence_names_method_category_stage_and_epoch(tmp_path: Path) -> None:
+    arguments = ("dataset.categories=[washer]", "method.training.optimizer.lr=1e30", *TINY)
+    outcome = run(tmp_path / "results", "method=rd", *arguments, "method.training.epochs=20")
+    assert outcome.code == 1
+    assert "rd washer: the loss of stage 'student' became" in outcome.stdout
+    assert "in epoch" in outcome.stdout
+
+
+def test_a_wrong_job_of_a_sweep_leaves_the_others_alone(tmp_path: Path) -> None:
+    outcome = run(
+        tmp_path / "results",
+        "-m",
+        "method=stfpm,rd",
+        "method.map_size=16",
+        "dataset.categories=[washer]",
+        *TINY,
+    )
+    fails_plainly(outcome, "method.map_size: there is no such option")
+    assert [cell.data.tags["method"] for cell in finished(outcome)] == ["stfpm"]
+
+
+def finished(outcome: Outcome) -> list:
+    return [cell for cell in outcome.runs("cell") if cell.info.status == "FINISHED"]
+
+
+def test_a_test_set_without_masks_has_image_measures_and_says_why_not_the_others(
+    two_categories: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(two_categories / "granite" / "ground_truth")
+    outcome = run(
+        tmp_path / "results",
+        "method=stfpm",
+        "dataset=folder",
+        f"dataset.root={two_categories}",
+        "dataset.categories=[granite]",
+        "dataset.require_masks=false",
+        *FAST,
+    )
+    assert outcome.code == 0, outcome.stderr
+    (cell,) = outcome.runs("cell")
+    assert "image_auroc" in cell.data.metrics
+    assert "pro" not in cell.data.metrics
+    assert "pro: " in cell.data.tags["missing"]
+    assert "undefined, so left out" in outcome.stdout

@@ -1,0 +1,145 @@
+"""The command of the README, on generated data, and everything that it leaves in the store."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from tests.end_to_end.command import TINY, Outcome, run
+
+METHODS, CATEGORIES = ("rd", "stfpm"), ("granite", "washer")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    results = tmp_path_factory.mktemp("results")
+    chosen = f"dataset.categories=[{','.join(CATEGORIES)}]"
+    outcome = run(results, "-m", f"method={','.join(METHODS)}", chosen, "sweep=first", *TINY)
+    assert outcome.code == 0, outcome.stderr
+    return outcome
+
+
+def test_every_cell_is_a_finished_run_under_one_parent(sweep: Outcome) -> None:
+    (parent,) = sweep.runs("sweep")
+    cells = sweep.runs("cell")
+    assert {(run.data.tags["method"], run.data.tags["category"]) for run in cells} == {
+        (method, category) for method in METHODS for category in CATEGORIES
+    }
+    assert {run.data.tags["mlflow.parentRunId"] for run in cells} == {parent.info.run_id}
+    assert {run.info.status for run in [parent, *cells]} == {"FINISHED"}
+
+
+def test_every_measure_and_cost_is_logged(sweep: Outcome) -> None:
+    for cell in sweep.runs("cell"):
+        expected = {
+            "image_auroc",
+            "image_ap",
+            "image_f1",
+            "pixel_auroc",
+            "pixel_ap",
+            "pro",
+            "dice",
+            "dice_image",
+        }
+        expected |= {"dice_max", "threshold", "train_seconds", "train_images_per_second", "parameters"}
+        expected |= {"inference_seconds_single", "inference_seconds_batched", "inference_images_per_second"}
+        assert expected <= set(cell.data.metrics)
+        assert all(
+            0 <= cell.data.metrics[name] <= 1 for name in ("image_auroc", "pixel_auroc", "pro", "dice")
+        )
+
+
+def test_the_loss_curve_has_a_point_per_epoch(sweep: Outcome) -> None:
+    for cell in sweep.runs("cell"):
+        history = sweep.client.get_metric_history(cell.info.run_id, "student/loss")
+        assert [point.step for point in history] == [1, 2]
+
+
+def test_each_run_tells_what_it_depends_on(sweep: Outcome) -> None:
+    for cell in sweep.runs("cell"):
+        tags = cell.data.tags
+        assert tags["protocol"] == "quick"
+        assert tags["weights"] == "random"
+        assert tags["teacher"].startswith("resnet18.tv_in1k/layer1+layer2+layer3:")
+        assert {"torch", "cpu", "git_commit", "git_dirty", "dataset_fingerprint"} <= set(tags)
+        assert cell.data.params["method.training.epochs"] == "2"
+        config = yaml.safe_load(sweep.artifact(cell, "config.yaml").read_text())
+        assert config["method"]["training"]["image_size"] == 64
+
+
+def test_the_measures_can_be_had_again_from_the_logged_scores_and_maps(sweep: Outcome) -> None:
+    from metrics import image_auroc
+
+    for cell in sweep.runs("cell"):
+        with sweep.artifact(cell, "scores.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        labels, scores = ([float(row[key]) for row in rows] for key in ("label", "score"))
+        assert image_auroc(labels, scores) == cell.data.metrics["image_auroc"]
+        with np.load(sweep.artifact(cell, "maps.npz")) as saved:
+            maps = saved["maps"].astype(np.float32) * saved["scale"]
+            assert list(saved["images"]) == [row["image"] for row in rows]
+        assert maps.shape == (len(rows), 64, 64)
+        np.testing.assert_allclose(maps.max((1, 2)), scores, rtol=1e-3)
+
+
+def test_the_students_weights_are_kept_without_the_teachers(sweep: Outcome) -> None:
+    for cell in sweep.runs("cell"):
+        state = load_file(sweep.artifact(cell, "student.safetensors"))
+        assert state
+        assert all(name.startswith("student.") for name in state)
+
+
+def test_the_figure_is_a_picture(sweep: Outcome) -> None:
+    for cell in sweep.runs("cell"):
+        with Image.open(sweep.artifact(cell, "figure.png")) as picture:
+            assert picture.width > 600
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 50
+
+
+def test_the_parent_carries_the_means_over_categories(sweep: Outcome) -> None:
+    (parent,) = sweep.runs("sweep")
+    for method in METHODS:
+        values = [run.data.metrics["pro"] for run in sweep.runs("cell") if run.data.tags["method"] == method]
+        assert parent.data.metrics[f"{method}/pro"] == pytest.approx(np.mean(values))
+
+
+def test_tables_are_shown_and_lie_beside_the_parent(sweep: Outcome) -> None:
+    (parent,) = sweep.runs("sweep")
+    for metric, title in (("image_auroc", "Image AUROC"), ("pro", "PRO (exact)"), ("dice", "Dice")):
+        assert title in sweep.stdout
+        markdown = sweep.artifact(parent, f"tables/{metric}.md").read_text()
+        latex = sweep.artifact(parent, f"tables/{metric}.tex").read_text()
+        for text in (markdown, latex):
+            assert "protocol quick" in text
+            assert all(name in text for name in (*METHODS, *CATEGORIES, "mean"))
+    with sweep.artifact(parent, "tables/pro.csv").open() as file:
+        table = {row["category"]: row for row in csv.DictReader(file)}
+    for cell in sweep.runs("cell"):
+        method, category = cell.data.tags["method"], cell.data.tags["category"]
+        assert float(table[category][method]) == cell.data.metrics["pro"]
+
+
+def test_the_same_seed_gives_the_same_measures_to_the_last_bit_and_another_does_not(
+    sweep: Outcome, tmp_path: Path
+) -> None:
+    """In new processes; the second reads cached features, the first made its own."""
+    again = run(tmp_path, "method=stfpm", "dataset.categories=[washer]", *TINY)
+    cached = run(tmp_path, "-m", "method=stfpm", "dataset.categories=[washer]", "seed=0,1", *TINY)
+    assert (again.code, cached.code) == (0, 0)
+
+    def measures(outcome: Outcome, seed: str) -> list[dict[str, float]]:
+        wanted = ("image_auroc", "pixel_auroc", "pro", "dice", "pixel_ap", "threshold", "student/loss")
+        return [
+            {name: cell.data.metrics[name] for name in wanted}
+            for cell in outcome.runs("cell")
+            if (cell.data.tags["method"], cell.data.tags["category"]) == ("stfpm", "washer")
+            and cell.data.tags["seed"] == seed
+        ]
+
+    (first,), (made, read) = measures(sweep, "0"), measures(cached, "0")
+    assert first == made == read
+    assert measures(cached, "1")[0]["threshold"] != first["threshold"]

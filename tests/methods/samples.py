@@ -1,0 +1,41 @@
+"""Small backbones and batches that the tests of the methods share."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+
+from datasets.batch import Batch
+from methods.backbone import FeatureBackbone
+
+LAYERS = ["layer1", "layer2", "layer3"]
+RESNETS = ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"]
+WIDTHS = {"resnet18": 1, "resnet34": 1, "resnet50": 4, "wide_resnet50_2": 4}
+"""Channels of layer k, in units of 64 * 2**(k-1)."""
+
+
+@cache
+def random_backbone(name: str = "resnet18", seed: int = 0) -> FeatureBackbone:
+    return FeatureBackbone(f"{name}.tv_in1k", "random", seed)
+
+
+def batch_of(
+    layers: Sequence[str] = LAYERS,
+    count: int = 2,
+    size: tuple[int, int] = (64, 64),
+    seed: int = 0,
+    backbone: FeatureBackbone | None = None,
+) -> Batch:
+    """Return images of noise with their teacher's features."""
+    image = torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        features = (backbone or random_backbone()).teacher(layers)(image) if layers else {}
+    return Batch(image, torch.zeros(count, dtype=torch.int64), features=features)
+
+
+def meta_batch(backbone: FeatureBackbone, layers: Sequence[str], side: int, count: int = 2) -> Batch:
+    """Return a batch that has shapes and no values, for networks too large to run in a test."""
+    with torch.device("meta"):
+        image = torch.empty(count, 3, side, side)
+        features = backbone.untrained_copy(layers).eval()(image)
+        return Batch(image, torch.empty(count), features=features)

@@ -1,0 +1,190 @@
+"""The backbone: shapes, random weights, and features that neither training nor other draws can change."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torchvision.models import resnet
+
+from methods.backbone import FeatureBackbone
+from methods.errors import MethodError
+from tests.methods.samples import LAYERS, RESNETS, WIDTHS, random_backbone
+
+EACH_RESNET = pytest.mark.parametrize("name", RESNETS)
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+@EACH_RESNET
+def test_layers_1_to_3_have_the_strides_4_8_16(name: str) -> None:
+    with torch.device("meta"):
+        features = random_backbone(name).untrained_copy(LAYERS)(torch.empty(2, 3, 64, 96))
+    assert {layer: tuple(value.shape) for layer, value in features.items()} == {
+        "layer1": (2, 64 * WIDTHS[name], 16, 24),
+        "layer2": (2, 128 * WIDTHS[name], 8, 12),
+        "layer3": (2, 256 * WIDTHS[name], 4, 6),
+    }
+
+
+@EACH_RESNET
+def test_channels_are_those_of_the_features(name: str) -> None:
+    backbone = random_backbone(name)
+    assert backbone.channels(["layer3", "layer1"]) == [256 * WIDTHS[name], 64 * WIDTHS[name]]
+
+
+@EACH_RESNET
+def test_features_are_those_of_torchvision_with_the_same_weights(name: str) -> None:
+    teacher = random_backbone(name).teacher([*LAYERS, "layer4"])
+    with torch.device("meta"):
+        theirs = getattr(resnet, name)(num_classes=1).eval()
+    state = {key.removeprefix("network."): value for key, value in teacher.state_dict().items()}
+    theirs.fc = nn.Identity()
+    theirs.load_state_dict(state, assign=True)
+    x = image = torch.randn(1, 3, 64, 64)
+    for step in ("conv1", "bn1", "relu", "maxpool", *LAYERS):
+        x = getattr(theirs, step)(x)
+        if step in LAYERS:
+            torch.testing.assert_close(teacher(image)[step], x)
+
+
+def test_layers_may_be_named_in_any_order_and_twice() -> None:
+    image = torch.randn(1, 3, 64, 64)
+    expected = random_backbone().teacher(LAYERS)(image)
+    for layers in (["layer3", "layer1"], ["layer1", "layer3", "layer1"]):
+        features = random_backbone().teacher(layers)(image)
+        assert set(features) == set(layers)
+        for layer in layers:
+            torch.testing.assert_close(features[layer], expected[layer])
+
+
+def test_an_unknown_layer_is_answered_with_the_known_ones() -> None:
+    known = "resnet18.tv_in1k has no layer 'layer5'; known: act1, layer1, layer2, layer3, layer4"
+    for use in (random_backbone().channels, random_backbone().teacher, random_backbone().untrained_copy):
+        with pytest.raises(MethodError, match=known):
+            use(["layer1", "layer5"])
+
+
+def test_no_layer_at_all_is_refused() -> None:
+    with pytest.raises(MethodError, match="no layers are named; known: act1, layer1"):
+        random_backbone().teacher([])
+
+
+def test_an_unknown_model_is_answered_with_near_ones() -> None:
+    with pytest.raises(MethodError, match=r"backbone.name=resnet_18: .* near names: .*resnet18"):
+        FeatureBackbone("resnet_18")
+    with pytest.raises(MethodError, match=r"backbone.name=nothing: .* near names: none"):
+        FeatureBackbone("nothing")
+
+
+def test_unknown_weights_of_a_known_model_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(MethodError, match=r"backbone.name=resnet18.tv: .* known: .*resnet18.tv_in1k"):
+        FeatureBackbone("resnet18.tv")
+
+
+def test_a_model_may_be_named_without_its_weights() -> None:
+    assert FeatureBackbone("resnet18", "random").channels(LAYERS) == [64, 128, 256]
+
+
+@pytest.mark.parametrize(
+    "name", ["legacy_seresnet18", "tresnet_m", "nf_resnet26", "tf_efficientnet_b5.aa_in1k"]
+)
+def test_other_families_can_be_used(name: str) -> None:
+    backbone = FeatureBackbone(name, "random")
+    with torch.device("meta"):
+        features = backbone.untrained_copy(backbone.layers)(torch.empty(2, 3, 64, 64))
+    assert [value.shape[1] for value in features.values()] == backbone.channels(backbone.layers)
+
+
+def test_random_weights_are_those_of_their_seed() -> None:
+    first, again = (FeatureBackbone("resnet18", "random", seed=3) for _ in range(2))
+    other = FeatureBackbone("resnet18", "random", seed=4)
+    assert first.identity(LAYERS) == again.identity(LAYERS)
+    assert first.identity(LAYERS) != other.identity(LAYERS)
+
+
+def test_random_weights_and_the_global_generator_leave_each_other_alone() -> None:
+    identities = set()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        identities.add(FeatureBackbone("resnet18", "random").identity(LAYERS))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert len(identities) == 1
+
+
+def test_random_weights_do_not_reseed_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    FeatureBackbone("resnet18", "random").teacher(["layer1"])
+    assert seeds == []
+
+
+def mean_cosine(features: Tensor) -> float:
+    """Mean over all pairs of locations, of all images."""
+    unit = normalize(features, dim=1).transpose(0, 1).flatten(1)
+    count = unit.shape[1]
+    return float(((unit.T @ unit).sum() - count) / (count * (count - 1)))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@torch.no_grad()
+def test_random_features_of_different_places_differ(layer: str) -> None:
+    # With BatchNorm's initial statistics they all point almost the same way.
+    backbone, image = random_backbone(), torch.randn(2, 3, 64, 64)
+    settled = mean_cosine(backbone.teacher([layer])(image)[layer])
+    unsettled = mean_cosine(backbone.untrained_copy([layer]).eval()(image)[layer])
+    assert settled < unsettled - 0.1
+
+
+@torch.no_grad()
+def test_random_features_neither_vanish_nor_explode() -> None:
+    for value in random_backbone().teacher(LAYERS)(torch.randn(2, 3, 64, 64)).values():
+        assert 0.1 < value.std() < 10
+
+
+def test_the_teacher_is_frozen_and_in_evaluation_mode() -> None:
+    teacher = FeatureBackbone("resnet18", "random").teacher(LAYERS)
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_features_do_not_depend_on_the_rest_of_the_batch() -> None:
+    teacher, images = random_backbone().teacher(LAYERS), torch.randn(3, 3, 64, 64)
+    before = copy.deepcopy(teacher.state_dict())
+    together, alone = teacher(images), teacher(images[:1])
+    for layer in LAYERS:
+        torch.testing.assert_close(together[layer][:1], alone[layer])
+    torch.testing.assert_close(teacher.state_dict(), before, atol=0, rtol=0)
+
+
+@EACH_RESNET
+def test_an_untrained_copy_starts_like_torchvisions_network(name: str) -> None:
+    torch.manual_seed(0)
+    for module in random_backbone(name).untrained_copy(LAYERS).modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all()
+            assert not module.bias.any()
+        elif isinstance(module, nn.Conv2d):
+            assert module.bias is None
+            fan_out = module.out_channels * math.prod(module.kernel_size)
+            assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.1)
+
+
+def test_untrained_copies_differ_and_their_seed_repeats_them() -> None:
+    torch.manual_seed(0)
+    first, second = (weights(random_backbone().untrained_copy(LAYERS)) for _ in range(2))
+    torch.manual_seed(0)
+    again = weights(random_backbone().untrained_copy(LAYERS))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, again)
+
+
+def test_an_untrained_copy_is_ready_to_be_trained() -> None:
+    student = random_backbone().untrained_copy(LAYERS)
+    assert all(module.training for module in student.modules())
+    assert all(parameter.requires_grad for parameter in student.parameters())

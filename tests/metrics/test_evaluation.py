@@ -1,0 +1,168 @@
+"""One call gives every measure, a threshold by policy, and a cause for whatever is missing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import metrics
+from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, MetricError, evaluate
+from tests.metrics.reference import random_test_set
+
+PIXEL_MEASURES = {"pixel_auroc", "pro", "dice", "dice_image", "dice_max", "pixel_ap"}
+IMAGE_MEASURES = {"image_auroc", "image_f1", "image_ap"}
+
+
+@pytest.fixture
+def arrays() -> dict[str, Any]:
+    maps, masks = random_test_set(0, images=12, dtype=np.float32)
+    return {"maps": maps, "masks": masks, "labels": masks.any(axis=(1, 2)), "scores": maps.max(axis=(1, 2))}
+
+
+def test_values_are_those_of_the_single_measures(arrays: dict[str, Any]) -> None:
+    maps, masks, labels, scores = arrays.values()
+    result = evaluate(**arrays, fpr_limit=0.2, pro_variants=PRO_VARIANTS)
+    pixels = metrics.rank_pixels(maps, masks)
+    assert result.threshold == metrics.best_f1_threshold(labels, scores)
+    assert result.missing == {}
+    assert result.values == {
+        "image_auroc": metrics.image_auroc(labels, scores),
+        "pixel_auroc": metrics.pixel_auroc(pixels),
+        "pro": metrics.pro(pixels, 0.2),
+        "pro_official_100": PRO_VARIANTS["official_100"](maps, masks, 0.2),
+        "pro_per_image_200": PRO_VARIANTS["per_image_200"](maps, masks, 0.2),
+        "pro_rescaled": PRO_VARIANTS["rescaled"](maps, masks, 0.2),
+        "dice": metrics.dice(pixels, result.threshold),
+        "dice_image": metrics.dice_image(maps, masks, result.threshold),
+        "dice_max": metrics.dice_max(pixels)[0],
+        "pixel_ap": metrics.pixel_ap(pixels),
+        "image_f1": metrics.image_f1(labels, scores, result.threshold),
+        "image_ap": metrics.image_ap(labels, scores),
+    }
+
+
+def test_values_come_in_the_order_of_the_tables(arrays: dict[str, Any]) -> None:
+    result = evaluate(**arrays, pro_variants=list(PRO_VARIANTS)[::-1])
+    assert list(result.values) == list(MEASURES)
+
+
+def test_only_the_requested_variants_are_computed(arrays: dict[str, Any]) -> None:
+    result = evaluate(**arrays, pro_variants=["rescaled"])
+    assert [name for name in result.values if name.startswith("pro")] == ["pro", "pro_rescaled"]
+
+
+def test_the_threshold_of_dice_max_reaches_the_largest_dice(arrays: dict[str, Any]) -> None:
+    result = evaluate(**arrays, threshold_policy="dice_max")
+    assert result.values["dice"] == result.values["dice_max"]
+    assert result.values["image_f1"] == metrics.image_f1(arrays["labels"], arrays["scores"], result.threshold)
+
+
+def test_the_threshold_of_train_quantile_looks_at_train_images_only(arrays: dict[str, Any]) -> None:
+    train = np.arange(101.0)
+    options: dict[str, Any] = {
+        "threshold_policy": "train_quantile",
+        "validation_scores": train,
+        "quantile": 0.5,
+    }
+    result = evaluate(**arrays, **options)
+    assert result.threshold == 50
+    arrays["labels"] = ~arrays["labels"]
+    assert evaluate(**arrays, **options).threshold == 50
+
+
+@pytest.mark.parametrize("validation_scores", [None, []])
+def test_train_quantile_without_train_images_says_what_to_set(
+    arrays: dict[str, Any], validation_scores: list[float] | None
+) -> None:
+    with pytest.raises(
+        MetricError, match=r"validation_scores: found none; .* hold out a part of the train images"
+    ):
+        evaluate(**arrays, threshold_policy="train_quantile", validation_scores=validation_scores)
+
+
+@pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
+def test_a_dataset_without_masks_keeps_its_image_measures(arrays: dict[str, Any], policy: str) -> None:
+    arrays["masks"] = None
+    result = evaluate(**arrays, threshold_policy=policy, validation_scores=[1.0, 2.0])
+    causes = dict.fromkeys(PIXEL_MEASURES, "no masks")
+    if policy == "dice_max":
+        causes["image_f1"] = "no threshold by the policy 'dice_max': no masks"
+    assert result.missing == causes
+    assert set(result.values) == PIXEL_MEASURES | IMAGE_MEASURES
+    assert np.isnan(result.threshold) == (policy == "dice_max")
+
+
+def test_masks_without_a_defective_pixel(arrays: dict[str, Any]) -> None:
+    arrays["masks"][:] = False
+    assert evaluate(**arrays).missing == dict.fromkeys(PIXEL_MEASURES, "no defective pixel in any mask")
+
+
+def test_masks_without_a_defect_free_pixel(arrays: dict[str, Any]) -> None:
+    arrays["masks"][:] = True
+    assert evaluate(**arrays).missing == dict.fromkeys(PIXEL_MEASURES, "no defect-free pixel in any mask")
+
+
+@pytest.mark.parametrize(("label", "word"), [(False, "normal"), (True, "defective")])
+def test_images_of_one_class(arrays: dict[str, Any], label: int, word: str) -> None:
+    arrays["labels"][:] = label
+    cause = f"only {word} images in the test set"
+    assert evaluate(**arrays).missing == {
+        **dict.fromkeys(IMAGE_MEASURES, cause),
+        **dict.fromkeys(["dice", "dice_image"], f"no threshold by the policy 'f1_image': {cause}"),
+    }
+
+
+def test_no_images() -> None:
+    result = evaluate(np.empty((0, 4, 4)), np.empty((0, 4, 4), bool), [], [])
+    assert np.isnan(list(result.values.values())).all()
+    assert result.missing["image_auroc"] == "no images in the test set"
+
+
+def test_a_variant_that_divides_by_zero_is_missing(arrays: dict[str, Any]) -> None:
+    arrays["maps"] = np.zeros_like(arrays["maps"])
+    result = evaluate(**arrays, pro_variants=["official_100", "per_image_200", "rescaled"])
+    assert result.missing == dict.fromkeys(
+        ["pro_per_image_200", "pro_rescaled"],
+        "the released code has no value for a constant map or a flat curve",
+    )
+
+
+def test_every_missing_measure_is_nan_and_every_nan_is_missing(arrays: dict[str, Any]) -> None:
+    arrays["masks"] = None
+    result = evaluate(**arrays, pro_variants=PRO_VARIANTS)
+    assert {name for name, value in result.values.items() if np.isnan(value)} == set(result.missing)
+
+
+def test_unknown_names_are_answered_with_the_known_ones(arrays: dict[str, Any]) -> None:
+    with pytest.raises(
+        MetricError, match=r"threshold_policy: found 'best'; Known: f1_image, dice_max, train_q"
+    ):
+        evaluate(**arrays, threshold_policy="best")
+    with pytest.raises(
+        MetricError, match=r"pro_variants: found 'official'; did you mean 'official_100'\? Known:"
+    ):
+        evaluate(**arrays, pro_variants=["exact", "official"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"scores": np.zeros(11), "labels": np.zeros(11)},
+            "scores: found 11; accepted are 12, one for each map",
+        ),
+        ({"labels": np.zeros(11)}, r"labels: found shape \(11,\); accepted is \(12,\)"),
+        ({"masks": np.zeros((12, 16, 15))}, r"masks: found shape \(12, 16, 15\)"),
+        ({"maps": np.full((12, 16, 16), np.nan)}, "maps: found NaN or infinity in 3072 of 3072"),
+        (
+            {"quantile": 95, "threshold_policy": "train_quantile", "validation_scores": [1.0]},
+            "quantile: found 95",
+        ),
+        ({"fpr_limit": 30}, "fpr_limit: found 30"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    arrays: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(MetricError, match=message):
+        evaluate(**{**arrays, **change})

@@ -1,0 +1,62 @@
+"""The frame: imports point one way, and installing puts no package of ours beside the libraries."""
+
+import ast
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT_ROOT
+
+OURS = {"benchmark", "datasets", "methods", "metrics", "reports", "run_benchmark"}
+MAY_IMPORT = {
+    "run_benchmark": {"benchmark", "reports"},
+    "benchmark": {"datasets", "methods", "metrics"},
+    "methods": {"datasets.batch"},
+    "datasets": set(),
+    "metrics": set(),
+    "reports": {"metrics"},
+}
+
+
+def imported_modules(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text())
+    found = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return found | {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+
+
+def files_of(package: str) -> list[Path]:
+    single = PROJECT_ROOT / f"{package}.py"
+    return [single] if single.exists() else sorted((PROJECT_ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", sorted(OURS))
+def test_imports_point_one_way(package: str) -> None:
+    allowed = MAY_IMPORT[package] | {package}
+    for file in files_of(package):
+        for module in imported_modules(file):
+            if module.split(".")[0] in OURS:
+                assert module.split(".")[0] in allowed or module in allowed, f"{file} imports {module}"
+
+
+@pytest.mark.parametrize("package", ["metrics", "reports"])
+def test_measures_and_reports_never_import_torch(package: str) -> None:
+    for file in files_of(package):
+        assert not any(module.split(".")[0] == "torch" for module in imported_modules(file)), file
+
+
+def test_installing_puts_no_package_of_ours_into_site_packages() -> None:
+    try:
+        installed = importlib.metadata.files("student-teacher-anomaly-benchmark") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the project is not installed in this environment")
+    assert not {file.parts[0] for file in installed} & OURS
+
+
+def test_constraints_pin_versions_without_addresses() -> None:
+    text = (PROJECT_ROOT / "constraints.txt").read_text()
+    pins = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all("==" in line for line in pins)
+    assert "://" not in text
