@@ -46,7 +46,8 @@ def save_figure(path: Path, title: str, stored: StoredImages, scores: Scores, th
     figure.colorbar(drawn, ax=axes[2, :], fraction=0.02, pad=0.01)
     most = min(EACH, len(chosen))
     figure.suptitle(
-        f"{title}: the {most} most anomalous test images, then the {len(chosen) - most} least", fontsize=10
+        f"{title}: the {most} most anomalous test images, then the {len(chosen) - most} least; contour: threshold",
+        fontsize=10,
     )
     figure.savefig(path, dpi=110)
     plt.close(figure)

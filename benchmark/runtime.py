@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@cache
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed buffers instead of handing each back to the kernel, to be paged in again.
 

@@ -1,5 +1,6 @@
 """The frozen network whose features every student learns to copy, and where its weights come from."""
 
+import difflib
 import hashlib
 import os
 import threading
@@ -47,7 +48,7 @@ class FeatureBackbone:
     def __init__(self, name: str, weights: str = "imagenet", seed: int = 0) -> None:
         architecture, _, tag = name.partition(".")
         if not timm.is_model(architecture):
-            near = ", ".join(timm.list_models(f"*{architecture.split('_')[0]}*")[:8])
+            near = ", ".join(difflib.get_close_matches(architecture, timm.list_models(), n=5))
             raise MethodError(f"backbone.name={name}: timm has no such model; near names: {near or 'none'}")
         if tag and not timm.is_model_pretrained(name):
             known = ", ".join(timm.list_pretrained(f"{architecture}.*"))
@@ -179,9 +180,13 @@ def _settle_batchnorm(network: nn.Module) -> None:
 
 @contextmanager
 def _private_generator(seed: int) -> Iterator[None]:
-    """Draw random weights from their own seed, whatever was drawn before or is drawn after."""
+    """Draw random weights from their own seed, whatever was drawn before or is drawn after.
+
+    The seed is hashed: a student drawn after `torch.manual_seed(seed)` would start as its teacher's copy.
+    """
+    own = int.from_bytes(hashlib.sha256(f"teacher {seed}".encode()).digest()[:4])
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # the CPU's alone; torch.manual_seed would reseed every GPU
+        torch.default_generator.manual_seed(own)  # the CPU's alone; torch.manual_seed would reseed every GPU
         yield
 
 

@@ -137,7 +137,7 @@ def to_markdown(table: pd.DataFrame, text: str) -> str:
     }
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=table.columns)
     frame.index.name = table.index.name
-    return f"{frame.to_markdown(stralign='right', disable_numparse=True)}\n\n{text}\n"
+    return f"{frame.to_markdown(disable_numparse=True, colalign=('left', *['right'] * table.shape[1]))}\n\n{text}\n"
 
 
 def to_latex(table: pd.DataFrame, text: str, label: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent

@@ -92,9 +92,16 @@ def test_the_disk_form_is_shared(
 
 @pytest.mark.parametrize("damage", ["cut", "removed", "garbage"])
 def test_a_damaged_disk_form_is_recognised_and_made_again(
-    stored: StoredImages, backbone: FeatureBackbone, trainer: Trainer, caplog: pytest.LogCaptureFixture, damage: str
+    stored: StoredImages,
+    backbone: FeatureBackbone,
+    trainer: Trainer,
+    caplog: pytest.LogCaptureFixture,
+    damage: str,
 ) -> None:
-    first = {layer: value.clone() for layer, value in all_rows(open_with(stored, backbone, trainer), stored).items()}
+    first = {
+        layer: value.clone()
+        for layer, value in all_rows(open_with(stored, backbone, trainer), stored).items()
+    }
     (entry,) = entries(trainer)
     file = entry / "layer2.npy"
     if damage == "cut":

@@ -54,11 +54,16 @@ def command(results: Path, *arguments: str) -> list[str]:
     return [sys.executable, str(PROJECT_ROOT / "run_benchmark.py"), *arguments, f"results_dir={results}"]
 
 
-def run(results: Path, *arguments: str, cwd: Path = PROJECT_ROOT) -> Outcome:
+def run(results: Path, *arguments: str, cwd: Path = PROJECT_ROOT, timeout: float = 280) -> Outcome:
     """Run the command; it inherits no setting of the tests but the environment."""
     environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(
-        command(results, *arguments), cwd=cwd, capture_output=True, text=True, env=environment, timeout=280
+        command(results, *arguments),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=timeout,
     )
     return Outcome(done.returncode, done.stdout, done.stderr, results)
 

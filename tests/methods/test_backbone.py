@@ -75,10 +75,10 @@ def test_no_layer_at_all_is_refused() -> None:
 
 
 def test_an_unknown_model_is_answered_with_near_ones() -> None:
-    with pytest.raises(MethodError, match=r"backbone.name=resnet_18: .* near names: .*resnet18"):
+    with pytest.raises(MethodError, match=r"backbone.name=resnet_18: .* near names: resnet18, "):
         FeatureBackbone("resnet_18")
-    with pytest.raises(MethodError, match=r"backbone.name=nothing: .* near names: none"):
-        FeatureBackbone("nothing")
+    with pytest.raises(MethodError, match=r"backbone.name=\?\?\?: .* near names: none"):
+        FeatureBackbone("???")
 
 
 def test_unknown_weights_of_a_known_model_are_answered_with_the_known_ones() -> None:
@@ -90,9 +90,7 @@ def test_a_model_may_be_named_without_its_weights() -> None:
     assert FeatureBackbone("resnet18", "random").channels(LAYERS) == [64, 128, 256]
 
 
-@pytest.mark.parametrize(
-    "name", ["legacy_seresnet18", "tresnet_m", "nf_resnet26", "tf_efficientnet_b5.aa_in1k"]
-)
+@pytest.mark.parametrize("name", ["legacy_seresnet18", "nf_resnet26", "tf_efficientnet_b5.aa_in1k"])
 def test_other_families_can_be_used(name: str) -> None:
     backbone = FeatureBackbone(name, "random")
     with torch.device("meta"):
@@ -115,6 +113,13 @@ def test_random_weights_and_the_global_generator_leave_each_other_alone() -> Non
         identities.add(FeatureBackbone("resnet18", "random").identity(LAYERS))
         assert torch.equal(torch.get_rng_state(), before)
     assert len(identities) == 1
+
+
+def test_a_student_of_the_same_seed_does_not_start_as_its_teachers_copy() -> None:
+    torch.manual_seed(0)
+    student = random_backbone(seed=0).untrained_copy(LAYERS).state_dict()
+    teacher = random_backbone(seed=0).teacher(LAYERS).state_dict()
+    assert not any(torch.equal(student[key], teacher[key]) for key in student if student[key].ndim == 4)
 
 
 def test_random_weights_do_not_reseed_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +163,7 @@ def test_features_do_not_depend_on_the_rest_of_the_batch() -> None:
     before = copy.deepcopy(teacher.state_dict())
     together, alone = teacher(images), teacher(images[:1])
     for layer in LAYERS:
-        torch.testing.assert_close(together[layer][:1], alone[layer])
+        torch.testing.assert_close(together[layer][:1], alone[layer], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(teacher.state_dict(), before, atol=0, rtol=0)
 
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -258,6 +259,21 @@ def test_a_hub_that_refuses_connections_is_given_up_soon(monkeypatch: pytest.Mon
     monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert address in refusal_of_the_hub()
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_a_name_server_that_never_answers_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def never(*_: object, **__: object) -> list[object]:
+        over.wait(20)
+        return []
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    assert "TimeoutError: no answer from" in refusal_of_the_hub()
+    over.set()
 
 
 @pytest.mark.parametrize("name", ["resnet18.tv_in1k", "resnet18"])
