@@ -1,8 +1,11 @@
 """The one command: `python run_benchmark.py -m method=rd,stfpm`. See README.md."""
 
 import os
+import secrets
 import signal
 import sys
+import traceback
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -56,42 +59,48 @@ def main(arguments: list[str]) -> int:
     # threads that wait leave their core to other processes: spinning, two runs side by side take five times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _terminate)
-    code = 0
+    code = _exit_code(job)
+    sweep = opened()
+    return max(code, _exit_code(lambda: _finish(sweep, code))) if sweep else code
+
+
+def _exit_code(work: Callable[[], int | None]) -> int:
+    """Do some work and return the exit code that its end stands for; tell a user's mistake in one line."""
     try:
-        job()
+        return work() or 0
     except KeyboardInterrupt:
-        code = INTERRUPTED
         print("interrupted: finished cells are kept", file=sys.stderr)
+        return INTERRUPTED
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 2
+        return end.code if isinstance(end.code, int) else 2
     except Exception as error:
         message = explain(error)
         if message is None and isinstance(error, ValueError) and opened() is None:
             message = str(error)  # Hydra's own flags contradict each other
         if message is None:
-            raise
+            traceback.print_exc()
+            return 1
         if error not in told:
             print(f"error: {message}", file=sys.stderr)
-        code = 2
-    sweep = opened()
-    return _finish(sweep, code) if sweep else code
+        return 2
 
 
 def _finish(sweep: Sweep, code: int) -> int:
-    """Close the parent run with its means and tables, and show them."""
+    """Show the tables, close the parent run with its means, and return 1 if a cell failed."""
     from reports.comparison import publish
 
     published = publish(sweep.uri, sweep.name, sweep.tables)
     if not published.cells:
         sweep.discard()
-        return code
+        return 0
     interrupted = code in (INTERRUPTED, TERMINATED)
     failed = code or published.failed
-    sweep.close("KILLED" if interrupted else "FAILED" if failed else "FINISHED", published.means)
+    status = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
+    sweep.close(status, published.means, published.tags)
     print(
         f"sweep {sweep.name}: {published.cells} cells in {sweep.uri}; tables among the parent run's artifacts"
     )
-    return code or int(bool(published.failed))
+    return int(published.failed > 0)
 
 
 def _with_defaults(arguments: list[str]) -> list[str]:
@@ -102,7 +111,7 @@ def _with_defaults(arguments: list[str]) -> list[str]:
     }
     added = []
     if "sweep" not in given:
-        added.append(f"sweep={datetime.now():%Y-%m-%d_%H-%M-%S}")
+        added.append(f"sweep={datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
     if "method" not in given and {"--help", "-h"} & set(arguments):
         added.append("method=stfpm")
     # Hydra's parser wants all overrides in one place

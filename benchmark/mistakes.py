@@ -9,8 +9,10 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
+from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, Node
 from omegaconf.errors import OmegaConfBaseException
+from sqlalchemy.exc import SQLAlchemyError
 
 from benchmark.errors import USER_ERRORS
 
@@ -27,6 +29,10 @@ def explain(error: BaseException) -> str | None:
         return f"{error.override}: not an override ({_first_lines(error)}); accepted: name=value"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _first_lines(error)
+    if isinstance(error, MlflowException | SQLAlchemyError):
+        return f"the tracking store cannot be used ({_first_lines(error)})"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return None
 
 

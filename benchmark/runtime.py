@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from benchmark.errors import BenchmarkError
 from benchmark.settings import Trainer
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
@@ -39,10 +42,11 @@ class Runtime:
         """Of images, features and convolution weights."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def move(self, module: nn.Module) -> nn.Module:
+    def move(self, module: M) -> M:
         """Bring a module to the device and memory format."""
         module.to(self.device)
-        return module.to(memory_format=self.memory_format)
+        module.to(memory_format=self.memory_format)
+        return module
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """Return the context in which networks run."""

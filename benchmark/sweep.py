@@ -39,10 +39,11 @@ class Sweep:
         _opened.remove(self)
         self.tracker.client.delete_run(self.parent.run_id)
 
-    def close(self, status: str, means: Mapping[str, float]) -> None:
-        """Give the parent run its means, so that its charts show the sweep, and its status."""
+    def close(self, status: str, means: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Give the parent run its means, so that its charts show the sweep, its tags and its status."""
         _opened.remove(self)
         self.parent.log_metrics(means)
+        self.parent.set_tags(tags)
         self.tracker.client.set_terminated(self.parent.run_id, status)
 
 

@@ -131,9 +131,11 @@ class Tracker:
             yield run
         except Exception as error:
             log.error("%s failed: %s", name, error, exc_info=not isinstance(error, USER_ERRORS))
-            run.set_tags({"reason": f"{type(error).__name__}: {error}"[:5000]})
-            self.client.set_terminated(run.run_id, "FAILED")
-            run.log_text(traceback.format_exc(), "traceback.txt")
+            trace = traceback.format_exc()
+            with _reachable(self.settings.uri):
+                run.set_tags({"reason": f"{type(error).__name__}: {error}"[:5000]})
+                self.client.set_terminated(run.run_id, "FAILED")
+                run.log_text(trace, "traceback.txt")
         except BaseException:
             self.client.set_terminated(run.run_id, "KILLED")
             raise
@@ -165,7 +167,7 @@ def _reachable(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise BenchmarkError(f"tracking.uri={uri}: the store cannot be opened ({reason})") from None
+        raise BenchmarkError(f"tracking.uri={uri}: the store cannot be used ({reason})") from None
 
 
 def _milliseconds() -> int:

@@ -22,11 +22,22 @@ DIGITS = 3
 
 @dataclass(frozen=True)
 class Published:
-    """What became of a sweep's cells: how many there are, how many failed, and {method/measure: mean}."""
+    """What became of a sweep.
+
+    Attributes
+    ----------
+    cells, failed
+        How many cells there are, and how many of them failed.
+    means
+        {measure/method: mean over categories}.
+    tags
+        What the cells have in common or between them: methods, datasets, protocols, weights.
+    """
 
     cells: int
     failed: int
     means: dict[str, float]
+    tags: dict[str, str]
 
 
 def publish(uri: str, sweep: str, metrics: Sequence[str]) -> Published:
@@ -53,7 +64,7 @@ def publish(uri: str, sweep: str, metrics: Sequence[str]) -> Published:
             if table.empty:
                 continue
             averages = dict(zip(table.columns, table.loc[MEAN].to_numpy(float), strict=True))
-            means |= {metric_name(f"{label}/{metric}"): value for label, value in averages.items()}
+            means |= {metric_name(f"{metric}/{label}"): value for label, value in averages.items()}
             text = caption(cells, metric)
             title, _, rest = text.partition("; ")
             console.print("", title, to_rich(table), sep="\n", style="bold", highlight=False)
@@ -67,7 +78,11 @@ def publish(uri: str, sweep: str, metrics: Sequence[str]) -> Published:
     failed = runs[runs["status"] == "FAILED"]
     for method, category, reason in failed[["method", "category", "reason"]].itertuples(index=False):
         console.print(f"failed: {method} {category}: {reason}", style="red", markup=False, highlight=False)
-    return Published(len(runs), len(failed), means)
+    tags = {
+        name: ", ".join(pd.unique(runs[name]))
+        for name in ("method", "dataset", "protocol", "backbone", "weights")
+    }
+    return Published(len(runs), len(failed), means, tags)
 
 
 def comparison(cells: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -100,11 +100,12 @@ def test_the_figure_is_a_picture(sweep: Outcome) -> None:
             assert len(np.unique(np.asarray(picture.convert("L")))) > 50
 
 
-def test_the_parent_carries_the_means_over_categories(sweep: Outcome) -> None:
+def test_the_parent_carries_the_means_over_categories_and_the_protocol(sweep: Outcome) -> None:
     (parent,) = sweep.runs("sweep")
+    assert (parent.data.tags["protocol"], parent.data.tags["method"]) == ("quick", "rd, stfpm")
     for method in METHODS:
         values = [run.data.metrics["pro"] for run in sweep.runs("cell") if run.data.tags["method"] == method]
-        assert parent.data.metrics[f"{method}/pro"] == pytest.approx(np.mean(values))
+        assert parent.data.metrics[f"pro/{method}"] == pytest.approx(np.mean(values))
 
 
 def test_tables_are_shown_and_lie_beside_the_parent(sweep: Outcome) -> None:
