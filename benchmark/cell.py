@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from benchmark.data import Images, open_images
+from benchmark.errors import BenchmarkError
 from benchmark.features import TeacherFeatures, open_features
 from benchmark.figure import save_figure
 from benchmark.runtime import Runtime, seed_everything, start
@@ -80,6 +81,11 @@ def run_cell(cell: Cell) -> Outcome:
         validation: Images | None = _open(cell, "validation", method, runtime)[0]
     else:
         validation = train.select(split.validation) if split.validation else None
+    if cell.evaluation.threshold == "train_quantile" and validation is None:
+        raise BenchmarkError(
+            "evaluation.threshold=train_quantile takes the threshold from held-out defect-free images, and there "
+            "are none; set method.training.validation_fraction above 0"
+        )
     seed_everything(cell.seed)
     records = fit(
         method,

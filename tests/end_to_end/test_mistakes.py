@@ -136,6 +136,16 @@ def test_a_divergence_names_method_category_stage_and_epoch(tmp_path: Path) -> N
     assert "in epoch" in outcome.stdout
 
 
+def test_a_threshold_from_held_out_images_needs_some(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("dataset.categories=[washer]", "evaluation.threshold=train_quantile", *TINY)
+    outcome = run_here(tmp_path / "results", capfd, "method=rd", *arguments)
+    assert outcome.code == 1
+    assert "method.training.validation_fraction" in outcome.stdout
+    assert "trains for" not in outcome.stdout  # said before the training, not after it
+
+
 def test_a_wrong_job_of_a_sweep_leaves_the_others_alone(tmp_path: Path) -> None:
     outcome = run(
         tmp_path / "results",

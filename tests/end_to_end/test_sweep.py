@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.end_to_end.command import TINY, Outcome, run
+from tests.end_to_end.command import TINY, Outcome, run, run_here
 
 METHODS, CATEGORIES = ("rd", "stfpm"), ("granite", "washer")
 
@@ -144,3 +144,17 @@ def test_the_same_seed_gives_the_same_measures_to_the_last_bit_and_another_does_
     (first,), (made, read) = measures(sweep, "0"), measures(cached, "0")
     assert first == made == read
     assert measures(cached, "1")[0]["threshold"] != first["threshold"]
+
+
+def test_what_fills_a_disk_can_be_switched_off_and_an_honest_threshold_is_no_oracle(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = ("tracking.maps=false", "tracking.student=false", "tracking.figure=false")
+    honest = ("evaluation.threshold=train_quantile", "evaluation.pro_variants=[exact,official_100]")
+    outcome = run_here(tmp_path, capfd, "method=stfpm", "dataset.categories=[washer]", *small, *honest, *TINY)
+    assert outcome.code == 0, outcome.stderr
+    (cell,) = outcome.runs("cell")
+    artifacts = {item.path for item in outcome.client.list_artifacts(cell.info.run_id)}
+    assert artifacts == {"config.yaml", "scores.csv"}
+    assert "oracle" not in outcome.stdout
+    assert {"pro", "pro_official_100"} <= set(cell.data.metrics)
