@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from benchmark.data import Images, open_images
 from benchmark.errors import BenchmarkError
-from benchmark.features import TeacherFeatures, open_features
+from benchmark.features import open_features
 from benchmark.figure import save_figure
 from benchmark.runtime import Runtime, seed_everything, start
 from benchmark.scoring import InferenceCost, Scores, measure_inference, score
@@ -75,10 +75,13 @@ def run_cell(cell: Cell) -> Outcome:
     method = cell.build_method()
     runtime = start(cell.trainer, method.channels_last)
     runtime.move(method)
-    train, features = _open(cell, "train", method, runtime)
+    # everything is decoded first: a damaged test image is told before hours of training, not after
+    splits = ("train", "validation", "test") if cell.category.validation else ("train", "test")
+    stored = {split: _store(cell, split) for split in splits}
+    train = _images(cell, stored["train"], method, runtime)
     split = cell.category.hold_out(cell.training.validation_fraction, cell.training.validation_seed)
-    if cell.category.validation:
-        validation: Images | None = _open(cell, "validation", method, runtime)[0]
+    if "validation" in stored:
+        validation: Images | None = _images(cell, stored["validation"], method, runtime)
     else:
         validation = train.select(split.validation) if split.validation else None
     if cell.evaluation.threshold == "train_quantile" and validation is None:
@@ -87,39 +90,37 @@ def run_cell(cell: Cell) -> Outcome:
             "are none; set method.training.validation_fraction above 0"
         )
     seed_everything(cell.seed)
-    records = fit(
-        method,
-        cell.training,
-        train.select(split.train),
-        validation,
-        cell.seed,
-        cell.name,
-        cell.trainer.progress,
-    )
+    train = train.select(split.train)
+    records = fit(method, cell.training, train, validation, cell.seed, cell.name, cell.trainer.progress)
     validation_scores = score(method, validation, cell.evaluation.batch_size).images if validation else None
-    test, features = _open(cell, "test", method, runtime)
+    test = _images(cell, stored["test"], method, runtime, epochs=False)
     scores = score(method, test, cell.evaluation.batch_size)
     return Outcome(
         measures=_measure(cell.evaluation, test, scores, validation_scores),
         scores=scores,
         records=records,
-        cost=measure_inference(method, test, features, cell.evaluation.batch_size),
+        cost=measure_inference(method, test, cell.evaluation.batch_size),
         stored=test.stored,
         method=method,
         teacher_identity=cell.backbone.identity(method.needs) if method.needs else "none",
     )
 
 
-def _open(cell: Cell, split: str, method: Method, runtime: Runtime) -> tuple[Images, TeacherFeatures | None]:
+def _store(cell: Cell, split: str) -> StoredImages:
     trainer = cell.trainer
-    side = cell.training.image_size
-    stored = open_store(cell.category, split, side, trainer.cache_dir, trainer.progress)
+    return open_store(cell.category, split, cell.training.image_size, trainer.cache_dir, trainer.progress)
+
+
+def _images(
+    cell: Cell, stored: StoredImages, method: Method, runtime: Runtime, epochs: bool = True
+) -> Images:
+    """Return stored images with the teacher's features; `epochs`: whether they are read more than once."""
+    limits = cell.trainer.features
     features = None
     if method.needs:
-        epochs = split != "test"
-        features = open_features(stored, cell.backbone, method.needs, runtime, trainer, epochs)
-    room = trainer.features.device_gb if runtime.device.type == "cuda" else trainer.features.memory_gb
-    return open_images(stored, features, runtime, room), features
+        features = open_features(stored, cell.backbone, method.needs, runtime, cell.trainer, epochs)
+    room = limits.device_gb if runtime.device.type == "cuda" else limits.memory_gb
+    return open_images(stored, features, runtime, room)
 
 
 def _measure(

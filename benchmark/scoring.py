@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -62,9 +62,7 @@ class InferenceCost:
     seconds_batched: float
 
 
-def measure_inference(
-    method: Method, images: Images, teacher: TeacherFeatures | None, batch_size: int, repeats: int = 5
-) -> InferenceCost:
+def measure_inference(method: Method, images: Images, batch_size: int, repeats: int = 5) -> InferenceCost:
     """Time predictions from stored images, the teacher's features computed afresh.
 
     Parameters
@@ -73,8 +71,8 @@ def measure_inference(
         Timed batches of each kind, after one that warms up.
     """
     method.eval()
-    fresh = TeacherFeatures(teacher.teacher, teacher.runtime) if teacher else None
-    view = Images(images.stored, images.at, images.rows, fresh, images.runtime)
+    fresh = TeacherFeatures(images.features.teacher, images.runtime) if images.features else None
+    view = replace(images, features=fresh)
 
     def seconds(size: int) -> float:
         def run(first: int) -> None:

@@ -69,7 +69,7 @@ def test_inference_is_timed_with_fresh_teacher_features(
     monkeypatch.setattr(TeacherFeatures, "compute", count)
     score(Brightness(LAYERS), images, 4)
     assert not computed  # scoring reads what is kept
-    cost = measure_inference(Brightness(LAYERS), images, features, batch_size=4, repeats=3)
+    cost = measure_inference(Brightness(LAYERS), images, batch_size=4, repeats=3)
     assert computed == [1] * 4 + [4] * 4
     assert cost.seconds_batched > 0
     assert cost.seconds_single > 0

@@ -111,15 +111,19 @@ def remove_good(root: Path) -> Path:
 
 @pytest.mark.parametrize("damage", [damage_train, damage_test, resize_mask, remove_masks, remove_good])
 def test_a_damaged_category_fails_alone_and_the_other_is_kept(
-    two_categories: Path, tmp_path: Path, damage: Callable[[Path], Path]
+    two_categories: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    damage: Callable[[Path], Path],
 ) -> None:
     file = damage(two_categories)
-    outcome = run(
-        tmp_path / "results", "method=stfpm", "dataset=folder", f"dataset.root={two_categories}", *FAST
+    outcome = run_here(
+        tmp_path / "results", capfd, "method=stfpm", "dataset=folder", f"dataset.root={two_categories}", *FAST
     )
     assert outcome.code == 1
     assert "Traceback" not in outcome.stdout + outcome.stderr
     assert str(file) in outcome.stdout.replace("\n", "")
+    assert "stfpm granite: student trains" not in outcome.stdout  # told before the training, not after it
     status = {cell.data.tags["category"]: cell.info.status for cell in outcome.runs("cell")}
     assert status == {"granite": "FAILED", "washer": "FINISHED"}
     (failed,) = [cell for cell in outcome.runs("cell") if cell.info.status == "FAILED"]
@@ -128,9 +132,11 @@ def test_a_damaged_category_fails_alone_and_the_other_is_kept(
     assert parent.info.status == "FAILED"
 
 
-def test_a_divergence_names_method_category_stage_and_epoch(tmp_path: Path) -> None:
+def test_a_divergence_names_method_category_stage_and_epoch(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     arguments = ("dataset.categories=[washer]", "method.training.optimizer.lr=1e30", *TINY)
-    outcome = run(tmp_path / "results", "method=rd", *arguments, "method.training.epochs=20")
+    outcome = run_here(tmp_path / "results", capfd, "method=rd", *arguments, "method.training.epochs=20")
     assert outcome.code == 1
     assert "rd washer: the loss of stage 'student' became" in outcome.stdout
     assert "in epoch" in outcome.stdout
@@ -164,11 +170,12 @@ def finished(outcome: Outcome) -> list:
 
 
 def test_a_test_set_without_masks_has_image_measures_and_says_why_not_the_others(
-    two_categories: Path, tmp_path: Path
+    two_categories: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(two_categories / "granite" / "ground_truth")
-    outcome = run(
+    outcome = run_here(
         tmp_path / "results",
+        capfd,
         "method=stfpm",
         "dataset=folder",
         f"dataset.root={two_categories}",
