@@ -1,5 +1,6 @@
 """The sweep around the cells: one parent run, every cell of a job in turn, nothing finished ever lost."""
 
+import json
 import logging
 import re
 import sys
@@ -115,7 +116,7 @@ def run_job(config: DictConfig) -> None:
         "seed": seed,
         "threshold_policy": evaluation.threshold,
         "fpr_limit": evaluation.fpr_limit,
-        "overrides": " ".join(HydraConfig.get().overrides.task),
+        "overrides": json.dumps(list(HydraConfig.get().overrides.task)),
     }
     if needs := build("method", method, backbone=backbone).needs:
         backbone.teacher(needs)  # weights that cannot be had stop the job, not each of its cells

@@ -1,6 +1,7 @@
 """The store read into one tidy table: a row per cell and metric."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Sequence, Set
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -23,7 +24,18 @@ TAGS = (
 )
 IDENTITY = ["method", "variant", "dataset", "category", "seed", "protocol"]
 PAGE = 1000
-NOT_VARIANTS = ("method", "dataset", "dataset.categories", "seed", "sweep", "protocol")
+# overrides that rows, columns and seeds of a table show anyway
+IN_TABLES = {"method", "dataset", "dataset.root", "dataset.categories", "seed", "sweep"}
+# overrides that a caption states anyway
+IN_CAPTIONS = IN_TABLES | {
+    *("protocol", "experiment", "backbone.weights", "evaluation.threshold", "evaluation.fpr_limit"),
+    *("evaluation.tables", "evaluation.pro_variants"),
+}
+# beginnings of overrides that leave numbers alone
+NOT_NUMBERS = (
+    *("hydra", "results_dir", "tracking", "dataset.download", "dataset.accept_license"),
+    *("trainer.features", "trainer.cache_dir", "trainer.progress", "trainer.malloc", "trainer.threads"),
+)
 
 
 class ReportError(ValueError):
@@ -55,25 +67,25 @@ def read_cells(uri: str, sweep: str) -> pd.DataFrame:
     Returns
     -------
     One row per cell and metric, in the order in which the cells ran: `run_id`, `status`, the columns of
-    `TAGS`, `variant` (the overrides by which this cell differs from others of its method), `metric`,
-    `value`. A cell without metrics has one row with an empty metric. Of a cell that ran more than once,
-    the last run counts.
+    `TAGS`, `variant` and `changes` (see `labels_and_changes`), `metric`, `value`. A cell without metrics has
+    one row with an empty metric. Of a cell that ran more than once, the last run counts.
     """
     runs = [run for run in _search(uri, "tags.kind = 'cell'") if run.data.tags["sweep"] == sweep]
-    variants = _variants([run.data.tags.get("overrides", "").split() for run in runs])
+    variants, changes = labels_and_changes([json.loads(run.data.tags["overrides"]) for run in runs])
     rows = [
         {
             "run_id": run.info.run_id,
             "status": run.info.status,
             **{tag: run.data.tags.get(tag, "") for tag in TAGS},
             "variant": variant,
+            "changes": changes,
             "metric": metric,
             "value": value,
         }
         for run, variant in zip(runs, variants, strict=True)
         for metric, value in (run.data.metrics or {"": float("nan")}).items()
     ]
-    cells = pd.DataFrame(rows, columns=["run_id", "status", *TAGS, "variant", "metric", "value"])
+    cells = pd.DataFrame(rows, columns=["run_id", "status", *TAGS, "variant", "changes", "metric", "value"])
     last = cells.groupby(IDENTITY, sort=False)["run_id"].transform("last")
     return cells[cells["run_id"] == last].reset_index(drop=True)
 
@@ -93,14 +105,30 @@ def _search(uri: str, condition: str) -> list[Run]:
             return runs
 
 
-def _variants(overrides: Sequence[Sequence[str]]) -> list[str]:
-    """Return of each cell's overrides those that not all cells have in common, as its label."""
+def labels_and_changes(overrides: Sequence[Sequence[str]]) -> tuple[list[str], str]:
+    """Tell cells apart, and from what their protocol prints, by their command lines.
+
+    Parameters
+    ----------
+    overrides
+        Of each cell.
+
+    Returns
+    -------
+    For each cell the overrides that not all cells share, as a label; and the shared ones that change
+    numbers, for captions.
+    """
     common = set.intersection(*map(set, overrides)) if overrides else set()
-    return [
-        " ".join(
-            item.removeprefix("method.")
-            for item in items
-            if item not in common and item.partition("=")[0].lstrip("+~") not in NOT_VARIANTS
-        )
-        for items in overrides
-    ]
+    labels = [_shown([item for item in items if item not in common], IN_TABLES) for items in overrides]
+    shared = [item for item in overrides[0] if item in common] if overrides else []
+    return labels, _shown(shared, IN_CAPTIONS)
+
+
+def _shown(overrides: Sequence[str], hidden: Set[str]) -> str:
+    """Join the overrides that change numbers and are not told elsewhere."""
+    keys = [item.partition("=")[0].lstrip("+~") for item in overrides]
+    return " ".join(
+        item.removeprefix("method.")
+        for item, key in zip(overrides, keys, strict=True)
+        if key not in hidden and not key.startswith(NOT_NUMBERS)
+    )

@@ -111,6 +111,8 @@ def caption(cells: pd.DataFrame, metric: str) -> str:
     for name, title in (("dataset", "dataset"), ("protocol", "protocol"), ("weights", "teacher weights")):
         values = [Path(value).name for value in pd.unique(cells[name])]
         parts.append(f"{title} {', '.join(values)}")
+    if changes := cells["changes"].iloc[0]:
+        parts.append(f"changed: {changes}")
     if metric.startswith("pro"):
         parts.append(f"integrated to a false-positive rate of {', '.join(pd.unique(cells['fpr_limit']))}")
     if metric in ("dice", "dice_image", "image_f1"):

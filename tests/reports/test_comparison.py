@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from reports.cells import _variants
+from reports.cells import labels_and_changes
 from reports.comparison import caption, comparison, metric_name, to_latex, to_markdown, to_rich
 
 NAN = math.nan
@@ -17,6 +17,7 @@ def cells(*rows: tuple[str, str, float], **columns: str) -> pd.DataFrame:
     shared = {
         "status": "FINISHED",
         "variant": "",
+        "changes": "",
         "dataset": "mvtec_ad",
         "seed": "0",
         "protocol": "paper",
@@ -121,7 +122,7 @@ def test_a_measure_that_nobody_has_gives_no_table() -> None:
 
 
 def test_cells_that_differ_by_an_option_stand_in_columns_of_their_own() -> None:
-    labels = _variants(
+    labels, changes = labels_and_changes(
         [
             ["method=rd", "method.combine=sum", "seed=0"],
             ["method=rd", "method.combine=multiply", "seed=0"],
@@ -129,13 +130,36 @@ def test_cells_that_differ_by_an_option_stand_in_columns_of_their_own() -> None:
         ]
     )
     assert labels == ["combine=sum", "combine=multiply", "combine=sum"]
+    assert changes == ""
 
 
-def test_options_that_all_cells_share_are_no_label() -> None:
-    assert _variants([["method=rd", "trainer.device=cpu"], ["method=stfpm", "trainer.device=cpu"]]) == [
-        "",
-        "",
-    ]
+@pytest.mark.parametrize(
+    "option", ["backbone.weights", "protocol", "evaluation.threshold", "trainer.precision"]
+)
+def test_whatever_is_swept_tells_columns_apart(option: str) -> None:
+    labels, _ = labels_and_changes([["method=rd", f"{option}=a"], ["method=rd", f"{option}=b"]])
+    assert labels == [f"{option}=a", f"{option}=b"]
+
+
+def test_a_schedule_that_all_cells_changed_stands_in_the_caption() -> None:
+    """`protocol paper` with five epochs instead of a hundred is not what was published."""
+    labels, changes = labels_and_changes(
+        [
+            [
+                "method=rd",
+                "protocol=paper",
+                "method.training.epochs=5",
+                "trainer.threads=1",
+                "tracking.maps=false",
+            ],
+            ["method=stfpm", "protocol=paper", "method.training.epochs=5", "trainer.threads=1"],
+        ]
+    )
+    assert labels == ["", ""]
+    assert changes == "training.epochs=5"
+    text = caption(cells(("rd", "bottle", 0.9), changes=changes), "pro")
+    assert "protocol paper" in text
+    assert "changed: training.epochs=5" in text
 
 
 def test_markup_in_names_is_shown_and_not_obeyed() -> None:
