@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from reports.__main__ import main as reports
 from tests.end_to_end.command import TINY, Outcome, run, run_here
 
 METHODS, CATEGORIES = ("rd", "stfpm"), ("granite", "washer")
@@ -122,6 +123,27 @@ def test_tables_are_shown_and_lie_beside_the_parent(sweep: Outcome) -> None:
     for cell in sweep.runs("cell"):
         method, category = cell.data.tags["method"], cell.data.tags["category"]
         assert float(table[category][method]) == cell.data.metrics["pro"]
+
+
+def test_reports_renders_the_tables_again(
+    sweep: Outcome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["reports", "--uri", sweep.uri, "--metric", "pixel_ap"])
+    assert reports() == 0
+    shown = capsys.readouterr().out
+    assert "Pixel AP" in shown
+    assert all(name in shown for name in (*METHODS, *CATEGORIES))
+    (parent,) = sweep.runs("sweep")
+    assert sweep.artifact(parent, "tables/pixel_ap.md").exists()
+
+
+def test_reports_names_the_known_sweeps(
+    sweep: Outcome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["reports", "--uri", sweep.uri, "--sweep", "second"])
+    assert reports() == 2
+    assert "no sweep 'second'" in (message := capsys.readouterr().err)
+    assert "known: first" in message
 
 
 def test_the_same_seed_gives_the_same_measures_to_the_last_bit_and_another_does_not(
