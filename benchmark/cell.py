@@ -16,7 +16,7 @@ from benchmark.data import Images, open_images
 from benchmark.errors import BenchmarkError
 from benchmark.features import open_features
 from benchmark.figure import save_figure
-from benchmark.runtime import Runtime, seed_everything, start
+from benchmark.runtime import Runtime, peak_memory, restart_peak_memory, seed_everything, start
 from benchmark.scoring import InferenceCost, Scores, measure_inference, score
 from benchmark.settings import Evaluation, Tracking, Trainer, Training, build
 from benchmark.tracking import Run
@@ -61,6 +61,7 @@ class Outcome:
     cost: InferenceCost
     stored: StoredImages
     method: Method
+    peak_memory_gb: float
     teacher_identity: str
 
 
@@ -72,6 +73,7 @@ def run_cell(cell: Cell) -> Outcome:
     DatasetError, MethodError, BenchmarkError, MetricError
         As their modules say; the messages name the file or option.
     """
+    restart_peak_memory()
     method = cell.build_method()
     runtime = start(cell.trainer, method.channels_last)
     runtime.move(method)
@@ -102,6 +104,7 @@ def run_cell(cell: Cell) -> Outcome:
         cost=measure_inference(method, test, cell.evaluation.batch_size),
         stored=test.stored,
         method=method,
+        peak_memory_gb=peak_memory(),
         teacher_identity=cell.backbone.identity(method.needs) if method.needs else "none",
     )
 
@@ -156,6 +159,8 @@ def record(cell: Cell, outcome: Outcome, run: Run) -> None:
             "inference_seconds_single": outcome.cost.seconds_single,
             "inference_seconds_batched": outcome.cost.seconds_batched,
             "inference_images_per_second": 1 / outcome.cost.seconds_batched,
+            "multiply_adds": outcome.cost.multiply_adds,
+            "peak_memory_gb": outcome.peak_memory_gb,
             "parameters": float(sum(p.numel() for p in outcome.method.parameters() if p.requires_grad)),
         }
     )

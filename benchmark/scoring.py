@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.data import Images
 from benchmark.features import TeacherFeatures
@@ -56,10 +57,19 @@ def score(method: Method, images: Images, batch_size: int) -> Scores:
 
 @dataclass(frozen=True)
 class InferenceCost:
-    """Median seconds per image, one at a time and in batches: teacher, student, map and score together."""
+    """What one image costs, with teacher, student, map and score together.
+
+    Attributes
+    ----------
+    seconds_single, seconds_batched
+        Median seconds per image, one at a time and in batches.
+    multiply_adds
+        Of convolutions and matrix products, counted by torch.
+    """
 
     seconds_single: float
     seconds_batched: float
+    multiply_adds: float
 
 
 def measure_inference(method: Method, images: Images, batch_size: int, repeats: int = 5) -> InferenceCost:
@@ -83,7 +93,10 @@ def measure_inference(method: Method, images: Images, batch_size: int, repeats: 
         return _median_seconds(run, size, repeats) / size
 
     with torch.no_grad(), view.runtime.autocast():
-        return InferenceCost(seconds(1), seconds(batch_size))
+        with FlopCounterMode(display=False) as counter:
+            predict(method, view.batch(torch.arange(1)))
+        multiply_adds = counter.get_total_flops() / 2  # torch counts a multiply-add as two
+        return InferenceCost(seconds(1), seconds(batch_size), multiply_adds)
 
 
 def _median_seconds(run: Callable[[int], None], step: int, repeats: int) -> float:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.errors import BenchmarkError
-from benchmark.runtime import environment, seed_everything, start
+from benchmark.runtime import environment, peak_memory, restart_peak_memory, seed_everything, start
 from tests.benchmark.conftest import make_trainer
 from tests.conftest import PROJECT_ROOT
 
@@ -60,6 +60,14 @@ def test_glibc_keeps_freed_memory() -> None:
     }
     assert faults["on"] < 100
     assert faults["off"] > 10 * faults["on"]  # few more where the kernel hands out huge pages
+
+
+def test_the_peak_of_memory_is_that_of_the_largest_array_since_the_restart() -> None:
+    restart_peak_memory()
+    before = peak_memory()
+    array = torch.ones(100_000_000)  # 0.4 GB
+    assert peak_memory() - before == pytest.approx(0.4, abs=0.1)
+    del array
 
 
 def test_the_environment_names_versions_hardware_and_code() -> None:

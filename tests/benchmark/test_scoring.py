@@ -70,6 +70,33 @@ def test_inference_is_timed_with_fresh_teacher_features(
     score(Brightness(LAYERS), images, 4)
     assert not computed  # scoring reads what is kept
     cost = measure_inference(Brightness(LAYERS), images, batch_size=4, repeats=3)
-    assert computed == [1] * 4 + [4] * 4
+    assert computed == [1] + [1] * 4 + [4] * 4
     assert cost.seconds_batched > 0
     assert cost.seconds_single > 0
+
+
+class OneConvolution(Method):
+    """A 3x3 convolution from 3 to 8 channels, padded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 8, 3, padding=1)
+
+    def anomaly_map(self, batch: Batch) -> Tensor:
+        return self.convolution(batch.image).mean(1)
+
+
+def test_multiply_adds_are_those_of_one_image(test_images: Images) -> None:
+    cost = measure_inference(OneConvolution(), test_images, batch_size=4, repeats=1)
+    assert cost.multiply_adds == 64 * 64 * 3 * 3 * 3 * 8
+
+
+def test_multiply_adds_include_the_teacher(
+    washer: Category, backbone: FeatureBackbone, tmp_path: Path
+) -> None:
+    """ResNet-18 to layer3 at 64 pixels: its published 1.8e9 at 224 pixels, less layer4, scaled by area."""
+    stored = open_store(washer, "test", 64, tmp_path)
+    features = open_features(stored, backbone, LAYERS, CPU, make_trainer(tmp_path), epochs=False)
+    images = open_images(stored, features, CPU, 1.0)
+    cost = measure_inference(Brightness(LAYERS), images, batch_size=1, repeats=1)
+    assert cost.multiply_adds == pytest.approx(1.8e9 * 0.775 * (64 / 224) ** 2, rel=0.05)
