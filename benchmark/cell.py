@@ -154,6 +154,7 @@ def record(cell: Cell, outcome: Outcome, run: Run) -> None:
         {
             **outcome.measures.values,
             "threshold": outcome.measures.threshold,
+            "dice_max_threshold": outcome.measures.dice_max_threshold,
             "train_seconds": seconds,
             "train_images_per_second": sum(item.images for item in outcome.records) / seconds,
             "inference_seconds_single": outcome.cost.seconds_single,

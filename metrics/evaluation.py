@@ -26,12 +26,15 @@ class Evaluation:
         Every measure by name, in the order of `MEASURES`; NaN where undefined.
     threshold : float
         The threshold of ``dice``, ``dice_image`` and ``image_f1``; NaN where undefined.
+    dice_max_threshold : float
+        The threshold at which the pooled Dice is ``dice_max``; NaN where undefined.
     missing : dict of str to str
         For each measure that is NaN, a sentence that names the cause.
     """
 
     values: dict[str, float]
     threshold: float
+    dice_max_threshold: float
     missing: dict[str, str]
 
 
@@ -131,7 +134,7 @@ def evaluate(
         "image": _image_cause(labels),
         "pixel": "no masks" if without_masks else _pixel_cause(pixels),
     }
-    return Evaluation(values, threshold, _missing(values, causes, threshold_policy))
+    return Evaluation(values, threshold, best_dice_threshold, _missing(values, causes, threshold_policy))
 
 
 def _train_quantile(validation_scores: ArrayLike | None, quantile: float) -> float:

@@ -54,6 +54,7 @@ def test_only_the_requested_variants_are_computed(arrays: dict[str, Any]) -> Non
 def test_the_threshold_of_dice_max_reaches_the_largest_dice(arrays: dict[str, Any]) -> None:
     result = evaluate(**arrays, threshold_policy="dice_max")
     assert result.values["dice"] == result.values["dice_max"]
+    assert result.threshold == result.dice_max_threshold == evaluate(**arrays).dice_max_threshold
     assert result.values["image_f1"] == metrics.image_f1(arrays["labels"], arrays["scores"], result.threshold)
 
 
