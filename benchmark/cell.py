@@ -118,11 +118,10 @@ def _images(
     cell: Cell, stored: StoredImages, method: Method, runtime: Runtime, epochs: bool = True
 ) -> Images:
     """Return stored images with the teacher's features; `epochs`: whether they are read more than once."""
-    limits = cell.trainer.features
     features = None
     if method.needs:
         features = open_features(stored, cell.backbone, method.needs, runtime, cell.trainer, epochs)
-    room = limits.device_gb if runtime.device.type == "cuda" else limits.memory_gb
+    room = cell.trainer.features.resident_gb(runtime.device.type)
     return open_images(stored, features, runtime, room)
 
 

@@ -99,8 +99,7 @@ def open_features(
             "teacher features: %.2f GB are over the limits of trainer.features; computed when needed", size
         )
         return features
-    room = limits.device_gb if runtime.device.type == "cuda" else limits.memory_gb
-    resident = epochs and size <= room
+    resident = epochs and size <= limits.resident_gb(runtime.device.type)
     features.kept = {k: place(v, runtime.device if resident else None) for k, v in arrays.items()}
     return features
 

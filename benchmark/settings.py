@@ -24,6 +24,10 @@ class FeatureLimits:
     memory_gb: float
     disk_gb: float
 
+    def resident_gb(self, device: str) -> float:
+        """Return the room for what stays beside the computation on a device of this type."""
+        return self.device_gb if device == "cuda" else self.memory_gb
+
 
 @dataclass(frozen=True)
 class Trainer:

@@ -28,7 +28,7 @@ PAGE = 1000
 IN_TABLES = {"method", "dataset", "dataset.root", "dataset.categories", "seed", "sweep"}
 # overrides that a caption states anyway
 IN_CAPTIONS = IN_TABLES | {
-    *("protocol", "experiment", "backbone.weights", "evaluation.threshold", "evaluation.fpr_limit"),
+    *("protocol", "backbone.weights", "evaluation.threshold", "evaluation.fpr_limit"),
     *("evaluation.tables", "evaluation.pro_variants"),
 }
 # beginnings of overrides that leave numbers alone
