@@ -2,11 +2,6 @@
 
 import difflib
 import hashlib
-import os
-import threading
-import urllib.error
-import urllib.request
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -15,18 +10,18 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
+from timm.models import EfficientNet
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from methods.errors import MethodError
-
-HUB_PATIENCE = 3.0  # seconds to wait for an answer of the hub
-COUNTER = "num_batches_tracked"  # of BatchNorm: evaluation never reads it, and old files lack it
+from methods.weights import COUNTER, ask_hub, in_hub_cache, load_file
 
 
 class FeatureBackbone:
     """A timm network as the source of teacher features and of untrained students.
+
+    Its layers are those of timm's `features_only` networks; of an EfficientNet, all its stages.
 
     Parameters
     ----------
@@ -61,20 +56,20 @@ class FeatureBackbone:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose features can be had, from shallow to deep."""
-        return tuple(info["module"] for info in _feature_info(self.name))
+        return tuple(_layer_channels(self.name))
 
     def channels(self, layers: Sequence[str]) -> list[int]:
         """Return the number of channels of the features at the layers."""
-        info = _feature_info(self.name)
-        return [info[i]["num_chs"] for i in self._indices(layers)]
+        return [_layer_channels(self.name)[self.layers[i]] for i in self._indices(layers)]
 
-    def untrained_copy(self, layers: Sequence[str]) -> "LayerFeatures":
+    def untrained_copy(self, layers: Sequence[str], **options: Any) -> "LayerFeatures":
         """Return the same network, up to the deepest of the layers, with fresh random weights.
 
         They come from torch's global generator: convolutions Kaiming-normal (fan-out), BatchNorm 1 and 0,
-        as torchvision initialises its ResNets; other families as timm does.
+        as torchvision initialises its ResNets; other families as timm does. `options` go to timm, which
+        builds a variant of the network then.
         """
-        return self._create(layers, pretrained=False)
+        return self._create(layers, pretrained=False, **options)
 
     def teacher(self, layers: Sequence[str]) -> "LayerFeatures":
         """Return the frozen network in evaluation mode, with the weights that the config names."""
@@ -99,29 +94,29 @@ class FeatureBackbone:
                 raise MethodError(f"{self.name} has no layer '{layer}'; known: {', '.join(self.layers)}")
         return tuple(self.layers.index(layer) for layer in layers)
 
-    def _create(self, layers: Sequence[str], pretrained: bool) -> "LayerFeatures":
-        # timm returns features from shallow to deep and each once, in whatever order they are asked for
+    def _create(self, layers: Sequence[str], pretrained: bool, **options: Any) -> "LayerFeatures":
+        # features come from shallow to deep and each once, in whatever order they are asked for
         indices = sorted(set(self._indices(layers)))
         if not indices:
             raise MethodError(f"{self.name}: no layers are named; known: {', '.join(self.layers)}")
-        network = _create(self.name, features_only=True, out_indices=tuple(indices), pretrained=pretrained)
+        network = _create(self.name, indices, pretrained=pretrained, **options)
         return LayerFeatures(network, [self.layers[i] for i in indices])
 
     def _load(self, layers: Sequence[str]) -> "LayerFeatures":
         if self.weights == "imagenet":
             return self._from_hub(layers)
-        with _private_generator(self.seed):
+        with private_generator(self.seed):
             teacher = self._create(layers, pretrained=False)
             if self.weights == "random":
                 _settle_batchnorm(teacher)
         if self.weights != "random":
-            _load_file(teacher.network, self.name, Path(self.weights).expanduser())
+            load_file(teacher.network, self.name, Path(self.weights).expanduser())
         return teacher
 
     def _from_hub(self, layers: Sequence[str]) -> "LayerFeatures":
         try:
-            if not _in_hub_cache(self.name):
-                _ask_hub()
+            if not in_hub_cache(self.name):
+                ask_hub()
             return self._create(layers, pretrained=True)
         except Exception as error:  # the hub's client raises errors of many libraries
             raise MethodError(
@@ -146,18 +141,48 @@ class LayerFeatures(nn.Module):
         return dict(zip(self.layers, self.network(image), strict=True))
 
 
-def _create(name: str, **options: Any) -> nn.Module:
-    """Create a timm model; ResNets with torchvision's initialisation (timm zeroes the last BatchNorms)."""
+class EfficientNetStages(nn.Module):
+    """A timm EfficientNet up to the deepest of some stages, whose outputs it returns.
+
+    timm's own `features_only` network offers the last stage of each stride only.
+    """
+
+    def __init__(self, network: EfficientNet, indices: Sequence[int]) -> None:
+        super().__init__()
+        self.conv_stem, self.bn1 = network.conv_stem, network.bn1
+        self.blocks = network.blocks[: max(indices) + 1]
+        self.indices = tuple(indices)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) to the outputs of the stages, from shallow to deep."""
+        x = self.bn1(self.conv_stem(image))
+        outputs = []
+        for i, stage in enumerate(self.blocks):
+            x = stage(x)
+            if i in self.indices:
+                outputs.append(x)
+        return outputs
+
+
+def _create(name: str, indices: Sequence[int], **options: Any) -> nn.Module:
+    """Create the network that returns the features at the layers of these indices, ending at the deepest."""
+    if timm.models.is_model_in_modules(name, "efficientnet"):
+        return EfficientNetStages(timm.create_model(name, **options), indices)
     if timm.models.is_model_in_modules(name, "resnet"):
-        options["zero_init_last"] = False
-    return timm.create_model(name, **options)
+        options["zero_init_last"] = False  # as torchvision; timm zeroes the last BatchNorms
+    return timm.create_model(name, features_only=True, out_indices=tuple(indices), **options)
 
 
 @cache
-def _feature_info(name: str) -> list[dict[str, Any]]:
+def _layer_channels(name: str) -> dict[str, int]:
+    """Return {layer: channels}, from shallow to deep."""
     with torch.device("meta"):
+        if timm.models.is_model_in_modules(name, "efficientnet"):
+            network = timm.create_model(name, pretrained=False)
+            outputs = EfficientNetStages(network, range(len(network.blocks)))(torch.empty(1, 3, 64, 64))
+            return {f"blocks.{i}": output.shape[1] for i, output in enumerate(outputs)}
         network = timm.create_model(name, pretrained=False, features_only=True)
-    return [dict(info) for info in network.feature_info.info]
+    return {info["module"]: info["num_chs"] for info in network.feature_info.info}
 
 
 def _settle_batchnorm(network: nn.Module) -> None:
@@ -179,7 +204,7 @@ def _settle_batchnorm(network: nn.Module) -> None:
 
 
 @contextmanager
-def _private_generator(seed: int) -> Iterator[None]:
+def private_generator(seed: int) -> Iterator[None]:
     """Draw random weights from their own seed, whatever was drawn before or is drawn after.
 
     The seed is hashed: a student drawn after `torch.manual_seed(seed)` would start as its teacher's copy.
@@ -188,89 +213,3 @@ def _private_generator(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own)  # the CPU's alone; torch.manual_seed would reseed every GPU
         yield
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise MethodError(
-            f"backbone.weights={path}: there is no such file; accepted: imagenet, random, or a .pth or "
-            ".safetensors file"
-        )
-    if path.suffix not in (".pth", ".pt", ".safetensors"):
-        raise MethodError(
-            f"backbone.weights={path}: found suffix '{path.suffix}'; accepted: .pth, .safetensors"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            with warnings.catch_warnings(action="ignore"):  # of torch, about what it refuses a moment later
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # broken bytes lead torch to errors of any kind; safetensors has its own
-        raise MethodError(
-            f"backbone.weights={path}: not readable as names and tensors ({type(error).__name__}); the file is "
-            "cut short, or something other than a state dict, which is never read as it could run code"
-        ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise MethodError(f"backbone.weights={path}: found no state dict (names and tensors)")
-    return state
-
-
-def _load_file(network: nn.Module, name: str, path: Path) -> None:
-    """Load a state dict strictly; only parts of the full model beyond the deepest layer may be left over."""
-    state = _read_state(path)
-    expected = network.state_dict()
-    state = {key: value for key, value in expected.items() if key.endswith(COUNTER)} | state
-    missing = [key for key in expected if key not in state]
-    shapes = [key for key in expected if key in state and state[key].shape != expected[key].shape]
-    with torch.device("meta"):
-        beyond = timm.create_model(name, pretrained=False).state_dict().keys() - expected.keys()
-    foreign = [key for key in state if key not in expected and key not in beyond]
-    for problem, keys in (("lacks", missing), ("has other shapes for", shapes), ("has unknown", foreign)):
-        if keys:
-            raise MethodError(
-                f"backbone.weights={path}: not the weights of {name}: the file {problem} {len(keys)} "
-                f"entries, e.g. {', '.join(keys[:3])}"
-            )
-    network.load_state_dict({key: state[key] for key in expected})
-    broken = [key for key, value in network.state_dict().items() if not value.isfinite().all()]
-    if broken:
-        raise MethodError(
-            f"backbone.weights={path}: NaN or infinity in {len(broken)} entries, e.g. {', '.join(broken[:3])}"
-        )
-
-
-def _in_hub_cache(name: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    repository = timm.get_pretrained_cfg(name).hf_hub_id
-    files = ("model.safetensors", "pytorch_model.bin")
-    return any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
-
-
-def _ask_hub() -> None:
-    """Fail at once where the hub's own client would retry for most of a minute."""
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
-        raise ConnectionError("HF_HUB_OFFLINE is set and its cache does not hold them")
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    answer: list[BaseException | None] = [TimeoutError(f"no answer from {address} in {HUB_PATIENCE:g} s")]
-
-    def knock() -> None:
-        try:
-            request = urllib.request.Request(address, method="HEAD")
-            urllib.request.urlopen(request, timeout=HUB_PATIENCE).close()
-            answer[0] = None
-        except urllib.error.HTTPError as error:
-            error.close()
-            answer[0] = None  # whoever answers is there
-        except OSError as error:
-            answer[0] = ConnectionError(f"{address}: {error}")
-
-    # A thread of its own, as the time-out of a connection does not cover the look-up of its name.
-    thread = threading.Thread(target=knock, daemon=True)
-    thread.start()
-    thread.join(HUB_PATIENCE + 0.5)
-    if answer[0] is not None:
-        raise answer[0]

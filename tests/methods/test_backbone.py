@@ -2,11 +2,13 @@
 
 import copy
 import math
+from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 from torchvision.models import resnet
 
 from methods.backbone import FeatureBackbone
@@ -90,12 +92,84 @@ def test_a_model_may_be_named_without_its_weights() -> None:
     assert FeatureBackbone("resnet18", "random").channels(LAYERS) == [64, 128, 256]
 
 
-@pytest.mark.parametrize("name", ["legacy_seresnet18", "nf_resnet26", "tf_efficientnet_b5.aa_in1k"])
+@pytest.mark.parametrize(
+    "name", ["legacy_seresnet18", "nf_resnet26", "tf_efficientnet_b5.aa_in1k", "mixnet_s"]
+)
 def test_other_families_can_be_used(name: str) -> None:
     backbone = FeatureBackbone(name, "random")
     with torch.device("meta"):
         features = backbone.untrained_copy(backbone.layers)(torch.empty(2, 3, 64, 64))
     assert [value.shape[1] for value in features.values()] == backbone.channels(backbone.layers)
+
+
+STAGES = [f"blocks.{i}" for i in range(7)]
+
+
+def test_an_efficientnet_has_all_its_stages_as_layers() -> None:
+    backbone = FeatureBackbone("tf_efficientnet_b5.aa_in1k", "random")
+    assert list(backbone.layers) == STAGES
+    with torch.device("meta"):
+        features = backbone.untrained_copy(STAGES)(torch.empty(1, 3, 768, 768))
+    assert {layer: tuple(value.shape[1:]) for layer, value in features.items()} == {
+        "blocks.0": (24, 384, 384),
+        "blocks.1": (40, 192, 192),
+        "blocks.2": (64, 96, 96),
+        "blocks.3": (128, 48, 48),
+        "blocks.4": (176, 48, 48),
+        "blocks.5": (304, 24, 24),
+        "blocks.6": (512, 24, 24),
+    }
+
+
+def test_blocks_5_of_efficientnet_b5_ends_with_block_35_counted_from_0() -> None:
+    with torch.device("meta"):
+        network: Any = FeatureBackbone("tf_efficientnet_b5").untrained_copy(["blocks.5"]).network
+    assert sum(len(stage) for stage in network.blocks) - 1 == 35
+    assert set(dict(network.named_children())) == {"conv_stem", "bn1", "blocks"}
+
+
+@torch.no_grad()
+def test_features_of_an_efficientnet_are_those_of_timm_with_the_same_weights() -> None:
+    teacher, image = (
+        FeatureBackbone("tf_efficientnet_b0", "random").teacher(STAGES),
+        torch.randn(2, 3, 64, 64),
+    )
+    features = teacher(image)
+    with torch.device("meta"):
+        theirs = timm.create_model("tf_efficientnet_b0", features_only=True).eval()
+    state = {key.removeprefix("network."): value for key, value in teacher.state_dict().items()}
+    theirs.load_state_dict(state, assign=True)
+    names = [info["module"] for info in theirs.feature_info]
+    assert names == ["blocks.0", "blocks.1", "blocks.2", "blocks.4", "blocks.6"]
+    for name, expected in zip(names, theirs(image), strict=True):
+        torch.testing.assert_close(features[name], expected)
+    x = theirs.bn1(theirs.conv_stem(image))
+    for name, stage in zip(STAGES, theirs.blocks, strict=True):
+        x = stage(x)
+        torch.testing.assert_close(features[name], x)
+
+
+@torch.no_grad()
+def test_stages_may_be_named_in_any_order_and_nothing_behind_the_deepest_is_computed() -> None:
+    backbone, image = FeatureBackbone("tf_efficientnet_b0", "random"), torch.randn(1, 3, 64, 64)
+    deep, shallow = backbone.untrained_copy(["blocks.3", "blocks.1"]), backbone.untrained_copy(["blocks.1"])
+    assert list(deep(image)) == ["blocks.1", "blocks.3"]
+    for network, last in ((deep, 3), (shallow, 1)):
+        keys = network.state_dict()
+        assert max(int(key.split(".")[2]) for key in keys if ".blocks." in key) == last
+
+
+def test_an_unknown_stage_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(MethodError, match=r"no layer 'blocks.7'; known: blocks.0, .*, blocks.6"):
+        FeatureBackbone("tf_efficientnet_b0").channels(["blocks.7"])
+
+
+@torch.no_grad()
+def test_random_features_of_an_efficientnet_neither_vanish_nor_explode() -> None:
+    # smooth images: white noise has nothing in common with what settled the statistics
+    image = interpolate(torch.randn(2, 3, 8, 8), (64, 64), mode="bilinear")
+    for value in FeatureBackbone("tf_efficientnet_b0", "random").teacher(STAGES)(image).values():
+        assert 0.1 < value.std() < 10
 
 
 def test_random_weights_are_those_of_their_seed() -> None:

@@ -64,6 +64,23 @@ def test_features_come_from_the_file(tmp_path: Path, full: State) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+def test_an_efficientnet_is_read_up_to_its_deepest_stage(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    network = timm.create_model("tf_efficientnet_b0").eval()
+    state = network.state_dict()
+    path, image = stored(tmp_path / "full.pth", state), torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = network.blocks[:4](network.bn1(network.conv_stem(image)))
+        features = FeatureBackbone("tf_efficientnet_b0", str(path)).teacher(["blocks.3"])(image)
+    torch.testing.assert_close(features["blocks.3"], expected)
+    kept = ("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3")
+    stored(tmp_path / "part.pth", {key: value for key, value in state.items() if key.startswith(kept)})
+    files = (FeatureBackbone("tf_efficientnet_b0", str(tmp_path / name)) for name in ("full.pth", "part.pth"))
+    assert len({backbone.identity(["blocks.3"]) for backbone in files}) == 1
+    with pytest.raises(MethodError, match=r"the file lacks \d+ entries, e.g. blocks.4"):
+        FeatureBackbone("tf_efficientnet_b0", str(tmp_path / "part.pth")).teacher(["blocks.4"])
+
+
 def test_one_changed_value_is_another_identity(tmp_path: Path, full: State) -> None:
     changed = {key: value.clone() for key, value in full.items()}
     changed["layer3.1.conv2.weight"][0, 0, 0, 0] += 1e-3
