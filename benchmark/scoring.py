@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from benchmark.features import TeacherFeatures
 from datasets.batch import Batch
 from methods.maps import resize_map
 from methods.method import Method
+
+BUDGET_SECONDS = 10.0  # after so long, a timing starts no further repeat
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Scores:
 
     maps: NDArray[np.float32]
     images: NDArray[np.float64]
+
+    @property
+    def peaks(self) -> NDArray[np.float32]:
+        """Return the largest pixel of each map, (N,)."""
+        return self.maps.max((1, 2))
 
 
 def predict(method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -75,35 +83,39 @@ class InferenceCost:
 def measure_inference(method: Method, images: Images, batch_size: int, repeats: int = 5) -> InferenceCost:
     """Time predictions from stored images, the teacher's features computed afresh.
 
+    The prediction whose multiply-adds are counted warms up for single images, and a batch for batches;
+    where a batch would take `BUDGET_SECONDS` by itself, the single images have to do as its warm-up.
+
     Parameters
     ----------
     repeats
-        Timed batches of each kind, after one that warms up.
+        Timed batches of each kind; fewer, but at least one, where they take over `BUDGET_SECONDS` together.
     """
     method.eval()
     fresh = TeacherFeatures(images.features.teacher, images.runtime) if images.features else None
     view = replace(images, features=fresh)
 
-    def seconds(size: int) -> float:
-        def run(first: int) -> None:
-            positions = torch.arange(first, first + size) % len(view)
-            predict(method, view.batch(positions))
-            view.runtime.synchronize()
-
-        return _median_seconds(run, size, repeats) / size
+    def run(size: int, i: int = 0) -> None:
+        positions = torch.arange(i * size, (i + 1) * size) % len(view)
+        predict(method, view.batch(positions))
+        view.runtime.synchronize()
 
     with torch.no_grad(), view.runtime.autocast():
         with FlopCounterMode(display=False) as counter:
-            predict(method, view.batch(torch.arange(1)))
+            run(1)
         multiply_adds = counter.get_total_flops() / 2  # torch counts a multiply-add as two
-        return InferenceCost(seconds(1), seconds(batch_size), multiply_adds)
+        single = _median_seconds(partial(run, 1), repeats)
+        if single * batch_size < BUDGET_SECONDS:
+            run(batch_size)
+        batched = _median_seconds(partial(run, batch_size), repeats) / batch_size
+        return InferenceCost(single, batched, multiply_adds)
 
 
-def _median_seconds(run: Callable[[int], None], step: int, repeats: int) -> float:
-    run(0)
-    times = []
-    for i in range(1, repeats + 1):
+def _median_seconds(run: Callable[[int], None], repeats: int) -> float:
+    """Return the median duration of run(1), run(2), ..., as many as the budget allows."""
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < BUDGET_SECONDS:
         start = time.perf_counter()
-        run(i * step)
+        run(len(times) + 1)
         times.append(time.perf_counter() - start)
     return statistics.median(times)

@@ -25,7 +25,10 @@ class Evaluation:
     values : dict of str to float
         Every measure by name, in the order of `MEASURES`; NaN where undefined.
     threshold : float
-        The threshold of ``dice``, ``dice_image`` and ``image_f1``; NaN where undefined.
+        The pixel threshold, of ``dice`` and ``dice_image``; NaN where undefined.
+    image_threshold : float
+        The image threshold, of ``image_f1``; by the policy ``dice_max`` it is the pixel threshold. NaN where
+        undefined.
     dice_max_threshold : float
         The threshold at which the pooled Dice is ``dice_max``; NaN where undefined.
     missing : dict of str to str
@@ -34,6 +37,7 @@ class Evaluation:
 
     values: dict[str, float]
     threshold: float
+    image_threshold: float
     dice_max_threshold: float
     missing: dict[str, str]
 
@@ -46,13 +50,16 @@ def evaluate(
     *,
     threshold_policy: str = "f1_image",
     validation_scores: ArrayLike | None = None,
+    validation_peaks: ArrayLike | None = None,
     quantile: float = 0.995,
     fpr_limit: float = 0.3,
     pro_variants: Collection[str] = ("exact",),
 ) -> Evaluation:
     """Compute every measure of one test set, sorting its pixels once.
 
-    One threshold serves images and pixels alike: image scores are maxima of maps, so both have one unit.
+    One policy chooses two thresholds: one for pixels, in units of the maps, and one for images, in units of
+    their scores. They are one number where every image's score is its peak, the largest pixel of its map.
+    Otherwise images and pixels are linked by the peaks: an image is defective if any of its pixels is.
 
     Parameters
     ----------
@@ -63,13 +70,14 @@ def evaluate(
     labels : bool or {0, 1} array (N,)
         True where an image is defective.
     scores : float array (N,)
-        Image scores.
+        Image scores; a higher score means more anomalous.
     threshold_policy : str
-        ``f1_image``: the image score that maximises F1 on the test images (oracle). ``dice_max``: the pixel
-        score that maximises Dice on the test pixels (oracle). ``train_quantile``: a quantile of
-        ``validation_scores``.
-    validation_scores : float array (V,), optional
-        Image scores of held-out defect-free train images.
+        ``f1_image``: the image threshold maximises F1 on the test images by their scores, the pixel
+        threshold by their peaks (oracle). ``dice_max``: the pixel threshold maximises Dice on the test
+        pixels and judges the images too, by their peaks instead of their scores (oracle).
+        ``train_quantile``: quantiles of ``validation_scores`` and of ``validation_peaks``.
+    validation_scores, validation_peaks : float arrays (V,), optional
+        Image scores and peaks of held-out defect-free train images.
     quantile : float
         The quantile of ``train_quantile``, in (0, 1], interpolated linearly between scores.
     fpr_limit : float
@@ -80,14 +88,17 @@ def evaluate(
     Raises
     ------
     MetricError
-        If an array cannot be measured, a policy or variant is unknown, or ``train_quantile`` has no scores.
+        If an array cannot be measured, a policy or variant is unknown, or ``train_quantile`` lacks its
+        scores or peaks.
 
     Examples
     --------
-    >>> maps = np.array([[[0.1, 0.2]], [[0.3, 0.9]]])
-    >>> result = evaluate(maps, None, labels=[0, 1], scores=maps.max(axis=(1, 2)))
-    >>> result.threshold, result.values["image_f1"], result.values["dice"], result.missing["dice"]
-    (0.9, 1.0, nan, 'no masks')
+    >>> maps = np.array([[[0.125, 0.25]], [[0.25, 0.75]]])
+    >>> result = evaluate(maps, None, labels=[0, 1], scores=maps.mean(axis=(1, 2)))
+    >>> result.threshold, result.image_threshold, result.values["image_f1"]
+    (0.75, 0.5, 1.0)
+    >>> result.values["dice"], result.missing["dice"]
+    (nan, 'no masks')
     """
     maps = finite_array("maps", maps, ndim=3)
     scores = finite_array("scores", scores, ndim=1)
@@ -97,6 +108,7 @@ def evaluate(
     known_name("threshold_policy", threshold_policy, THRESHOLD_POLICIES)
     variants = {known_name("pro_variants", name, PRO_VARIANTS) for name in pro_variants} - {"exact"}
 
+    peaks = maps.max(axis=(1, 2))
     without_masks = masks is None
     if masks is None:
         # No pixel then has a class, which leaves every pixel measure undefined by its own rule.
@@ -106,11 +118,15 @@ def evaluate(
     pixels = rank_pixels(maps, masks)
     best_dice, best_dice_threshold = dice_max(pixels)
     if threshold_policy == "f1_image":
-        threshold = best_f1_threshold(labels, scores)
+        threshold = best_f1_threshold(labels, peaks)
+        image_threshold = best_f1_threshold(labels, scores)
     elif threshold_policy == "dice_max":
-        threshold = best_dice_threshold
+        threshold = image_threshold = best_dice_threshold
     else:
-        threshold = _train_quantile(validation_scores, quantile)
+        image_threshold = _train_quantile("validation_scores", validation_scores, quantile)
+        threshold = _train_quantile("validation_peaks", validation_peaks, quantile)
+    # Image scores may have another unit than pixels, so a threshold found on pixels judges peaks.
+    judged = peaks if threshold_policy == "dice_max" else scores
 
     values = {
         "image_auroc": image_auroc(labels, scores),
@@ -120,7 +136,7 @@ def evaluate(
         "dice_image": dice_image(maps, masks, threshold),
         "dice_max": best_dice,
         "pixel_ap": pixel_ap(pixels),
-        "image_f1": image_f1(labels, scores, threshold),
+        "image_f1": image_f1(labels, judged, image_threshold),
         "image_ap": image_ap(labels, scores),
     }
     for name in variants:
@@ -134,18 +150,19 @@ def evaluate(
         "image": _image_cause(labels),
         "pixel": "no masks" if without_masks else _pixel_cause(pixels),
     }
-    return Evaluation(values, threshold, best_dice_threshold, _missing(values, causes, threshold_policy))
+    missing = _missing(values, causes, threshold_policy)
+    return Evaluation(values, threshold, image_threshold, best_dice_threshold, missing)
 
 
-def _train_quantile(validation_scores: ArrayLike | None, quantile: float) -> float:
-    scores = finite_array("validation_scores", [] if validation_scores is None else validation_scores, ndim=1)
-    if scores.size == 0:
+def _train_quantile(name: str, values: ArrayLike | None, quantile: float) -> float:
+    array = finite_array(name, [] if values is None else values, ndim=1)
+    if array.size == 0:
         raise MetricError(
-            "validation_scores: found none; threshold_policy 'train_quantile' needs the image scores of "
-            "held-out defect-free train images: hold out a part of the train images for validation, or set "
-            "threshold_policy to 'f1_image' or 'dice_max'"
+            f"{name}: found none; threshold_policy 'train_quantile' needs those of held-out defect-free "
+            "train images: hold out a part of the train images for validation, or set threshold_policy to "
+            "'f1_image' or 'dice_max'"
         )
-    return float(np.quantile(scores.astype(np.float64), fraction("quantile", quantile)))
+    return float(np.quantile(array.astype(np.float64), fraction("quantile", quantile)))
 
 
 def _image_cause(labels: NDArray[np.bool_]) -> str:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from metrics.checks import known_name
 
-#: How the one threshold of a run is chosen, and whether that choice looks at the test labels or masks.
+#: How a run's thresholds are chosen, and whether that choice looks at the test labels or masks.
 _POLICIES = {"f1_image": True, "dice_max": True, "train_quantile": False}
 
 THRESHOLD_POLICIES: tuple[str, ...] = tuple(_POLICIES)
@@ -44,7 +44,7 @@ class Measure:
     oracle : bool
         Whether it is an oracle under every threshold policy.
     at_threshold : bool
-        Whether it is taken at the run's threshold, and so is an oracle whenever the policy is.
+        Whether it is taken at one of the run's thresholds, and so is an oracle whenever the policy is.
     """
 
     name: str
@@ -90,17 +90,17 @@ MEASURES: dict[str, Measure] = {
             "pixel",
             "As the released STFPM code: the overlap itself is min-max rescaled, which inflates it.",
         ),
-        Measure("dice", "Dice", "pixel", "Over all test pixels, at the run's threshold.", at_threshold=True),
+        Measure("dice", "Dice", "pixel", "Over all test pixels, at the pixel threshold.", at_threshold=True),
         Measure(
             "dice_image",
             "Dice (per image)",
             "pixel",
-            "Mean over defective images of each one's Dice, at the run's threshold.",
+            "Mean over defective images of each one's Dice, at the pixel threshold.",
             at_threshold=True,
         ),
         Measure("dice_max", "Dice (max)", "pixel", "The largest Dice over all thresholds.", oracle=True),
         Measure("pixel_ap", "Pixel AP", "pixel", "Average precision of all test pixels."),
-        Measure("image_f1", "Image F1", "image", "F1 of images at the run's threshold.", at_threshold=True),
+        Measure("image_f1", "Image F1", "image", "F1 of images at the image threshold.", at_threshold=True),
         Measure("image_ap", "Image AP", "image", "Average precision of image scores."),
     )
 }

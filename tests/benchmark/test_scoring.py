@@ -1,6 +1,7 @@
 """Scoring: maps at image size, image scores from them, and a cost that includes the teacher."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from benchmark.data import Images, open_images
 from benchmark.features import TeacherFeatures, open_features
-from benchmark.scoring import measure_inference, score
+from benchmark.scoring import InferenceCost, measure_inference, score
 from datasets.batch import Batch
 from datasets.category import Category
 from datasets.store import open_store
@@ -46,6 +47,21 @@ def test_maps_come_at_image_size_and_in_order(test_images: Images) -> None:
 def test_the_image_score_is_the_largest_value_of_the_map(test_images: Images) -> None:
     scores = score(Brightness(), test_images, 3)
     np.testing.assert_array_equal(scores.images, scores.maps.max((1, 2)).astype(np.float64))
+    np.testing.assert_array_equal(scores.images, scores.peaks)
+
+
+class MeanBrightness(Brightness):
+    """Scores an image by the mean of its map."""
+
+    def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
+        return anomaly_map.mean((1, 2))
+
+
+def test_a_method_that_scores_images_otherwise_keeps_its_peaks(test_images: Images) -> None:
+    scores = score(MeanBrightness(), test_images, 3)
+    np.testing.assert_allclose(scores.images, scores.maps.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(scores.peaks, scores.maps.max((1, 2)))
+    assert (scores.peaks > scores.images).all()
 
 
 def test_scores_do_not_depend_on_the_batch_size(test_images: Images) -> None:
@@ -70,9 +86,55 @@ def test_inference_is_timed_with_fresh_teacher_features(
     score(Brightness(LAYERS), images, 4)
     assert not computed  # scoring reads what is kept
     cost = measure_inference(Brightness(LAYERS), images, batch_size=4, repeats=3)
-    assert computed == [1] + [1] * 4 + [4] * 4
+    assert computed == [1] + [1] * 3 + [4] + [4] * 3  # of either kind, the first warms up
     assert cost.seconds_batched > 0
     assert cost.seconds_single > 0
+
+
+class OnTheClock(Brightness):
+    """Takes the next of the given seconds for each image of a batch, on a clock of its own."""
+
+    def __init__(self, *seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.now = 0.0
+        self.batches: list[int] = []
+
+    def anomaly_map(self, batch: Batch) -> Tensor:
+        seconds = self.seconds[min(len(self.batches), len(self.seconds) - 1)]
+        self.now += seconds * len(batch.image)
+        self.batches.append(len(batch.image))
+        return super().anomaly_map(batch)
+
+
+def cost_by_its_clock(method: OnTheClock, images: Images, monkeypatch: pytest.MonkeyPatch) -> InferenceCost:
+    monkeypatch.setattr("benchmark.scoring.time", SimpleNamespace(perf_counter=lambda: method.now))
+    return measure_inference(method, images, batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "batches"),
+    [
+        pytest.param(0.25, [1] + [1] * 5 + [4] + [4] * 5, id="all repeats fit into the budget"),
+        pytest.param(1.0, [1] + [1] * 5 + [4] + [4] * 3, id="three batches reach it"),
+        pytest.param(3.0, [1] + [1] * 4 + [4], id="one batch takes it, without a warm-up"),
+        pytest.param(60.0, [1, 1, 4], id="one image takes it"),
+    ],
+)
+def test_a_slow_method_is_timed_less_often(
+    test_images: Images, monkeypatch: pytest.MonkeyPatch, seconds: float, batches: list[int]
+) -> None:
+    method = OnTheClock(seconds)
+    cost = cost_by_its_clock(method, test_images, monkeypatch)
+    assert method.batches == batches
+    assert (cost.seconds_single, cost.seconds_batched) == (seconds, seconds)
+
+
+def test_times_are_medians_without_the_warm_up(test_images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = OnTheClock(100, 1, 8, 2, 100, 1.5)  # the warm-up, then three repeats fill the budget
+    cost = cost_by_its_clock(method, test_images, monkeypatch)
+    assert method.batches == [1] + [1] * 3 + [4] + [4] * 2
+    assert (cost.seconds_single, cost.seconds_batched) == (2, 1.5)
 
 
 class OneConvolution(Method):

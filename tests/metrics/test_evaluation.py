@@ -4,13 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike, NDArray
 
 import metrics
-from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, MetricError, evaluate
+from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Evaluation, MetricError, evaluate
 from tests.metrics.reference import random_test_set
 
 PIXEL_MEASURES = {"pixel_auroc", "pro", "dice", "dice_image", "dice_max", "pixel_ap"}
 IMAGE_MEASURES = {"image_auroc", "image_f1", "image_ap"}
+HELD_OUT: dict[str, Any] = {"validation_scores": [1.0, 2.0], "validation_peaks": [1.0, 2.0]}
 
 
 @pytest.fixture
@@ -19,11 +21,25 @@ def arrays() -> dict[str, Any]:
     return {"maps": maps, "masks": masks, "labels": masks.any(axis=(1, 2)), "scores": maps.max(axis=(1, 2))}
 
 
+@pytest.fixture
+def mean_scored(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {**arrays, "scores": arrays["maps"].mean(axis=(1, 2))}
+
+
+def best_threshold(labels: ArrayLike, scores: NDArray[np.floating]) -> float:
+    """Return the best threshold for the F1 of images, and the highest among equals, by trying every score."""
+    return max((metrics.image_f1(labels, scores, float(score)), float(score)) for score in scores)[1]
+
+
+def at_level(result: Evaluation, level: str) -> dict[str, float]:
+    return {name: value for name, value in result.values.items() if MEASURES[name].level == level}
+
+
 def test_values_are_those_of_the_single_measures(arrays: dict[str, Any]) -> None:
     maps, masks, labels, scores = arrays.values()
     result = evaluate(**arrays, fpr_limit=0.2, pro_variants=PRO_VARIANTS)
     pixels = metrics.rank_pixels(maps, masks)
-    assert result.threshold == metrics.best_f1_threshold(labels, scores)
+    assert result.threshold == result.image_threshold == metrics.best_f1_threshold(labels, scores)
     assert result.missing == {}
     assert result.values == {
         "image_auroc": metrics.image_auroc(labels, scores),
@@ -51,46 +67,94 @@ def test_only_the_requested_variants_are_computed(arrays: dict[str, Any]) -> Non
     assert [name for name in result.values if name.startswith("pro")] == ["pro", "pro_rescaled"]
 
 
+@pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
+def test_images_scored_by_their_peaks_share_the_threshold_of_pixels(
+    arrays: dict[str, Any], policy: str
+) -> None:
+    result = evaluate(**arrays, threshold_policy=policy, **HELD_OUT)
+    assert result.threshold == result.image_threshold
+    assert result.values["image_f1"] == metrics.image_f1(arrays["labels"], arrays["scores"], result.threshold)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("levels", [None, 6])
+def test_f1_image_finds_the_best_threshold_of_scores_and_that_of_peaks(seed: int, levels: int | None) -> None:
+    maps, masks = random_test_set(seed, images=12, levels=levels)
+    labels, scores = masks.any(axis=(1, 2)), maps.mean(axis=(1, 2))
+    result = evaluate(maps, masks, labels, scores)
+    assert result.image_threshold == best_threshold(labels, scores)
+    assert result.threshold == best_threshold(labels, maps.max(axis=(1, 2)))
+    assert result.values["image_f1"] == metrics.image_f1(labels, scores, result.image_threshold)
+    assert result.values["dice"] == metrics.dice(metrics.rank_pixels(maps, masks), result.threshold)
+    assert result.values["dice_image"] == metrics.dice_image(maps, masks, result.threshold)
+
+
+@pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
+def test_pixel_measures_do_not_depend_on_image_scores(arrays: dict[str, Any], policy: str) -> None:
+    options = {"threshold_policy": policy, **HELD_OUT}
+    first = evaluate(**arrays, **options)
+    for scores in (np.exp(arrays["scores"]), -arrays["scores"], np.zeros(12)):
+        other = evaluate(**{**arrays, "scores": scores}, **options)
+        assert other.threshold == first.threshold
+        assert at_level(other, "pixel") == at_level(first, "pixel")
+
+
+def test_a_monotone_map_of_scores_or_pixels_changes_thresholds_only(mean_scored: dict[str, Any]) -> None:
+    first = evaluate(**mean_scored)
+    scores = evaluate(**{**mean_scored, "scores": 4 * mean_scored["scores"]})
+    assert scores.values == first.values
+    assert (scores.image_threshold, scores.threshold) == (4 * first.image_threshold, first.threshold)
+    pixels = evaluate(**{**mean_scored, "maps": 4 * mean_scored["maps"]})
+    assert pixels.values == first.values
+    assert (pixels.image_threshold, pixels.threshold) == (first.image_threshold, 4 * first.threshold)
+
+
 def test_the_threshold_of_dice_max_reaches_the_largest_dice(arrays: dict[str, Any]) -> None:
     result = evaluate(**arrays, threshold_policy="dice_max")
     assert result.values["dice"] == result.values["dice_max"]
     assert result.threshold == result.dice_max_threshold == evaluate(**arrays).dice_max_threshold
-    assert result.values["image_f1"] == metrics.image_f1(arrays["labels"], arrays["scores"], result.threshold)
 
 
-def test_the_threshold_of_train_quantile_looks_at_train_images_only(arrays: dict[str, Any]) -> None:
-    train = np.arange(101.0)
+def test_by_dice_max_an_image_is_defective_if_any_of_its_pixels_is(mean_scored: dict[str, Any]) -> None:
+    maps, labels = mean_scored["maps"], mean_scored["labels"]
+    result = evaluate(**mean_scored, threshold_policy="dice_max")
+    assert result.image_threshold == result.threshold == result.dice_max_threshold
+    any_pixel = (maps >= np.float64(result.threshold)).any(axis=(1, 2))
+    assert result.values["image_f1"] == metrics.image_f1(labels, any_pixel.astype(float), 1.0)
+
+
+def test_train_quantile_looks_at_train_images_only(arrays: dict[str, Any]) -> None:
     options: dict[str, Any] = {
         "threshold_policy": "train_quantile",
-        "validation_scores": train,
+        "validation_scores": np.arange(101.0),
+        "validation_peaks": np.arange(101.0) + 7,
         "quantile": 0.5,
     }
-    result = evaluate(**arrays, **options)
-    assert result.threshold == 50
-    arrays["labels"] = ~arrays["labels"]
-    assert evaluate(**arrays, **options).threshold == 50
+    for labels in (arrays["labels"], ~arrays["labels"]):
+        result = evaluate(**{**arrays, "labels": labels}, **options)
+        assert (result.image_threshold, result.threshold) == (50, 57)
 
 
-@pytest.mark.parametrize("validation_scores", [None, []])
+@pytest.mark.parametrize("lacking", HELD_OUT)
+@pytest.mark.parametrize("values", [None, []])
 def test_train_quantile_without_train_images_says_what_to_set(
-    arrays: dict[str, Any], validation_scores: list[float] | None
+    arrays: dict[str, Any], lacking: str, values: list[float] | None
 ) -> None:
-    with pytest.raises(
-        MetricError, match=r"validation_scores: found none; .* hold out a part of the train images"
-    ):
-        evaluate(**arrays, threshold_policy="train_quantile", validation_scores=validation_scores)
+    with pytest.raises(MetricError, match=rf"{lacking}: found none; .* hold out a part of the train images"):
+        evaluate(**arrays, threshold_policy="train_quantile", **{**HELD_OUT, lacking: values})
 
 
 @pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
 def test_a_dataset_without_masks_keeps_its_image_measures(arrays: dict[str, Any], policy: str) -> None:
     arrays["masks"] = None
-    result = evaluate(**arrays, threshold_policy=policy, validation_scores=[1.0, 2.0])
+    result = evaluate(**arrays, threshold_policy=policy, **HELD_OUT)
     causes = dict.fromkeys(PIXEL_MEASURES, "no masks")
     if policy == "dice_max":
         causes["image_f1"] = "no threshold by the policy 'dice_max': no masks"
     assert result.missing == causes
     assert set(result.values) == PIXEL_MEASURES | IMAGE_MEASURES
-    assert np.isnan(result.threshold) == (policy == "dice_max")
+    undefined = [np.isnan(result.threshold), np.isnan(result.image_threshold)]
+    assert undefined == [policy == "dice_max"] * 2
 
 
 def test_masks_without_a_defective_pixel(arrays: dict[str, Any]) -> None:
@@ -107,7 +171,9 @@ def test_masks_without_a_defect_free_pixel(arrays: dict[str, Any]) -> None:
 def test_images_of_one_class(arrays: dict[str, Any], label: int, word: str) -> None:
     arrays["labels"][:] = label
     cause = f"only {word} images in the test set"
-    assert evaluate(**arrays).missing == {
+    result = evaluate(**arrays)
+    assert np.isnan([result.threshold, result.image_threshold]).all()
+    assert result.missing == {
         **dict.fromkeys(IMAGE_MEASURES, cause),
         **dict.fromkeys(["dice", "dice_image"], f"no threshold by the policy 'f1_image': {cause}"),
     }
@@ -156,7 +222,7 @@ def test_unknown_names_are_answered_with_the_known_ones(arrays: dict[str, Any]) 
         ({"masks": np.zeros((12, 16, 15))}, r"masks: found shape \(12, 16, 15\)"),
         ({"maps": np.full((12, 16, 16), np.nan)}, "maps: found NaN or infinity in 3072 of 3072"),
         (
-            {"quantile": 95, "threshold_policy": "train_quantile", "validation_scores": [1.0]},
+            {"quantile": 95, "threshold_policy": "train_quantile", **HELD_OUT},
             "quantile: found 95",
         ),
         ({"fpr_limit": 30}, "fpr_limit: found 30"),
