@@ -15,7 +15,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from benchmark.mistakes import explain
+from benchmark.mistakes import NO_METHOD, explain
 from benchmark.sweep import Sweep, opened, run_job
 
 PROJECT_ROOT = Path(__file__).resolve().parent
@@ -28,6 +28,9 @@ OPEN = {group: OmegaConf.create({}, flags={"struct": False}) for group in ("meth
 ConfigStore.instance().store(
     group="hydra/open", name="groups", node=OmegaConf.create(OPEN), package="_global_"
 )
+# A sweep is composed once before its methods are known, and what a protocol holds for each method must be
+# composed with it: a choice stands in that holds nothing.
+ConfigStore.instance().store(group="method", name=NO_METHOD, node={})
 
 told: list[Exception] = []
 
@@ -104,7 +107,7 @@ def _finish(sweep: Sweep, code: int) -> int:
 
 
 def _with_defaults(arguments: list[str]) -> list[str]:
-    """Name the sweep for all its jobs, where the user has not; let `--help` stand without a method."""
+    """Name the sweep for all its jobs, where the user has not."""
     is_override = ["=" in argument and not argument.startswith("-") for argument in arguments]
     given = {
         argument.partition("=")[0] for argument, flag in zip(arguments, is_override, strict=True) if flag
@@ -112,8 +115,6 @@ def _with_defaults(arguments: list[str]) -> list[str]:
     added = []
     if "sweep" not in given:
         added.append(f"sweep={datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
-    if "method" not in given and {"--help", "-h"} & set(arguments):
-        added.append("method=stfpm")
     # Hydra's parser wants all overrides in one place
     place = is_override.index(True) if any(is_override) else 1
     return [*arguments[:place], *added, *arguments[place:]]

@@ -16,11 +16,13 @@ from benchmark.data import Images, open_images
 from benchmark.errors import BenchmarkError
 from benchmark.features import open_features
 from benchmark.figure import save_figure
+from benchmark.pretext import PretextStages
+from benchmark.records import StageRecord
 from benchmark.runtime import Runtime, peak_memory, restart_peak_memory, seed_everything, start
 from benchmark.scoring import InferenceCost, Scores, measure_inference, score
 from benchmark.settings import Evaluation, Tracking, Trainer, Training, build
 from benchmark.tracking import Run
-from benchmark.training import StageRecord, fit
+from benchmark.training import TrainingData, fit
 from datasets.category import Category
 from datasets.store import StoredImages, open_store
 from methods.backbone import FeatureBackbone
@@ -44,6 +46,7 @@ class Cell:
     training: Training
     evaluation: Evaluation
     tracking: Tracking
+    pretext: Category | None = None  # the images of stages that belong to no category, if there are such
 
     def build_method(self) -> Method:
         """Return the method with fresh weights, drawn from the cell's seed."""
@@ -63,6 +66,7 @@ class Outcome:
     method: Method
     peak_memory_gb: float
     teacher_identity: str
+    pretext_fingerprint: str | None
 
 
 def run_cell(cell: Cell) -> Outcome:
@@ -78,6 +82,7 @@ def run_cell(cell: Cell) -> Outcome:
     runtime = start(cell.trainer, method.channels_last)
     runtime.move(method)
     # everything is decoded first: a damaged test image is told before hours of training, not after
+    pretext = _pretext(cell, runtime) if cell.pretext else None
     splits = ("train", "validation", "test") if cell.category.validation else ("train", "test")
     stored = {split: _store(cell, split) for split in splits}
     train = _images(cell, stored["train"], method, runtime)
@@ -91,27 +96,44 @@ def run_cell(cell: Cell) -> Outcome:
             "evaluation.threshold=train_quantile takes the threshold from held-out defect-free images, and there "
             "are none; set method.training.validation_fraction above 0"
         )
+    score(method, train.select(train.samples[:1]), 1)  # images that the method cannot take are told now
     seed_everything(cell.seed)
-    train = train.select(split.train)
-    records = fit(method, cell.training, train, validation, cell.seed, cell.name, cell.trainer.progress)
-    validation_scores = score(method, validation, cell.evaluation.batch_size).images if validation else None
+    data = TrainingData(train.select(split.train), validation, pretext)
+    records = fit(method, cell.training, data, cell.seed, cell.name, cell.trainer.progress)
+    honest = cell.evaluation.threshold == "train_quantile"  # the one policy that looks at held-out images
+    held_out = score(method, validation, cell.evaluation.batch_size) if honest and validation else None
+    layers = teacher_layers(method)
     test = _images(cell, stored["test"], method, runtime, epochs=False)
     scores = score(method, test, cell.evaluation.batch_size)
     return Outcome(
-        measures=_measure(cell.evaluation, test, scores, validation_scores),
+        measures=_measure(cell.evaluation, test, scores, held_out),
         scores=scores,
         records=records,
         cost=measure_inference(method, test, cell.evaluation.batch_size),
         stored=test.stored,
         method=method,
         peak_memory_gb=peak_memory(),
-        teacher_identity=cell.backbone.identity(method.needs) if method.needs else "none",
+        teacher_identity=cell.backbone.identity(layers) if layers else "none",
+        pretext_fingerprint=pretext.stored.fingerprint if pretext else None,
     )
+
+
+def teacher_layers(method: Method) -> tuple[str, ...]:
+    """Return the layers of the frozen network that a method reads, in the batches of any of its stages."""
+    crops = [stage.crops for stage in method.stages() if stage.crops]
+    return tuple(dict.fromkeys([*method.needs, *(layer for each in crops for layer in each.layers)]))
 
 
 def _store(cell: Cell, split: str) -> StoredImages:
     trainer = cell.trainer
     return open_store(cell.category, split, cell.training.image_size, trainer.cache_dir, trainer.progress)
+
+
+def _pretext(cell: Cell, runtime: Runtime) -> PretextStages:
+    assert cell.pretext is not None
+    trainer, side = cell.trainer, cell.training.pretext.image_size
+    stored = open_store(cell.pretext, "train", side, trainer.cache_dir, trainer.progress)
+    return PretextStages(stored, cell.method, cell.backbone, runtime, trainer.cache_dir / "stages")
 
 
 def _images(
@@ -125,16 +147,15 @@ def _images(
     return open_images(stored, features, runtime, room)
 
 
-def _measure(
-    settings: Evaluation, test: Images, scores: Scores, validation_scores: np.ndarray | None
-) -> Measures:
+def _measure(settings: Evaluation, test: Images, scores: Scores, held_out: Scores | None) -> Measures:
     measures = evaluate(
         scores.maps,
         test.stored.masks,
         np.array([sample.label for sample in test.samples]),
         scores.images,
         threshold_policy=settings.threshold,
-        validation_scores=validation_scores,
+        validation_scores=held_out.images if held_out else None,
+        validation_peaks=held_out.peaks if held_out else None,
         quantile=settings.quantile,
         fpr_limit=settings.fpr_limit,
         pro_variants=tuple(settings.pro_variants),
@@ -148,14 +169,17 @@ def _measure(
 def record(cell: Cell, outcome: Outcome, run: Run) -> None:
     """Write a cell's numbers, curves and files to its run."""
     started = time.perf_counter()
-    seconds = sum(item.seconds for item in outcome.records)
+    own = [item for item in outcome.records if not item.shared]
+    seconds = sum(item.seconds for item in own)
     run.log_metrics(
         {
             **outcome.measures.values,
             "threshold": outcome.measures.threshold,
+            "image_threshold": outcome.measures.image_threshold,
             "dice_max_threshold": outcome.measures.dice_max_threshold,
             "train_seconds": seconds,
-            "train_images_per_second": sum(item.images for item in outcome.records) / seconds,
+            "train_images_per_second": sum(item.images for item in own) / seconds if own else math.nan,
+            "pretext_seconds": sum(item.seconds for item in outcome.records if item.shared) or math.nan,
             "inference_seconds_single": outcome.cost.seconds_single,
             "inference_seconds_batched": outcome.cost.seconds_batched,
             "inference_images_per_second": 1 / outcome.cost.seconds_batched,
@@ -166,12 +190,19 @@ def record(cell: Cell, outcome: Outcome, run: Run) -> None:
     )
     for item in outcome.records:
         curves = {f"{item.name}/loss": item.losses, f"{item.name}/selection": item.selection}
-        run.log_history({name: dict(enumerate(values, 1)) for name, values in curves.items() if values})
+        run.log_history(
+            {
+                name: {item.every * i: value for i, value in enumerate(values, 1)}
+                for name, values in curves.items()
+                if values
+            }
+        )
         run.log_metrics({f"{item.name}/best_epoch": float(item.best_epoch)})
     run.set_tags(
         {
             "teacher": outcome.teacher_identity,
             "dataset_fingerprint": outcome.stored.fingerprint,
+            **({"pretext_fingerprint": outcome.pretext_fingerprint} if outcome.pretext_fingerprint else {}),
             **(
                 {"missing": "; ".join(f"{k}: {v}" for k, v in outcome.measures.missing.items())}
                 if outcome.measures.missing

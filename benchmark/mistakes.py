@@ -16,6 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from benchmark.errors import USER_ERRORS
 
+NO_METHOD = "none"  # the choice that stands in where a command names no method
+
 
 def explain(error: BaseException) -> str | None:
     """Return the message for a user's mistake; None if the error is not one."""
@@ -38,7 +40,7 @@ def explain(error: BaseException) -> str | None:
 
 def _unknown_choice(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    options = list(error.options or [])
+    options = [option for option in error.options or [] if (group, option) != ("method", NO_METHOD)]
     if not group:
         return _first_lines(error)
     return f"{group}={name}: there is no such {group}{_near(name, options)}; known: {', '.join(options)}"

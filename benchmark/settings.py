@@ -45,8 +45,44 @@ class Trainer:
 
 
 @dataclass(frozen=True)
+class Pretext:
+    """The images that stages train on which belong to no category: `training.pretext` of a method.
+
+    Attributes
+    ----------
+    images
+        A folder of natural images, searched with all its subfolders; None: the train images of all
+        categories of the run.
+    limit
+        At most so many of them are used, a random part.
+    image_size
+        Side to which they are brought, pixels.
+    """
+
+    images: Path | None = None
+    limit: int = 10_000
+    image_size: int = 256
+
+    def __post_init__(self) -> None:
+        _at_least_one("method.training.pretext", limit=self.limit, image_size=self.image_size)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one stage trains: for a number of epochs, or of steps (batches)."""
+
+    batch_size: int
+    optimizer: Mapping[str, Any]
+    epochs: int | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
 class Training:
-    """A method's schedule: `training` in conf/method/<name>.yaml."""
+    """A method's schedule: `training` in conf/method/<name>.yaml.
+
+    `stages.<name>` overrides batch size, optimizer and epochs for one stage, or counts steps instead.
+    """
 
     image_size: int
     batch_size: int
@@ -55,11 +91,34 @@ class Training:
     validation_seed: int
     optimizer: Mapping[str, Any]
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pretext: Pretext = field(default_factory=Pretext)
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise BenchmarkError(f"method.training.{name}={getattr(self, name)}: accepted: 1 or more")
+        _at_least_one("method.training", image_size=self.image_size)
+        self.schedule("")
+        for name in self.stages:
+            self.schedule(name)
+
+    def schedule(self, name: str) -> Schedule:
+        """Return the schedule of the stages that go by this name."""
+        own = self.stages.get(name, {})
+        path = f"method.training.stages.{name}" if own else "method.training"
+        if not isinstance(own, Mapping):
+            raise BenchmarkError(f"{path}={own}: accepted: a group of options")
+        if "epochs" in own and "steps" in own:
+            raise BenchmarkError(f"{path} has both epochs and steps; accepted: one of the two")
+        usual = {"batch_size": self.batch_size, "optimizer": self.optimizer}
+        length = {} if "steps" in own else {"epochs": self.epochs}
+        schedule = typed(Schedule, {**usual, **length, **own}, path)
+        given = {key: getattr(schedule, key) for key in ("batch_size", "epochs", "steps")}
+        _at_least_one(path, **{key: value for key, value in given.items() if value is not None})
+        return schedule
+
+
+def _at_least_one(path: str, **values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise BenchmarkError(f"{path}.{name}={value}: accepted: 1 or more")
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.errors import USER_ERRORS, BenchmarkError
+from benchmark.mistakes import NO_METHOD
 from benchmark.settings import Evaluation, Tracking, Trainer, Training, build, convert, typed
 from benchmark.tracking import Run, Tracker
+from datasets.category import Category
+from datasets.pretext import natural_images, train_images
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +95,18 @@ def run_job(config: DictConfig) -> None:
     BenchmarkError, DatasetError, MethodError, MetricError
         If the job cannot start. A cell that fails is recorded as FAILED, and the next one runs.
     """
-    from benchmark.cell import Cell, record, run_cell
+    from benchmark.cell import Cell, record, run_cell, teacher_layers
     from benchmark.runtime import environment
+    from benchmark.training import schedules
     from methods.backbone import FeatureBackbone
 
     names = HydraConfig.get().runtime.choices
+    if names["method"] == NO_METHOD:
+        options = GlobalHydra.instance().config_loader().get_group_options("method")
+        known = ", ".join(name for name in options if name != NO_METHOD)
+        raise BenchmarkError(
+            f"method is not given; accepted: method=<name>, or several with -m; known: {known}"
+        )
     resolved = _plain(config)
     trainer = typed(Trainer, resolved["trainer"], "trainer")
     evaluation = typed(Evaluation, resolved["evaluation"], "evaluation")
@@ -118,8 +129,13 @@ def run_job(config: DictConfig) -> None:
         "fpr_limit": evaluation.fpr_limit,
         "overrides": json.dumps(list(HydraConfig.get().overrides.task)),
     }
-    if needs := build("method", method, backbone=backbone).needs:
-        backbone.teacher(needs)  # weights that cannot be had stop the job, not each of its cells
+    # what cannot work stops the job, not each of its cells
+    probe = build("method", method, backbone=backbone)
+    if layers := teacher_layers(probe):
+        backbone.teacher(layers)
+    pretext = None
+    if any(stage.crops for stage, _ in schedules(probe, training)):
+        pretext, tags["pretext"] = _pretext(training, dataset)
     machine = environment()
     for category in dataset.categories:
         name = f"{names['method']} {category}" + (f" seed {seed}" if seed else "")
@@ -137,8 +153,19 @@ def run_job(config: DictConfig) -> None:
                 training,
                 evaluation,
                 tracking,
+                pretext,
             )
             record(cell, run_cell(cell), run)
+
+
+def _pretext(training: Training, dataset: Any) -> tuple[Category, str]:
+    """Return the images of stages that belong to no category, and what to call them."""
+    settings = training.pretext
+    if settings.images:
+        category = natural_images(settings.images, settings.limit)
+        return category, f"{len(category.train)} images of {settings.images.name}"
+    category = train_images(map(dataset.category, dataset.categories), settings.limit)
+    return category, f"{len(category.train)} train images of {', '.join(dataset.categories)}"
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The contract of a student-teacher detector: what a plug-in defines, and nothing else."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,13 +10,35 @@ from datasets.batch import Batch
 
 
 @dataclass(frozen=True)
+class Crops:
+    """Random crops of natural images, which a stage trains on instead of the category's images.
+
+    Attributes
+    ----------
+    size
+        Side of a crop, pixels: the stage's batches carry images (B, 3, size, size).
+    zoom
+        Least and largest side to which an image is brought before it is cropped, in crop sizes.
+    layers
+        Layers of the backbone whose features the batches must carry.
+    feature_size
+        Side to which a crop is resized for the backbone, pixels.
+    """
+
+    size: int
+    zoom: tuple[float, float]
+    layers: tuple[str, ...]
+    feature_size: int
+
+
+@dataclass(frozen=True)
 class Stage:
     """One training stage; the shared loop runs a method's stages in order.
 
     Attributes
     ----------
     name
-        As in the method's YAML, where `training.stages.<name>` may override `training` for this stage.
+        Unique among the method's stages; letters, digits and _.
     module
         What is trained: its parameters go to the optimiser, and it alone is in training mode.
     loss
@@ -23,12 +46,29 @@ class Stage:
     select
         Batch of held-out defect-free images -> (B,) values: the weights of the epoch with the lowest mean
         are kept. None: those of the last epoch.
+    prepare
+        Is handed the train images once before the stage trains: for statistics of its targets, say.
+    schedule
+        `training.stages.<schedule>` in the method's YAML may override `training` for this stage, and for
+        all that go by the same; "": the stage's name.
+    crops
+        What to train on instead of the category's images. What such a stage learns belongs to no category:
+        it is kept on disk, and reused wherever the same training would be repeated.
+    depends_on
+        With crops: names of the method's options on which the loss depends; None: on all of them.
+    limit
+        An epoch whose mean loss is further from 0 has diverged, and the training stops.
     """
 
     name: str
     module: nn.Module
     loss: Callable[[Batch], Tensor]
     select: Callable[[Batch], Tensor] | None = None
+    prepare: Callable[[Iterable[Batch]], None] | None = None
+    schedule: str = ""
+    crops: Crops | None = None
+    depends_on: tuple[str, ...] | None = None
+    limit: float = math.inf
 
 
 class Method(nn.Module):
@@ -44,9 +84,8 @@ class Method(nn.Module):
         Layers of the backbone whose features the batches must carry.
     """
 
-    channels_last = (
-        True  # whether this memory format makes the method faster on convolution-friendly hardware
-    )
+    channels_last = True  # whether this memory format makes the method faster
+    calibrates_on_validation = False  # whether calibrate() must be handed images that no stage trained on
 
     def __init__(self, needs: Sequence[str] = ()) -> None:
         super().__init__()
@@ -57,10 +96,17 @@ class Method(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} defines no stages()")
 
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Adapt to defect-free images after training (normalisation of scores, say); default: nothing."""
+        """Adapt to defect-free images after training (normalisation of scores, say); default: nothing.
+
+        They are the held-out validation images; the train images if there are none and
+        `calibrates_on_validation` does not insist.
+        """
 
     def anomaly_map(self, batch: Batch) -> Tensor:
-        """Return (B, h, w) scores, large where the student fails; the benchmark brings them to image size."""
+        """Return (B, h, w) scores, large where the student fails; the benchmark brings them to image size.
+
+        It is called once before any training, too: what cannot work is told before hours are spent.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no anomaly_map()")
 
     def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:

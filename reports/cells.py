@@ -16,6 +16,7 @@ TAGS = (
     "protocol",
     "backbone",
     "weights",
+    "pretext",
     "threshold_policy",
     "fpr_limit",
     "git_commit",

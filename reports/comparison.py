@@ -111,6 +111,10 @@ def caption(cells: pd.DataFrame, metric: str) -> str:
     for name, title in (("dataset", "dataset"), ("protocol", "protocol"), ("weights", "teacher weights")):
         values = [Path(value).name for value in pd.unique(cells[name])]
         parts.append(f"{title} {', '.join(values)}")
+    distilled = cells.loc[cells["pretext"] != "", ["method", "pretext"]].drop_duplicates()
+    parts += [
+        f"teachers of {name} distilled on {images}" for name, images in distilled.itertuples(index=False)
+    ]
     if changes := cells["changes"].iloc[0]:
         parts.append(f"changed: {changes}")
     if metric.startswith("pro"):

@@ -105,3 +105,26 @@ def test_a_schedule_without_images_or_epochs_is_refused(name: str) -> None:
 def test_a_schedule_needs_every_value() -> None:
     with pytest.raises(BenchmarkError, match=r"method\.training\.image_size is missing"):
         typed(Training, {}, "method.training")
+
+
+def test_a_stage_takes_what_it_does_not_say_from_the_method() -> None:
+    training = make_training(stages={"teacher": {"steps": 50, "batch_size": 64}})
+    teacher, other = training.schedule("teacher"), training.schedule("students")
+    assert (teacher.steps, teacher.epochs, teacher.batch_size) == (50, None, 64)
+    assert (other.steps, other.epochs, other.batch_size) == (None, 2, 4)
+    assert teacher.optimizer == other.optimizer == training.optimizer
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"steps": 0}, r"stages\.teacher\.steps=0: accepted: 1 or more"),
+        ({"steps": 5, "epochs": 5}, r"stages\.teacher has both epochs and steps"),
+        ({"step": 5}, r"stages\.teacher\.step: .*did you mean 'steps'"),
+        ({"epochs": "many"}, r"stages\.teacher\.epochs=many: accepted: a whole number"),
+        (5, r"stages\.teacher=5: accepted: a group of options"),
+    ],
+)
+def test_a_wrong_schedule_of_a_stage_is_named(stage: object, message: str) -> None:
+    with pytest.raises(BenchmarkError, match=message):
+        make_training(stages={"teacher": stage})

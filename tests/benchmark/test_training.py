@@ -1,6 +1,7 @@
 """The training loop: what it trains, which epoch it keeps, what it never sees, and when it stops."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.data import Images, open_images
 from benchmark.errors import BenchmarkError
-from benchmark.training import fit
+from benchmark.training import ROUND, TrainingData, fit, schedules
 from datasets.batch import Batch
 from datasets.category import Category
 from datasets.store import open_store
@@ -59,7 +60,7 @@ def splits(washer: Category, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 def train(method: Method, splits: tuple[Images, Images], seed: int = 0, **changes: object) -> list:
-    return fit(method, make_training(**changes), *splits, seed, "toy washer", progress=False)
+    return fit(method, make_training(**changes), TrainingData(*splits), seed, "toy washer", progress=False)
 
 
 def test_every_train_image_is_seen_once_an_epoch(splits: tuple[Images, Images]) -> None:
@@ -129,7 +130,7 @@ def test_without_selection_the_last_epoch_is_used(splits: tuple[Images, Images])
 
 def test_selection_without_validation_images_is_refused(splits: tuple[Images, Images]) -> None:
     with pytest.raises(BenchmarkError, match="validation_fraction"):
-        fit(Toy(select=True), make_training(), splits[0], None, 0, "toy washer", progress=False)
+        fit(Toy(select=True), make_training(), TrainingData(splits[0], None), 0, "toy washer", progress=False)
 
 
 def test_a_loss_that_is_not_finite_stops_with_method_category_stage_and_epoch(
@@ -137,6 +138,65 @@ def test_a_loss_that_is_not_finite_stops_with_method_category_stage_and_epoch(
 ) -> None:
     with pytest.raises(BenchmarkError, match=r"toy washer.*'first'.*epoch \d"):
         train(Toy(), splits, epochs=20, optimizer={"_target_": "torch.optim.SGD", "lr": 1e30})
+
+
+def test_a_loss_beyond_the_limit_of_its_stage_has_diverged(splits: tuple[Images, Images]) -> None:
+    class Bounded(Toy):
+        def stages(self) -> Iterator[Stage]:
+            for stage in super().stages():
+                yield replace(stage, limit=10.0)
+
+    with pytest.raises(BenchmarkError, match=r"'first' became \d.*epoch \d.*a loss beyond 10 has diverged"):
+        train(Bounded(), splits, epochs=20, optimizer={"_target_": "torch.optim.SGD", "lr": 1.5})
+
+
+def test_calibration_that_insists_on_held_out_images_is_refused_without(
+    splits: tuple[Images, Images],
+) -> None:
+    method = Toy()
+    method.calibrates_on_validation = True
+    with pytest.raises(BenchmarkError, match="validation_fraction"):
+        fit(method, make_training(), TrainingData(splits[0], None), 0, "toy washer", progress=False)
+
+
+def test_steps_are_counted_across_epochs(splits: tuple[Images, Images]) -> None:
+    method = Toy()
+    (record,) = train(method, splits, stages={"first": {"steps": ROUND + 5}})
+    assert len(method.seen) == record.images == (ROUND + 5) * 3  # 9 images in 3 batches
+    assert (len(record.losses), record.every) == (2, ROUND)
+
+
+def test_a_stage_is_handed_the_train_images_before_it_trains(splits: tuple[Images, Images]) -> None:
+    seen: list[str] = []
+
+    class Prepared(Toy):
+        def stages(self) -> Iterator[Stage]:
+            for stage in super().stages():
+                yield replace(stage, prepare=self.look)
+
+        def look(self, batches: Iterable[Batch]) -> None:
+            assert not self.seen
+            assert not torch.is_grad_enabled()
+            seen.extend(path for batch in batches for path in batch.paths)
+
+    train(Prepared(), splits)
+    assert seen == [str(sample.image) for sample in splits[0].samples]
+
+
+def test_stages_may_share_a_schedule_and_an_own_one_goes_first(splits: tuple[Images, Images]) -> None:
+    class Family(Toy):
+        def stages(self) -> Iterator[Stage]:
+            for stage in super().stages():
+                yield replace(stage, schedule="all")
+
+    training = make_training(stages={"all": {"epochs": 3}, "second": {"steps": 7}})
+    found = schedules(Family(names=("first", "second")), training)
+    assert [(schedule.epochs, schedule.steps) for _, schedule in found] == [(3, None), (None, 7)]
+
+
+def test_a_schedule_of_an_unknown_stage_is_refused_by_name() -> None:
+    with pytest.raises(BenchmarkError, match=r"stages\.frist.*known: first"):
+        schedules(Toy(), make_training(stages={"frist": {"epochs": 3}}))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ def cells(*rows: tuple[str, str, float], **columns: str) -> pd.DataFrame:
         "seed": "0",
         "protocol": "paper",
         "weights": "imagenet",
+        "pretext": "",
         "threshold_policy": "f1_image",
         "fpr_limit": "0.3",
         "git_commit": "0123456789abcdef",
@@ -139,6 +140,13 @@ def test_cells_that_differ_by_an_option_stand_in_columns_of_their_own() -> None:
 def test_whatever_is_swept_tells_columns_apart(option: str) -> None:
     labels, _ = labels_and_changes([["method=rd", f"{option}=a"], ["method=rd", f"{option}=b"]])
     assert labels == [f"{option}=a", f"{option}=b"]
+
+
+def test_the_caption_says_what_teachers_were_distilled_on() -> None:
+    distilled = cells(("uninformed_students", "bottle", 0.9), pretext="240 train images of bottle, cable")
+    text = caption(pd.concat([TWO_BY_TWO, distilled]), "pro")
+    assert "teachers of uninformed_students distilled on 240 train images of bottle, cable;" in text
+    assert "distilled" not in caption(TWO_BY_TWO, "pro")
 
 
 def test_a_schedule_that_all_cells_changed_stands_in_the_caption() -> None:

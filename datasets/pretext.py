@@ -1,0 +1,58 @@
+"""The images of a pretext task: natural ones from a folder, or what is there."""
+
+import os
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+from datasets.category import Category, Sample
+from datasets.errors import DatasetError
+from datasets.images import IMAGE_SUFFIXES
+
+NAME = "pretext"
+
+
+def natural_images(folder: Path, limit: int) -> Category:
+    """Return the images below a folder, at any depth, as the train images of a category of their own.
+
+    Parameters
+    ----------
+    folder
+        Hidden files and folders below it are passed over.
+    limit
+        Of more images a random part of this size, the same at every call.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is not there or holds no image.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"method.training.pretext.images={folder}: there is no such folder")
+    found = sorted(_images_below(folder))
+    if not found:
+        raise DatasetError(
+            f"method.training.pretext.images={folder}: found no image at any depth; accepted: "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))} files"
+        )
+    return _category([Sample(path) for path in found], limit)
+
+
+def train_images(categories: Iterable[Category], limit: int) -> Category:
+    """Return the train images of some categories together; see `natural_images` for `limit`."""
+    return _category([sample for category in categories for sample in category.train], limit)
+
+
+def _category(samples: list[Sample], limit: int) -> Category:
+    if len(samples) > limit:
+        at = sorted(random.Random(0).sample(range(len(samples)), limit))
+        samples = [samples[i] for i in at]
+    return Category(NAME, train=tuple(samples), test=())
+
+
+def _images_below(folder: Path) -> Iterable[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                yield Path(parent, name)
