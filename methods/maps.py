@@ -7,9 +7,14 @@ from torch import Tensor
 from torch.nn.functional import conv2d, cosine_similarity, interpolate, normalize
 
 
+def normalised(features: Tensor) -> Tensor:
+    """Bring the channels of (..., C, h, w) to the l2 norm 1 at every location, in float32."""
+    return normalize(features.float(), dim=-3)
+
+
 def squared_distance(teacher: Tensor, student: Tensor) -> Tensor:
-    """Squared distance of two (B, C, h, w) maps with l2-normalised channels: (B, h, w) in 0..4, float32."""
-    return (normalize(teacher.float(), dim=1) - normalize(student.float(), dim=1)).square().sum(1)
+    """Squared distance of two (..., C, h, w) maps with l2-normalised channels: (..., h, w) in 0..4, float32."""
+    return (normalised(teacher) - normalised(student)).square().sum(-3)
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:

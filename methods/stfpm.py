@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
+from methods.errors import MethodError
 from methods.maps import multiply, resize_map, squared_distance
 from methods.method import Method, Stage
 
@@ -25,14 +26,26 @@ class STFPM(Method):
     half
         The thesis (eq. 5) halves the squared distance; the released code does not.
     map_size
-        Side at which the maps of the layers are multiplied, as in the released code.
+        Side at which the maps of the layers are multiplied, as in the released code; None: of the image, as
+        in the thesis.
+
+    Raises
+    ------
+    MethodError
+        If the map would have no pixels.
     """
 
     def __init__(
-        self, backbone: FeatureBackbone, layers: Sequence[str], half: bool = False, map_size: int = 64
+        self,
+        backbone: FeatureBackbone,
+        layers: Sequence[str],
+        half: bool = False,
+        map_size: int | None = 64,
     ) -> None:
+        if map_size is not None and map_size < 1:
+            raise MethodError(f"method.map_size={map_size}: accepted: 1 or more, or null (as the image)")
         super().__init__(needs=layers)
-        self.student = backbone.untrained_copy(layers)
+        self.student: nn.Module = backbone.untrained_copy(layers)
         self.factor = 0.5 if half else 1.0
         self.map_size = map_size
 
@@ -52,6 +65,7 @@ class STFPM(Method):
         return sum((distance.mean() for distance in self.distances(batch)), start=batch.image.new_zeros(()))
 
     def anomaly_map(self, batch: Batch) -> Tensor:
-        """Product over layers of the distances: (B, map_size, map_size)."""
-        size = (self.map_size, self.map_size)
+        """Product over layers of the distances: (B, map_size, map_size), or (B, H, W)."""
+        height, width = batch.image.shape[-2:]
+        size = (height, width) if self.map_size is None else (self.map_size, self.map_size)
         return multiply(resize_map(distance, size) for distance in self.distances(batch))
