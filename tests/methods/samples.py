@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
+from torch.nn.functional import interpolate
 
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
+from methods.method import Crops
 
 LAYERS = ["layer1", "layer2", "layer3"]
 RESNETS = ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"]
@@ -30,6 +32,14 @@ def batch_of(
     image = torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         features = (backbone or random_backbone()).teacher(layers)(image) if layers else {}
+    return Batch(image, torch.zeros(count, dtype=torch.int64), features=features)
+
+
+def crops_of(crops: Crops, backbone: FeatureBackbone, count: int = 4) -> Batch:
+    """Return crops of noise with the features that they ask for."""
+    image = torch.randn(count, 3, crops.size, crops.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = backbone.teacher(crops.layers)(interpolate(image, (crops.feature_size,) * 2))
     return Batch(image, torch.zeros(count, dtype=torch.int64), features=features)
 
 

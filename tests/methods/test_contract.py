@@ -16,12 +16,17 @@ from benchmark.settings import build
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
-from tests.methods.samples import batch_of
+from tests.methods.samples import batch_of, crops_of
 
 CONF = Path(__file__).parents[2] / "conf"
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
-STAND_INS = {"wide_resnet50_2": "resnet18"}
-"""Networks too large for a quick test, and what is used instead."""
+STAND_INS = {"wide_resnet50_2": "resnet18.tv_in1k", "efficientnet_b5": "tf_efficientnet_b0.aa_in1k"}
+"""Networks too large for a quick test, and what timm calls those used instead."""
+SMALLER: dict[str, dict[str, Any]] = {
+    "ast": {"flow_hidden": 16, "student_hidden": 16},
+    "uninformed_students": {"patch_sizes": [33], "students": 2, "pretrained_size": 32},
+}
+"""Options by which a method is too large for a quick test, and their values here."""
 EACH_METHOD = pytest.mark.parametrize("name", METHODS)
 
 
@@ -40,7 +45,7 @@ def backbone_of(name: str) -> FeatureBackbone:
     lines = load(f"method/{name}").get("defaults", [])
     chosen = [choice for line in lines for key, choice in line.items() if "backbone" in key]
     choice = chosen[0] if chosen else "resnet18"
-    return FeatureBackbone(load(f"backbone/{STAND_INS.get(choice, choice)}").name, "random")
+    return FeatureBackbone(STAND_INS.get(choice) or load(f"backbone/{choice}").name, "random")
 
 
 def load(path: str) -> Any:
@@ -48,7 +53,7 @@ def load(path: str) -> Any:
 
 
 def make(name: str, seed: int = 0) -> Method:
-    values = {key: value for key, value in read(name).items() if key != "training"}
+    values = {key: value for key, value in read(name).items() if key != "training"} | SMALLER.get(name, {})
     torch.manual_seed(seed)
     return build("method", values, backbone=backbone_of(name))
 
@@ -58,7 +63,8 @@ def example(name: str) -> Batch:
 
 
 def test_there_are_methods() -> None:
-    assert {"rd", "stfpm"} <= set(METHODS)
+    six = {"ast", "feature_variance", "rd", "simple_student", "stfpm", "uninformed_students"}
+    assert six <= set(METHODS)
 
 
 @EACH_METHOD
@@ -86,7 +92,8 @@ def test_its_stages_have_names_of_their_own_and_train_its_modules(name: str) -> 
     names = [stage.name for stage in stages]
     assert names
     assert len(set(names)) == len(names)
-    assert set(read(name)["training"].get("stages", {})) <= set(names)
+    scheduled = {stage.schedule or stage.name for stage in stages}
+    assert set(read(name)["training"].get("stages", {})) <= scheduled | set(names)
     own = set(method.modules())
     for stage in stages:
         assert isinstance(stage, Stage)
@@ -96,8 +103,9 @@ def test_its_stages_have_names_of_their_own_and_train_its_modules(name: str) -> 
 
 @EACH_METHOD
 def test_every_stage_gives_a_scalar_loss_that_can_be_differentiated(name: str) -> None:
-    method, batch = make(name), example(name)
+    method, images = make(name), example(name)
     for stage in method.stages():
+        batch = crops_of(stage.crops, backbone_of(name)) if stage.crops else images
         method.eval()
         stage.module.train()
         loss = stage.loss(batch)

@@ -1,0 +1,106 @@
+"""The patch networks of uninformed students, and the distillation of a large network into one."""
+
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, leaky_relu, max_pool2d
+
+from datasets.batch import Batch
+
+DESCRIPTOR = 128  # d
+SLOPE = 5e-3  # of LeakyReLU
+# patch size: (kernel size, channels, whether a pool follows) of each convolution
+NETWORKS: dict[int, tuple[tuple[int, int, bool], ...]] = {
+    17: ((6, 128, False), (5, 256, False), (5, 256, False), (4, DESCRIPTOR, False)),
+    33: ((5, 128, True), (5, 256, True), (2, 256, False), (4, DESCRIPTOR, False)),
+    65: (
+        (5, 128, True),
+        (5, 128, True),
+        (5, 256, True),
+        (4, 256, False),
+        (1, DESCRIPTOR, False),
+    ),
+}
+
+
+class PatchNetwork(nn.Module):
+    """Describes patches of `patch_size` pixels a side by 128 numbers: no padding, pools 2x2.
+
+    The pools drop the last row and column of odd sizes, so the networks of 33 and 65 pixels look at the
+    first 32 and 60 rows and columns of their patches.
+
+    Parameters
+    ----------
+    patch_size
+        p: 17, 33 or 65.
+    """
+
+    def __init__(self, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        layers = NETWORKS[patch_size]
+        inputs = (3, *(channels for _, channels, _ in layers))
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inputs[i], channels, kernel) for i, (kernel, channels, _) in enumerate(layers)
+        )
+        self.pooled = tuple(pool for *_, pool in layers)
+
+    @property
+    def stride(self) -> int:
+        """Pixels between the patches that one pass without `dense` describes: 2 for every pool."""
+        return int(2 ** sum(self.pooled))
+
+    def forward(self, image: Tensor, dense: bool = False) -> Tensor:
+        """Describe the patches of (B, 3, H, W), H and W at least p: (B, 128, h, w).
+
+        Patch (i, j) has its first pixel at (s*i, s*j), s being 1 if `dense`, else `stride`; so
+        h = (H - p) // s + 1. Dense is exact, too: every pool is taken at all pixels, and what follows it is
+        dilated by 2, so that each patch meets the pixels that it would meet alone.
+        """
+        height, width = image.shape[-2:]
+        dilation = 1
+        features = image
+        for layer, pool in zip(cast("list[nn.Conv2d]", self.convolutions), self.pooled, strict=True):
+            features = conv2d(features, layer.weight, layer.bias, dilation=dilation, groups=layer.groups)
+            if layer is not self.convolutions[-1]:
+                features = leaky_relu(features, SLOPE)
+            if pool:
+                features = max_pool2d(features, 2, stride=1 if dense else 2, dilation=dilation)
+                dilation *= 2 if dense else 1
+        step = 1 if dense else self.stride
+        rows, columns = ((side - self.patch_size) // step + 1 for side in (height, width))
+        return features[..., :rows, :columns]
+
+
+class Distillation(nn.Module):
+    """A teacher T that learns to describe patches so that a linear decoder D finds P's output in it.
+
+    Parameters
+    ----------
+    patch_size
+        p.
+    channels
+        Of the pretrained network's output P.
+    layer
+        The key of P's features in the batch.
+    """
+
+    def __init__(self, patch_size: int, channels: int, layer: str) -> None:
+        super().__init__()
+        self.network = PatchNetwork(patch_size)
+        self.decoder = nn.Linear(DESCRIPTOR, channels)
+        self.layer = layer
+
+    def loss(self, batch: Batch) -> Tensor:
+        """||D(T(p)) - P(p)||^2 averaged over patches (thesis, eq. 2), plus the compactness of T(p)."""
+        descriptors = self.network(batch.image).flatten(1)
+        target = batch.features[self.layer].mean((2, 3))
+        return (self.decoder(descriptors) - target).square().sum(1).mean() + compactness(descriptors.float())
+
+
+def compactness(descriptors: Tensor) -> Tensor:
+    """Sum over i != j of the correlation of components i and j of (B, d) descriptors over the batch."""
+    centred = descriptors - descriptors.mean(0)
+    standard = centred / (centred.square().mean(0) + 1e-12).sqrt()
+    # the sum over all pairs of components is the squared sum of components; those with i = j sum to d
+    return standard.sum(1).square().mean() - standard.square().mean(0).sum()

@@ -1,0 +1,251 @@
+"""Uninformed students (Bergmann et al., CVPR 2020, arXiv:1911.02357)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from datasets.batch import Batch
+from methods.backbone import FeatureBackbone, private_generator
+from methods.ensemble import Ensemble, check_students, error_and_variance
+from methods.errors import MethodError
+from methods.method import Crops, Method, Stage
+from methods.patches import DESCRIPTOR, NETWORKS, Distillation, PatchNetwork
+
+LEAST = 1e-12  # added to deviations, for descriptors and scores that never vary
+
+
+class UninformedStudents(Method):
+    """Students regress the descriptors that a teacher gives the patch around every pixel.
+
+    The teacher has learnt from natural images to describe a patch as a large pretrained network does; the
+    students see patches of normal images only, so on others they miss the teacher (e) and disagree (v). Each
+    patch size has networks of its own, and their scores are averaged.
+
+    Equations are the thesis' (2)-(4), which are those of the paper. The dearest of the six: full-resolution
+    networks, 0.4 to 0.8 tera multiply-adds per image of 256 pixels and patch size with three students. Use it
+    as the baseline that the later methods measure themselves against, or where a defect is a few pixels wide.
+
+    Parameters
+    ----------
+    backbone
+        Of the pretrained network P.
+    pretrained_layer
+        Its features at this layer, averaged over locations, are P's output (ResNet-18's layer4: 512-d).
+    pretrained_size
+        Side to which a patch is resized for P, pixels.
+    zoom
+        Natural images are brought to a side of zoom[0] to zoom[1] patches before a patch is cut out.
+    patch_sizes
+        Some of 17, 33 and 65 pixels.
+    students
+        M, per patch size.
+    score
+        `e+v`, or the regression error `e` or the predictive uncertainty `v` alone.
+    positions
+        Where a training step compares students and teacher. `all`: at every pixel, as published. `grid`: at
+        every 4th (p = 33) or 8th (p = 65) pixel, from a random offset, at a tenth of the cost; each pixel is
+        as likely, so the expected loss is the same. Scores are always those of every pixel.
+    crop
+        Side of a random window that a training step is confined to, pixels; None: the whole image. The
+        expected loss is the same but for the border, whose pixels are seen less often.
+    ensemble
+        How M students are computed: `grouped` into one network, or `separate`; the numbers are the same.
+    teacher_seed
+        Of the teachers' initial weights; the students' come from the run's seed.
+
+    Raises
+    ------
+    MethodError
+        If a patch size is unknown, an image is smaller than a patch, or one student is to have a variance.
+    """
+
+    calibrates_on_validation = True
+
+    def __init__(
+        self,
+        backbone: FeatureBackbone,
+        pretrained_layer: str = "layer4",
+        pretrained_size: int = 224,
+        zoom: Sequence[float] = (4, 16),
+        patch_sizes: Sequence[int] = (17, 33, 65),
+        students: int = 3,
+        score: Literal["e+v", "e", "v"] = "e+v",
+        positions: Literal["grid", "all"] = "grid",
+        crop: int | None = None,
+        ensemble: Literal["separate", "grouped"] = "separate",
+        teacher_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if (
+            not patch_sizes
+            or not set(patch_sizes) <= set(NETWORKS)
+            or len(set(patch_sizes)) < len(patch_sizes)
+        ):
+            known = ", ".join(map(str, NETWORKS))
+            raise MethodError(f"method.patch_sizes={list(patch_sizes)}: accepted: some of {known}, each once")
+        if len(zoom) != 2 or not 1 <= zoom[0] <= zoom[1]:
+            raise MethodError(f"method.zoom={list(zoom)}: accepted: [least, largest], 1 <= least <= largest")
+        for name, value in (("crop", crop), ("pretrained_size", pretrained_size)):
+            if value is not None and value < 1:
+                raise MethodError(f"method.{name}={value}: accepted: 1 or more")
+        check_students(students, score)
+        self.score, self.positions, self.crop = score, positions, crop
+        size = pretrained_size
+        self.crops = {p: Crops(p, (zoom[0], zoom[1]), (pretrained_layer,), size) for p in patch_sizes}
+        (channels,) = backbone.channels([pretrained_layer])
+        with private_generator(teacher_seed):
+            teachers = {p: Distillation(p, channels, pretrained_layer) for p in patch_sizes}
+        self.networks = nn.ModuleList(
+            Scale(teachers[p], Ensemble(partial(PatchNetwork, p), students, ensemble)) for p in patch_sizes
+        )
+
+    @property
+    def scales(self) -> dict[int, "Scale"]:
+        """The networks of each patch size."""
+        return {scale.patch_size: scale for scale in cast("list[Scale]", self.networks)}
+
+    def stages(self) -> Iterator[Stage]:
+        """For each patch size: the teacher, distilled on crops of natural images; then its students."""
+        for p, scale in self.scales.items():
+            yield Stage(
+                f"teacher_{p}",
+                scale.distillation,
+                scale.distillation.loss,
+                schedule="teacher",
+                crops=self.crops[p],
+                depends_on=(),
+            )
+            yield Stage(
+                f"students_{p}",
+                scale.students,
+                partial(self.loss, scale),
+                schedule="students",
+                prepare=scale.prepare,
+            )
+
+    def loss(self, scale: "Scale", batch: Batch) -> Tensor:
+        """Mean over positions of the squared distance to the teacher, summed over students: eq. 3."""
+        image = scale.padded(batch.image)
+        if self.crop is not None:
+            image = random_window(image, self.crop + scale.patch_size - 1)
+        dense = self.positions == "all"
+        if not dense:
+            top, left = torch.randint(scale.stride, (2,)).tolist()
+            image = image[..., top:, left:]
+        with torch.no_grad():
+            target = scale.target(image, dense)
+        return (scale.students(image, dense) - target[:, None]).square().sum(2).mean((0, 2, 3)).sum()
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Take mean and deviation of e and v over all pixels of held-out images."""
+        moments = {p: Moments() for p in self.scales}
+        for batch in batches:
+            for image in batch.image.split(1):
+                for p, scale in self.scales.items():
+                    moments[p].add(scale.scores(image))
+        for p, scale in self.scales.items():
+            moments[p].store(scale.score_mean, scale.score_deviation)
+
+    def anomaly_map(self, batch: Batch) -> Tensor:
+        """Standardised e, v or their sum, averaged over patch sizes: (B, H, W)."""
+        # one image at a time: at full resolution, a few images would fill the memory
+        return torch.cat([self._map(image) for image in batch.image.split(1)])
+
+    def _map(self, image: Tensor) -> Tensor:
+        parts = {"e+v": slice(0, 2), "e": slice(0, 1), "v": slice(1, 2)}[self.score]
+        maps = [scale.standardised(image)[:, parts].sum(1) for scale in self.scales.values()]
+        return torch.stack(maps).mean(0)
+
+
+class Scale(nn.Module):
+    """Teacher and students of one patch size, and the statistics that normalise them.
+
+    Parameters
+    ----------
+    distillation
+        With the teacher.
+    students
+        (B, 3, H, W) to (B, M, 128, h, w).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    score_mean: Tensor
+    score_deviation: Tensor
+
+    def __init__(self, distillation: Distillation, students: Ensemble) -> None:
+        super().__init__()
+        self.distillation, self.students = distillation, students
+        self.patch_size, self.stride = distillation.network.patch_size, distillation.network.stride
+        for name, size in (("", DESCRIPTOR), ("score_", 2)):
+            self.register_buffer(f"{name}mean", torch.zeros(size))
+            self.register_buffer(f"{name}deviation", torch.ones(size))
+
+    def padded(self, image: Tensor) -> Tensor:
+        """Mirror (B, 3, H, W) at its border, so that every pixel is the centre of a patch."""
+        height, width = image.shape[-2:]
+        if min(height, width) < self.patch_size:
+            raise MethodError(
+                f"method=uninformed_students: images of {height} x {width} pixels are smaller than a patch of "
+                f"{self.patch_size}; set a larger method.training.image_size, or smaller method.patch_sizes"
+            )
+        return pad(image, [self.patch_size // 2] * 4, mode="reflect")
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Take mean and deviation of each component of the teacher's descriptors over the train images.
+
+        Over every `stride`-th pixel: neighbouring descriptors differ little.
+        """
+        moments = Moments()
+        for batch in batches:
+            moments.add(self.distillation.network(self.padded(batch.image)))
+        moments.store(self.mean, self.deviation)
+
+    def target(self, image: Tensor, dense: bool) -> Tensor:
+        """Return the teacher's normalised descriptors (B, 128, h, w) of a padded image."""
+        mean, deviation = (value[:, None, None] for value in (self.mean, self.deviation))
+        return (self.distillation.network(image, dense).float() - mean) / (deviation + LEAST)
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Return e, the error of the students' mean, and v, their variance (eq. 4): (B, 2, H, W)."""
+        padded = self.padded(image)
+        described = self.students(padded, dense=True).float()
+        return torch.stack(error_and_variance(self.target(padded, dense=True), described), 1)
+
+    def standardised(self, image: Tensor) -> Tensor:
+        """Return e and v with the mean 0 and the deviation 1 of held-out normal images: (B, 2, H, W)."""
+        mean, deviation = (value[:, None, None] for value in (self.score_mean, self.score_deviation))
+        return (self.scores(image) - mean) / (deviation + LEAST)
+
+
+class Moments:
+    """Mean and standard deviation of each channel, from (B, C, h, w) maps that come one after the other."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum, self.squares = torch.zeros(1), torch.zeros(1)
+
+    def add(self, values: Tensor) -> None:
+        """Take (B, C, h, w) into account."""
+        values = values.double()
+        self.count += values.numel() // values.shape[1]
+        self.sum = values.sum((0, 2, 3)) + self.sum.to(values.device)
+        self.squares = values.square().sum((0, 2, 3)) + self.squares.to(values.device)
+
+    def store(self, mean: Tensor, deviation: Tensor) -> None:
+        """Write the results to (C,) tensors."""
+        average = self.sum / self.count
+        mean.copy_(average)
+        deviation.copy_((self.squares / self.count - average.square()).clamp_min(0).sqrt())
+
+
+def random_window(image: Tensor, side: int) -> Tensor:
+    """Return a random square of (B, C, H, W), of `side` pixels or as many as there are."""
+    height, width = image.shape[-2:]
+    top = int(torch.randint(max(height - side, 0) + 1, ()))
+    left = int(torch.randint(max(width - side, 0) + 1, ()))
+    return image[..., top : top + side, left : left + side]
