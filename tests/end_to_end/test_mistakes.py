@@ -9,6 +9,7 @@ import pytest
 from datasets.synthetic import generate
 from tests.end_to_end.command import TINY, Outcome, fails_plainly, run, run_here
 
+KNOWN = "ast, feature_variance, rd, simple_student, stfpm, uninformed_students"
 FAST = (
     "method.training.image_size=64",
     "method.training.epochs=1",
@@ -20,8 +21,9 @@ FAST = (
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["method=stfmp"], ["method=stfmp", "did you mean 'stfpm'", "known: rd, stfpm"]),
-        ([], ["method", "rd", "stfpm"]),
+        (["method=stfmp"], ["method=stfmp", "did you mean 'stfpm'", f"known: {KNOWN}"]),
+        ([], ["method is not given", f"known: {KNOWN}"]),
+        (["-m"], ["method is not given"]),
         (["method=stfpm", "metod.half=true"], ["metod", "did you mean 'method'"]),
         (
             ["method=stfpm", "method.haf=true"],
@@ -49,6 +51,31 @@ FAST = (
         (["method=stfpm", "dataset=mvtec_ad"], ["dataset.root is not set"]),
         (["method=stfpm", "tracking.uri=nonsense"], ["tracking.uri=nonsense"]),
         (["method=stfpm", "sweep=a/b"], ["sweep=a/b", "accepted: letters"]),
+        (["method=feature_variance", "method.students=0"], ["method.students=0", "accepted: 1 or more"]),
+        (["method=feature_variance", "method.students=1"], ["method.students=1", "no variance", "score=e"]),
+        (["method=uninformed_students", "method.students=1"], ["method.students=1", "no variance"]),
+        (["method=uninformed_students", "method.patch_sizes=[32]"], ["patch_sizes=[32]", "17, 33, 65"]),
+        (["method=uninformed_students", "method.pretrained_layer=layer9"], ["layer9", "known: act1, layer1"]),
+        (
+            ["method=uninformed_students", "method.training.pretext.images=/no/where"],
+            ["method.training.pretext.images=/no/where", "no such folder"],
+        ),
+        (
+            ["method=uninformed_students", "method.training.stages.teacher.step=5"],
+            ["method.training.stages.teacher.step", "did you mean 'steps'"],
+        ),
+        (
+            ["method=uninformed_students", "+method.training.stages.techer.steps=5"],
+            ["stages.techer", "no such stage", "known: teacher, teacher_33"],
+        ),
+        (["method=ast", "method.position_channels=30"], ["position_channels=30", "multiples of 4"]),
+        (["method=ast", "method.layers=[blocks.5]"], ["no layer 'blocks.5'", "known: act1, layer1"]),
+        (
+            ["method=ast", "backbone=efficientnet_b5", "method.layers=[blocks.7]"],
+            ["no layer 'blocks.7'", "blocks.6"],
+        ),
+        (["method=simple_student", "method.width=0"], ["method.width=0", "accepted"]),
+        (["method=simple_student", "backbone=resnet50"], ["resnet50", "resnet18, resnet34"]),
     ],
     ids=lambda value: " ".join(value) or "no method" if isinstance(value, list) else None,
 )
@@ -140,6 +167,52 @@ def test_a_divergence_names_method_category_stage_and_epoch(
     assert outcome.code == 1
     assert "rd washer: the loss of stage 'student' became" in outcome.stdout
     assert "in epoch" in outcome.stdout
+
+
+def test_a_flow_whose_likelihood_explodes_stops_with_stage_and_epoch(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("dataset.categories=[washer]", "method.training.optimizer.lr=1e4", *TINY)
+    outcome = run_here(tmp_path / "results", capfd, "method=ast", *arguments)
+    assert outcome.code == 1
+    assert "ast washer: the loss of stage 'flow' became" in outcome.stdout
+    assert "in epoch 1" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("method", "side", "message"),
+    [
+        ("uninformed_students", 32, "images of 32 x 32 pixels are smaller than a patch of 33"),
+        ("rd", 72, "multiples of 32; found 72 x 72"),
+    ],
+)
+def test_images_of_a_size_that_a_method_cannot_take_are_told_before_any_training(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], method: str, side: int, message: str
+) -> None:
+    size = f"method.training.image_size={side}"
+    outcome = run_here(
+        tmp_path / "results", capfd, f"method={method}", "dataset.categories=[washer]", *TINY, size
+    )
+    assert outcome.code == 1
+    assert message in outcome.stdout
+    assert "trains for" not in outcome.stdout
+
+
+def test_held_out_images_are_needed_where_scores_are_standardised_on_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("dataset.categories=[washer]", "method.training.validation_fraction=0", *TINY)
+    outcome = run_here(tmp_path / "results", capfd, "method=uninformed_students", *arguments)
+    assert outcome.code == 1
+    assert "no held-out validation images, and its scores are standardised on them" in outcome.stdout
+    assert "trains for" not in outcome.stdout
+
+
+def test_a_pretext_folder_without_images(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "natural" / "n01").mkdir(parents=True)
+    folder = f"method.training.pretext.images={tmp_path / 'natural'}"
+    outcome = run_here(tmp_path / "results", capfd, "method=uninformed_students", folder)
+    fails_plainly(outcome, "method.training.pretext.images=", "found no image at any depth", ".png")
 
 
 def test_a_threshold_from_held_out_images_needs_some(

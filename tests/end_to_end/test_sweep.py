@@ -46,8 +46,9 @@ def test_every_measure_and_cost_is_logged(sweep: Outcome) -> None:
             "dice",
             "dice_image",
         }
-        expected |= {"dice_max", "threshold", "train_seconds", "train_images_per_second", "parameters"}
-        expected |= {"multiply_adds", "peak_memory_gb", "dice_max_threshold"}
+        expected |= {"dice_max", "threshold", "image_threshold", "dice_max_threshold"}
+        expected |= {"train_seconds", "train_images_per_second", "parameters"}
+        expected |= {"multiply_adds", "peak_memory_gb"}
         expected |= {"inference_seconds_single", "inference_seconds_batched", "inference_images_per_second"}
         assert expected <= set(cell.data.metrics)
         assert all(
