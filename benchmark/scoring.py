@@ -18,7 +18,7 @@ from datasets.batch import Batch
 from methods.maps import resize_map
 from methods.method import Method
 
-BUDGET_SECONDS = 10.0  # after so long, a timing starts no further repeat
+BUDGET_SECONDS = 5.0  # after so long, a timing starts no further repeat
 
 
 @dataclass(frozen=True)

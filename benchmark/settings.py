@@ -215,6 +215,8 @@ def typed(factory: Callable[..., T], values: Mapping[str, Any], path: str, **giv
 def convert(value: Any, hint: Any, path: str) -> Any:
     """Return the value as the type that the hint names, or refuse it; hints of other kinds accept anything."""
     if _matches(value, hint):
+        if get_origin(hint) in (Union, types.UnionType):
+            return convert(value, next(item for item in get_args(hint) if _matches(value, item)), path)
         if hint is float:
             return float(value)
         if hint is Path:

@@ -141,7 +141,7 @@ def to_rich(table: pd.DataFrame) -> Table:
     drawn = Table()
     drawn.add_column(str(table.index.name))
     for label in table.columns:
-        drawn.add_column(escape(str(label)), justify="right")
+        drawn.add_column(escape(str(label)), justify="right", overflow="fold")
     for name, values, best in _marked(table):
         if name == MEAN:
             drawn.add_section()
