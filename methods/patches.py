@@ -83,24 +83,38 @@ class Distillation(nn.Module):
         Of the pretrained network's output P.
     layer
         The key of P's features in the batch.
+    squared
+        Whether the compactness sums squared correlations.
     """
 
-    def __init__(self, patch_size: int, channels: int, layer: str) -> None:
+    def __init__(self, patch_size: int, channels: int, layer: str, squared: bool) -> None:
         super().__init__()
         self.network = PatchNetwork(patch_size)
         self.decoder = nn.Linear(DESCRIPTOR, channels)
-        self.layer = layer
+        self.layer, self.squared = layer, squared
 
     def loss(self, batch: Batch) -> Tensor:
         """||D(T(p)) - P(p)||^2 averaged over patches (thesis, eq. 2), plus the compactness of T(p)."""
         descriptors = self.network(batch.image).flatten(1)
         target = batch.features[self.layer].mean((2, 3))
-        return (self.decoder(descriptors) - target).square().sum(1).mean() + compactness(descriptors.float())
+        error = (self.decoder(descriptors) - target).square().sum(1).mean()
+        return error + compactness(descriptors.float(), self.squared)
 
 
-def compactness(descriptors: Tensor) -> Tensor:
-    """Sum over i != j of the correlation of components i and j of (B, d) descriptors over the batch."""
+def compactness(descriptors: Tensor, squared: bool) -> Tensor:
+    """Sum over i != j of the correlation of components i and j over the batch, or of its square.
+
+    The plain sum is smallest, -d, where the standardised components add up to 0: it does not keep all of
+    them from saying the same, up to the sign. Its square does.
+
+    Parameters
+    ----------
+    descriptors
+        (B, d) float32.
+    """
     centred = descriptors - descriptors.mean(0)
     standard = centred / (centred.square().mean(0) + 1e-12).sqrt()
-    # the sum over all pairs of components is the squared sum of components; those with i = j sum to d
-    return standard.sum(1).square().mean() - standard.square().mean(0).sum()
+    correlation = standard.T @ standard / len(standard)
+    if squared:
+        correlation = correlation.square()
+    return correlation.sum() - correlation.diagonal().sum()

@@ -84,24 +84,26 @@ def test_parameters(patch_size: int, parameters: int) -> None:
         assert sum(p.numel() for p in network.parameters()) == parameters
 
 
-def test_compactness_is_the_sum_of_correlations_of_different_components() -> None:
+@pytest.mark.parametrize("squared", [False, True])
+def test_compactness_is_the_sum_of_correlations_of_different_components(squared: bool) -> None:
     descriptors = np.random.default_rng(0).normal(size=(50, 6))
     descriptors[:, 1] += descriptors[:, 0]
-    correlation = np.corrcoef(descriptors.T)
+    correlation = np.corrcoef(descriptors.T) ** (2 if squared else 1)
     expected = correlation.sum() - np.trace(correlation)
-    assert compactness(torch.from_numpy(descriptors)).item() == pytest.approx(expected, abs=1e-4)
+    assert compactness(torch.from_numpy(descriptors), squared).item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_compactness_of_equal_components_is_largest_and_of_independent_ones_small() -> None:
+def test_components_that_repeat_each_other_with_both_signs_escape_the_plain_sum_alone() -> None:
     values = torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
-    independent = torch.randn(2000, 4, generator=torch.Generator().manual_seed(1))
-    assert compactness(values.repeat(1, 4)).item() == pytest.approx(4 * 3, abs=1e-3)
-    assert abs(compactness(independent).item()) < 1
+    redundant = torch.cat([values, values, -values, -values], 1)
+    assert compactness(redundant, squared=False).item() == pytest.approx(-4, abs=1e-3)  # its minimum
+    assert compactness(redundant, squared=True).item() == pytest.approx(12, abs=1e-3)  # its maximum
 
 
-def test_compactness_of_constant_descriptors_is_finite() -> None:
+@pytest.mark.parametrize("squared", [False, True])
+def test_compactness_of_constant_descriptors_is_finite(squared: bool) -> None:
     descriptors = torch.ones(8, 4, requires_grad=True)
-    loss = compactness(descriptors)
+    loss = compactness(descriptors, squared)
     loss.backward()
     assert loss.isfinite()
     assert descriptors.grad is not None
@@ -110,11 +112,11 @@ def test_compactness_of_constant_descriptors_is_finite() -> None:
 
 def test_distillation_is_the_decoders_squared_error_plus_compactness() -> None:
     torch.manual_seed(0)
-    distillation = Distillation(17, 10, "layer4")
+    distillation = Distillation(17, 10, "layer4", squared=True)
     image, features = torch.randn(6, 3, 17, 17), torch.randn(6, 10, 2, 2)
     batch = Batch(image, torch.zeros(6), features={"layer4": features})
     with torch.no_grad():
         descriptors = distillation.network(image)[:, :, 0, 0]
         decoded = descriptors @ distillation.decoder.weight.T + distillation.decoder.bias
         error = ((decoded - features.mean((2, 3))) ** 2).sum(1).mean()
-        torch.testing.assert_close(distillation.loss(batch), error + compactness(descriptors))
+        torch.testing.assert_close(distillation.loss(batch), error + compactness(descriptors, squared=True))

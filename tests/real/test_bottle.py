@@ -19,9 +19,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         *("method.flow_hidden=64", "method.student_hidden=128", "method.training.optimizer.lr=1e-3"),
     ),
     "uninformed_students": (
-        *("method.patch_sizes=[33]", "method.training.image_size=128", "method.training.epochs=8"),
+        *("method.patch_sizes=[33]", "method.training.image_size=128", "method.training.epochs=5"),
         *("method.pretrained_layer=layer3", "method.pretrained_size=64", "method.crop=32"),
-        *("method.training.stages.teacher.steps=400", "method.training.optimizer.lr=5e-4"),
+        *("method.training.stages.teacher.steps=200", "method.training.optimizer.lr=5e-4"),
     ),
     "feature_variance": ("seed=42", "method.training.epochs=6"),
     "simple_student": ("seed=42", "method.training.epochs=20"),
