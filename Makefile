@@ -29,6 +29,7 @@ measure: $(READY)  ## the long checks: accuracy on real images, speed side by si
 	$(BIN)/python -m pytest -m slow -s
 	$(BIN)/python -m tests.metrics.speed
 	$(BIN)/python -m tests.benchmark.speed
+	$(BIN)/python -m tests.benchmark.steps
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .

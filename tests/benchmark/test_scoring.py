@@ -115,10 +115,10 @@ def cost_by_its_clock(method: OnTheClock, images: Images, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("seconds", "batches"),
     [
-        pytest.param(0.25, [1] + [1] * 5 + [4] + [4] * 5, id="all repeats fit into the budget"),
-        pytest.param(1.0, [1] + [1] * 5 + [4] + [4] * 3, id="three batches reach it"),
-        pytest.param(3.0, [1] + [1] * 4 + [4], id="one batch takes it, without a warm-up"),
-        pytest.param(60.0, [1, 1, 4], id="one image takes it"),
+        pytest.param(0.125, [1] + [1] * 5 + [4] + [4] * 5, id="all repeats fit into the budget"),
+        pytest.param(0.5, [1] + [1] * 5 + [4] + [4] * 3, id="three batches reach it"),
+        pytest.param(1.5, [1] + [1] * 4 + [4], id="one batch takes it, without a warm-up"),
+        pytest.param(30.0, [1, 1, 4], id="one image takes it"),
     ],
 )
 def test_a_slow_method_is_timed_less_often(
@@ -131,10 +131,10 @@ def test_a_slow_method_is_timed_less_often(
 
 
 def test_times_are_medians_without_the_warm_up(test_images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    method = OnTheClock(100, 1, 8, 2, 100, 1.5)  # the warm-up, then three repeats fill the budget
+    method = OnTheClock(50, 0.5, 4, 1, 50, 0.75)  # the warm-up, then three repeats fill the budget
     cost = cost_by_its_clock(method, test_images, monkeypatch)
     assert method.batches == [1] + [1] * 3 + [4] + [4] * 2
-    assert (cost.seconds_single, cost.seconds_batched) == (2, 1.5)
+    assert (cost.seconds_single, cost.seconds_batched) == (1, 0.75)
 
 
 class OneConvolution(Method):

@@ -182,3 +182,22 @@ def test_what_fills_a_disk_can_be_switched_off_and_an_honest_threshold_is_no_ora
     assert artifacts == {"config.yaml", "scores.csv"}
     assert "oracle" not in outcome.stdout
     assert {"pro", "pro_official_100"} <= set(cell.data.metrics)
+
+
+def test_a_teacher_is_distilled_once_for_all_categories_and_captions_say_on_what(tmp_path: Path) -> None:
+    outcome = run(
+        tmp_path,
+        "method=uninformed_students",
+        "dataset.categories=[granite,washer]",
+        *TINY,
+        *("method.training.epochs=1", "method.training.stages.teacher.steps=4"),
+        *("method.students=1", "method.score=e", "method.training.image_size=40", "evaluation.batch_size=2"),
+    )
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.stdout.count("teacher_33 trains for 4 steps") == 1
+    assert outcome.stdout.count("teacher_33: trained before") == 1
+    assert "distilled on 24 train images of granite, washer" in outcome.stdout
+    first, second = outcome.runs("cell")
+    assert first.data.tags["pretext"] == "24 train images of granite, washer"
+    assert first.data.metrics["pretext_seconds"] == second.data.metrics["pretext_seconds"] > 0
+    assert "teacher_33/loss" in second.data.metrics
