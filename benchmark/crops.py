@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.transforms.v2.functional import resized_crop
+from torchvision.transforms.v2.functional import resize
 
 from benchmark.arrays import to_tensor
 from benchmark.features import TeacherFeatures, normalise
@@ -51,9 +51,8 @@ class CropSource:
         zoom = least + (largest - least) * torch.rand((), generator=generator).item()
         box = min(max(round(side / zoom), 1), side)
         top, left = torch.randint(side - box + 1, (2,), generator=generator).tolist()
-        image = to_tensor(self.stored.images[at]).permute(2, 0, 1)
-        target = [self.crops.size, self.crops.size]
-        return resized_crop(image, top, left, box, box, target, antialias=True).permute(1, 2, 0)
+        part = to_tensor(self.stored.images[at, top : top + box, left : left + box]).permute(2, 0, 1)
+        return resize(part, [self.crops.size, self.crops.size], antialias=True).permute(1, 2, 0)
 
     def _batch(self, crops: Tensor) -> Batch:
         image = normalise(crops, self.runtime)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.crops import CropSource, open_crops
 from benchmark.records import StageRecord
@@ -23,6 +23,7 @@ from datasets.errors import DatasetError
 from datasets.store import StoredImages
 from methods.backbone import FeatureBackbone
 from methods.method import Stage
+from methods.weights import digest
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class PretextStages:
             "schedule": asdict(schedule),
             "options": options,
             "code": _code(stage),
-            "module": _digest(stage.module),
+            "module": [repr(stage.module), digest(stage.module.state_dict())],
             "images": self.stored.fingerprint,
             "backbone": self.backbone.identity(layers) if layers else "none",
             "precision": self.runtime.precision,
@@ -117,15 +118,6 @@ def _code(stage: Stage) -> str:
     function = inspect.unwrap(getattr(stage.loss, "func", stage.loss))
     source = inspect.getsource(sys.modules[function.__module__])
     return hashlib.sha256(source.encode()).hexdigest()
-
-
-def _digest(module: nn.Module) -> str:
-    """Hash a module's structure and its weights."""
-    digest = hashlib.sha256(repr(module).encode())
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _read(folder: Path, expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], StageRecord]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from methods.errors import MethodError
-from methods.weights import COUNTER, ask_hub, in_hub_cache, load_file
+from methods.weights import ask_hub, digest, in_hub_cache, load_file
 
 
 class FeatureBackbone:
@@ -80,13 +80,7 @@ class FeatureBackbone:
 
     def identity(self, layers: Sequence[str]) -> str:
         """Return name and SHA-256 of the weights up to the deepest layer: what the features depend on."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.teacher(layers).state_dict().items()):
-            if key.endswith(COUNTER):
-                continue
-            digest.update(key.encode())
-            digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return f"{self.name}/{'+'.join(layers)}:{digest.hexdigest()}"
+        return f"{self.name}/{'+'.join(layers)}:{digest(self.teacher(layers).state_dict())}"
 
     def _indices(self, layers: Sequence[str]) -> tuple[int, ...]:
         for layer in layers:

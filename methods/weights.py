@@ -1,10 +1,12 @@
 """Weights of the frozen network: read strictly from a file, and whether the hub has them."""
 
+import hashlib
 import os
 import threading
 import urllib.error
 import urllib.request
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -16,6 +18,16 @@ from methods.errors import MethodError
 
 HUB_PATIENCE = 3.0  # seconds to wait for an answer of the hub
 COUNTER = "num_batches_tracked"  # of BatchNorm: evaluation never reads it, and old files lack it
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names and values of a state dict, BatchNorm's counters left out."""
+    sha256 = hashlib.sha256()
+    for key, value in sorted(state.items()):
+        if not key.endswith(COUNTER):
+            sha256.update(key.encode())
+            sha256.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def load_file(network: nn.Module, name: str, path: Path) -> None:
