@@ -37,7 +37,7 @@ _BROKEN_CONNECTION = (URLError, HTTPException, ConnectionError, TimeoutError, ss
 _BAD_ARCHIVE = (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error)
 
 
-def fetch(url: str, archive: Path, *, sha256: str, homepage: str) -> Path:
+def fetch(url: str, archive: Path, *, checksum: str, homepage: str) -> Path:
     """Download an archive, unless the verified file is there already, and give its path.
 
     The bytes go to ``<archive>.part``, which a later call resumes if the server can; the file gets its name
@@ -49,8 +49,8 @@ def fetch(url: str, archive: Path, *, sha256: str, homepage: str) -> Path:
         Where the archive is.
     archive
         Where it shall lie.
-    sha256
-        Its expected SHA-256, in hexadecimal.
+    checksum
+        Its expected one: `sha256:` or `md5:`, then hexadecimal digits.
     homepage
         The dataset's own page, to which an error sends the user.
 
@@ -60,15 +60,17 @@ def fetch(url: str, archive: Path, *, sha256: str, homepage: str) -> Path:
         If the archive cannot be fetched or written, or is not the expected one. A download with a wrong
         checksum is deleted; a wrong file that lay at ``archive`` before the call is left to its owner.
     """
-    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise DatasetError(f"dataset.sha256={sha256!r}: give the archive's SHA-256, 64 hexadecimal digits")
+    if not re.fullmatch("sha256:[0-9a-fA-F]{64}|md5:[0-9a-fA-F]{32}", checksum):
+        raise DatasetError(
+            f"dataset.checksum={checksum!r}; accepted: sha256: and 64 hexadecimal digits, or md5: and 32"
+        )
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         with locked(archive):
             if archive.exists():
-                _verify(archive, sha256, "remove it to download it again")
+                _verify(archive, checksum, "remove it to download it again")
             else:
-                _fetch_new(url, archive, sha256, homepage)
+                _fetch_new(url, archive, checksum, homepage)
     except OSError as error:
         raise DatasetError(f"cannot download {url} to {archive}: {error}") from error
     return archive
@@ -95,20 +97,21 @@ def extract(archive: Path, target: Path) -> Path:
     return write_folder_once(target, lambda folder: _unpack(archive, folder))
 
 
-def _verify(file: Path, sha256: str, advice: str) -> None:
+def _verify(file: Path, checksum: str, advice: str) -> None:
     """Compare a file's checksum with the expected one."""
+    algorithm, _, expected = checksum.lower().partition(":")
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != sha256.lower():
-        raise DatasetError(f"{file} has SHA-256 {found}, expected is {sha256.lower()}: {advice}")
+        found = hashlib.file_digest(stream, algorithm).hexdigest()
+    if found != expected:
+        raise DatasetError(f"{file} has {algorithm}:{found}, expected is {checksum.lower()}: {advice}")
 
 
-def _fetch_new(url: str, archive: Path, sha256: str, homepage: str) -> None:
+def _fetch_new(url: str, archive: Path, checksum: str, homepage: str) -> None:
     """Download, verify, and give the archive its name."""
     part = archive.with_name(archive.name + ".part")
     _download(url, part, homepage)
     try:
-        _verify(part, sha256, f"it was deleted; the archive at {url} may have changed, see {homepage}")
+        _verify(part, checksum, f"it was deleted; the archive at {url} may have changed, see {homepage}")
     except DatasetError:
         part.unlink()
         raise

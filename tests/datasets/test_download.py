@@ -21,7 +21,7 @@ from datasets.download import extract, fetch
 from datasets.errors import DatasetError
 
 PAYLOAD = np.random.default_rng(0).bytes(3_000_000)
-SHA256 = hashlib.sha256(PAYLOAD).hexdigest()
+CHECKSUM = f"sha256:{hashlib.sha256(PAYLOAD).hexdigest()}"
 HOMEPAGE = "https://example.org/dataset"
 
 
@@ -92,8 +92,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PAUSES_S", (0.0, 0.0, 0.0))
 
 
-def get(server: Server, folder: Path, sha256: str = SHA256) -> Path:
-    return fetch(server.url, folder / "archive.tar", sha256=sha256, homepage=HOMEPAGE)
+def get(server: Server, folder: Path, checksum: str = CHECKSUM) -> Path:
+    return fetch(server.url, folder / "archive.tar", checksum=checksum, homepage=HOMEPAGE)
 
 
 def part_of(folder: Path, content: bytes) -> Path:
@@ -114,7 +114,7 @@ def test_fetch_downloads_and_names_the_file(server: Server, tmp_path: Path) -> N
 
 
 def test_second_fetch_asks_for_nothing(server: Server, tmp_path: Path) -> None:
-    assert get(server, tmp_path) == get(server, tmp_path, SHA256.upper())
+    assert get(server, tmp_path) == get(server, tmp_path, "sha256:" + CHECKSUM[7:].upper())
     assert len(server.answers) == 1
 
 
@@ -127,7 +127,7 @@ def test_simultaneous_fetches_download_once(server: Server, tmp_path: Path) -> N
 def test_fetch_takes_a_file_url(tmp_path: Path) -> None:
     source = tmp_path / "source.tar"
     source.write_bytes(PAYLOAD)
-    archive = fetch(source.as_uri(), tmp_path / "archive.tar", sha256=SHA256, homepage=HOMEPAGE)
+    archive = fetch(source.as_uri(), tmp_path / "archive.tar", checksum=CHECKSUM, homepage=HOMEPAGE)
     assert archive.read_bytes() == PAYLOAD
 
 
@@ -199,7 +199,7 @@ def test_unreachable_server_is_explained(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/archive.tar"
     with pytest.raises(DatasetError, match=rf"{url}: .*refused.*{HOMEPAGE}.*dataset\.url"):
-        fetch(url, tmp_path / "archive.tar", sha256=SHA256, homepage=HOMEPAGE)
+        fetch(url, tmp_path / "archive.tar", checksum=CHECKSUM, homepage=HOMEPAGE)
 
 
 def test_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,34 +207,41 @@ def test_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/archive.tar"
         with pytest.raises(DatasetError, match=f"{url}: timed out"):
-            fetch(url, tmp_path / "archive.tar", sha256=SHA256, homepage=HOMEPAGE)
+            fetch(url, tmp_path / "archive.tar", checksum=CHECKSUM, homepage=HOMEPAGE)
 
 
 @pytest.mark.parametrize("url", ["", "archive.tar", "gopher://example.org/archive.tar"])
 def test_unusable_url_is_explained(tmp_path: Path, url: str) -> None:
     with pytest.raises(DatasetError, match=r"cannot download .*unknown url type.*dataset\.url"):
-        fetch(url, tmp_path / "archive.tar", sha256=SHA256, homepage=HOMEPAGE)
+        fetch(url, tmp_path / "archive.tar", checksum=CHECKSUM, homepage=HOMEPAGE)
+
+
+def test_fetch_takes_an_md5(server: Server, tmp_path: Path) -> None:
+    assert get(server, tmp_path, f"md5:{hashlib.md5(PAYLOAD).hexdigest()}").read_bytes() == PAYLOAD
+    with pytest.raises(DatasetError, match=f"has md5:.*expected is md5:{'0' * 32}"):
+        get(server, tmp_path, f"md5:{'0' * 32}")
 
 
 def test_wrong_checksum_deletes_the_download(server: Server, tmp_path: Path) -> None:
     with pytest.raises(
-        DatasetError, match=rf"archive\.tar\.part has SHA-256 {SHA256}, expected is {'0' * 64}"
+        DatasetError, match=rf"archive\.tar\.part has {CHECKSUM}, expected is sha256:{'0' * 64}"
     ):
-        get(server, tmp_path, "0" * 64)
+        get(server, tmp_path, "sha256:" + "0" * 64)
     assert names_in(tmp_path) == []
 
 
 def test_wrong_file_of_the_user_is_left_alone(server: Server, tmp_path: Path) -> None:
     (tmp_path / "archive.tar").write_text("mine")
-    with pytest.raises(DatasetError, match=rf"archive\.tar has SHA-256 .*expected is {SHA256}: remove it"):
+    with pytest.raises(DatasetError, match=rf"archive\.tar has sha256:.*expected is {CHECKSUM}: remove it"):
         get(server, tmp_path)
     assert (tmp_path / "archive.tar").read_text() == "mine"
     assert server.answers == []
 
 
-def test_missing_checksum_is_named_before_the_download(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"dataset\.sha256='': .*64 hexadecimal digits"):
-        get(server, tmp_path, "")
+@pytest.mark.parametrize("checksum", ["", "0" * 64, "md5:" + "0" * 64, "sha1:" + "0" * 40])
+def test_other_checksum_is_named_before_the_download(server: Server, tmp_path: Path, checksum: str) -> None:
+    with pytest.raises(DatasetError, match=rf"dataset\.checksum='{checksum}'; .*64 hexadecimal digits"):
+        get(server, tmp_path, checksum)
     assert server.answers == []
 
 

@@ -86,7 +86,7 @@ class Archive:
             for category in source.iterdir():
                 tar.add(category, category.name)
         self.url = f"http://127.0.0.1:{port}/{path.name}"
-        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.checksum = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
         self.requests = requests
 
     def open(self, root: Path, accept_license: bool = True) -> MVTecAD:
@@ -96,7 +96,7 @@ class Archive:
             download=True,
             accept_license=accept_license,
             url=self.url,
-            sha256=self.sha256,
+            checksum=self.checksum,
         )
 
 

@@ -1,0 +1,78 @@
+"""What the official datasets have in common: a list of categories, a licence, and an archive to download."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from datasets.download import extract, fetch
+from datasets.errors import DatasetError
+from datasets.folder import Folder
+
+
+class Official(Folder):
+    """An official dataset below `root`; see `Folder` for the other parameters.
+
+    `categories=all` means all that the dataset has: a root that lacks one is refused rather than averaged over.
+
+    Parameters
+    ----------
+    download
+        Fetch and unpack the archive into `root` if `root` is not there yet, or empty.
+    accept_license
+        The user's consent to the dataset's licence, without which nothing is downloaded.
+    url, checksum
+        Of the archive; see `datasets.download.fetch`.
+    """
+
+    title: ClassVar[str]
+    names: ClassVar[tuple[str, ...]]
+    homepage: ClassVar[str]
+    license: ClassVar[str] = "CC BY-NC-SA 4.0 (no commercial use)"
+    any_folder: ClassVar[str]  # the dataset option for a dataset of one's own in this layout
+
+    def __init__(
+        self,
+        root: str | None,
+        categories: str | Sequence[str] = "all",
+        mask_threshold: int | None = None,
+        require_masks: bool = True,
+        download: bool = False,
+        accept_license: bool = False,
+        url: str = "",
+        checksum: str = "",
+    ) -> None:
+        if root and download:
+            self._download(Path(root).expanduser(), accept_license, url, checksum)
+        super().__init__(root, categories, mask_threshold, require_masks)
+
+    def _download(self, root: Path, accept_license: bool, url: str, checksum: str) -> None:
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            return
+        if not accept_license:
+            raise DatasetError(
+                f"{self.title} is under {self.license}: read {self.homepage} and set dataset.accept_license=true "
+                "to download it"
+            )
+        archive = fetch(url, root.with_name(root.name + ".tar.xz"), checksum=checksum, homepage=self.homepage)
+        extract(archive, root)
+
+    def available(self) -> tuple[str, ...]:
+        """Return the categories of the dataset that are below the root, in the order of its papers."""
+        if not self.root.is_dir():
+            raise DatasetError(
+                f"dataset.root={self.root}: there is no such folder. Download {self.title} from {self.homepage}, "
+                "or set dataset.download=true"
+            )
+        found = super().available()
+        return tuple(name for name in self.names if name in found)
+
+    def _select(self, categories: str | Sequence[str]) -> tuple[str, ...]:
+        chosen = super()._select(categories)
+        missing = [name for name in self.names if name not in chosen]
+        if categories == "all" and missing:
+            raise DatasetError(
+                f"dataset.root={self.root} lacks {len(missing)} of {self.title}'s {len(self.names)} categories: "
+                f"{', '.join(missing)}. Name the ones to run with dataset.categories=[...], or use "
+                f"dataset={self.any_folder} for a dataset of your own"
+            )
+        return chosen
