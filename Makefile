@@ -28,6 +28,7 @@ test: lint  ## lint, types and all tests but the long ones
 measure: $(READY)  ## the long checks: accuracy on real images, speed side by side
 	$(BIN)/python -m pytest -m slow -s
 	$(BIN)/python -m tests.metrics.speed
+	$(BIN)/python -m tests.datasets.speed
 	$(BIN)/python -m tests.benchmark.speed
 	$(BIN)/python -m tests.benchmark.steps
 

@@ -13,11 +13,12 @@ GOOD = "good"
 
 @dataclass(frozen=True)
 class Sample:
-    """One image file: its kind (`good`, or the name of the defect) and its ground truth."""
+    """One image file: its kind (`good`, or the name of the defect), its ground truth and its point cloud."""
 
     image: Path
     kind: str = GOOD
     mask: Path | None = None
+    xyz: Path | None = None
 
     @property
     def label(self) -> int:

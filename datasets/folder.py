@@ -31,6 +31,8 @@ class Folder:
         If the root or a category is not there.
     """
 
+    has_depth = False  # whether every image comes with a point cloud
+
     def __init__(
         self,
         root: str | None,
@@ -50,6 +52,7 @@ class Folder:
         if not self.root.is_dir():
             raise DatasetError(f"dataset.root={self.root}: there is no such folder")
         if (self.root / "train").is_dir():
+            self._check_layout(self.root)
             return (self.root.resolve().name,)
         found = tuple(name for name in _folders(self.root) if (self.root / name / "train").is_dir())
         if not found:
@@ -57,7 +60,18 @@ class Folder:
                 f"dataset.root={self.root}: found no category; accepted: a folder with "
                 "<category>/train/good and <category>/test/<kind> below it"
             )
+        for name in found:
+            self._check_layout(self.root / name)
         return found
+
+    def _check_layout(self, category: Path) -> None:
+        """Refuse a category in the layout of MVTec 3D-AD."""
+        good = category / "train" / GOOD
+        if (good / "xyz").is_dir() or (good / "rgb").is_dir():
+            raise DatasetError(
+                f"{good}: found the layout of MVTec 3D-AD (folders rgb and xyz); accepted: images in "
+                f"train/{GOOD} itself, or dataset=mvtec_3d, or dataset=folder_3d"
+            )
 
     def _select(self, categories: str | Sequence[str]) -> tuple[str, ...]:
         known = self.available()
@@ -83,44 +97,57 @@ class Folder:
         DatasetError
             If train/good or the test images are missing, or a required mask.
         """
-        folder = self.root if (self.root / "train").is_dir() else self.root / name
+        folder = self._folder(name)
         return Category(
             name=name,
-            train=tuple(Sample(path) for path in self._images(folder / "train" / GOOD)),
+            train=self._good_samples(folder, "train"),
             test=self._test_samples(folder),
             mask_threshold=self.mask_threshold,
         )
 
-    def _images(self, folder: Path) -> list[Path]:
-        if not folder.is_dir():
-            raise DatasetError(f"{folder}: the folder is missing; it holds the defect-free train images")
-        images = image_files(folder)
-        if not images:
-            raise DatasetError(
-                f"{folder}: found no image; accepted: {', '.join(sorted(IMAGE_SUFFIXES))} files"
-            )
-        return images
+    def _folder(self, name: str) -> Path:
+        return self.root if (self.root / "train").is_dir() else self.root / name
 
-    def _test_samples(self, folder: Path) -> tuple[Sample, ...]:
-        test = folder / "test"
-        samples = [
-            sample
-            for kind in (_folders(test) if test.is_dir() else [])
-            for sample in self._samples_of(kind, test / kind, folder / "ground_truth" / kind)
-        ]
+    def _good_samples(self, folder: Path, split: str) -> tuple[Sample, ...]:
+        images = self._image_folder(folder / split / GOOD)
+        if not images.is_dir():
+            raise DatasetError(f"{images}: the folder is missing; it holds the defect-free {split} images")
+        samples = self._samples_of(GOOD, folder, split)
         if not samples:
             raise DatasetError(
-                f"{test}: found no test images; accepted: image files in {test.name}/good and "
-                f"{test.name}/<name of the defect>"
+                f"{images}: found no image; accepted: {', '.join(sorted(IMAGE_SUFFIXES))} files"
             )
         return tuple(samples)
 
-    def _samples_of(self, kind: str, folder: Path, truth: Path) -> list[Sample]:
-        images = image_files(folder)
+    def _test_samples(self, folder: Path) -> tuple[Sample, ...]:
+        test = folder / "test"
+        kinds = _folders(test) if test.is_dir() else []
+        samples = [sample for kind in kinds for sample in self._samples_of(kind, folder, "test")]
+        if not samples:
+            good, defective = (
+                self._image_folder(Path("test", kind)) for kind in (GOOD, "<name of the defect>")
+            )
+            raise DatasetError(
+                f"{test}: found no test images; accepted: image files in {good} and {defective}"
+            )
+        return tuple(samples)
+
+    def _samples_of(self, kind: str, folder: Path, split: str) -> list[Sample]:
+        images = self._image_folder(folder / split / kind)
+        files = image_files(images) if images.is_dir() else []
         if kind == GOOD:
-            return [Sample(image) for image in images]
+            return [Sample(image) for image in files]
+        truth = self._truth_folder(folder, kind)
         masks = {path.stem: path for path in image_files(truth)} if truth.is_dir() else {}
-        return [Sample(image, kind, self._mask(image, truth, masks)) for image in images]
+        return [Sample(image, kind, self._mask(image, truth, masks)) for image in files]
+
+    def _image_folder(self, part: Path) -> Path:
+        """Return where the images of one split and kind lie."""
+        return part
+
+    def _truth_folder(self, folder: Path, kind: str) -> Path:
+        """Return where the masks of one kind of a category's test images lie."""
+        return folder / "ground_truth" / kind
 
     def _mask(self, image: Path, truth: Path, masks: Mapping[str, Path]) -> Path | None:
         for stem in (f"{image.stem}_mask", image.stem):

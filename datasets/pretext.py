@@ -40,7 +40,8 @@ def natural_images(folder: Path, limit: int) -> Category:
 
 def train_images(categories: Iterable[Category], limit: int) -> Category:
     """Return the train images of some categories together; see `natural_images` for `limit`."""
-    return _category([sample for category in categories for sample in category.train], limit)
+    images = [Sample(sample.image) for category in categories for sample in category.train]
+    return _category(images, limit)
 
 
 def _category(samples: list[Sample], limit: int) -> Category:

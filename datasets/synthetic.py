@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.atomic import write_folder_once
+from datasets.category import GOOD
 from datasets.errors import DatasetError
 from datasets.folder import Folder
 from datasets.synthetic_drawing import Camera, Scene, mix
@@ -32,7 +33,6 @@ _SCENES: dict[str, type[Scene]] = {"weave": Weave, "granite": Granite, "washer":
 CATEGORIES: tuple[str, ...] = tuple(_SCENES)
 """The known categories: two textures, then two objects."""
 
-_GOOD = "good"
 _MIN_OPACITY = 0.25
 _DEFECT_AREA = (0.005, 0.06)
 _MIN_CONTRAST = 15  # of 255, on average over the mask
@@ -60,10 +60,9 @@ class Synthetic(Folder):
         test_defective: int = 8,
         seed: int = 0,
     ) -> None:
-        chosen = [categories] if isinstance(categories, str) else list(categories)
         root = generate(
             Path(cache_dir),
-            categories=CATEGORIES if chosen == ["all"] else chosen,
+            categories=listed(categories, CATEGORIES),
             image_size=image_size,
             train=train,
             test_good=test_good,
@@ -115,10 +114,9 @@ def generate(
         If an argument is out of range, or ``root`` cannot be written.
     """
     counts = {"train": train, "test_good": test_good, "test_defective": test_defective}
-    _check(categories, image_size, counts)
+    check_arguments(categories, CATEGORIES, image_size, counts)
     names = sorted(set(categories))
-    key = json.dumps([GENERATOR_VERSION, names, image_size, seed, counts])
-    target = root / f"synthetic-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    target = root / f"synthetic-{digest(GENERATOR_VERSION, names, image_size, seed, counts)}"
 
     def write(folder: Path) -> None:
         for category in names:
@@ -147,7 +145,7 @@ def draw(category: str, split: str, kind: str, index: int, *, image_size: int, s
         The image's number, its side in pixels, and the dataset's seed.
     """
     scene, camera, rng = _stage(category, split, kind, index, image_size, seed)
-    if kind == _GOOD:
+    if kind == GOOD:
         return Picture(camera.photograph(scene.colour), np.zeros((image_size, image_size), np.uint8))
     return _photograph_defect(scene, camera, kind, rng)
 
@@ -156,9 +154,7 @@ def _stage(
     category: str, split: str, kind: str, index: int, image_size: int, seed: int
 ) -> tuple[Scene, Camera, np.random.Generator]:
     """Set up the defect-free scene and its camera, and give the random numbers left for a defect."""
-    key = f"{seed}/{category}/{split}/{kind}/{index}/{image_size}"
-    entropy = int.from_bytes(hashlib.sha256(key.encode()).digest())
-    of_scene, of_camera, of_defect = map(np.random.default_rng, np.random.SeedSequence(entropy).spawn(3))
+    of_scene, of_camera, of_defect = random_streams(3, seed, category, split, kind, index, image_size)
     return _SCENES[category](of_scene, image_size), Camera.sample(of_camera, image_size), of_defect
 
 
@@ -179,8 +175,8 @@ def _photograph_defect(scene: Scene, camera: Camera, kind: str, rng: np.random.G
 
 def _parts(category: str, train: int, test_good: int, test_defective: int) -> Iterator[tuple[str, str, int]]:
     """List a category's parts: the split, the kind, and how many images it has."""
-    yield "train", _GOOD, train
-    yield "test", _GOOD, test_good
+    yield "train", GOOD, train
+    yield "test", GOOD, test_good
     for kind in _SCENES[category].kinds:
         yield "test", kind, test_defective
 
@@ -189,26 +185,45 @@ def _write_part(folder: Path, split: str, kind: str, pictures: Iterator[Picture]
     """Write the images of one kind below a category's folder, and their masks where the kind is a defect."""
     images, masks = folder / split / kind, folder / "ground_truth" / kind
     images.mkdir(parents=True)
-    if kind != _GOOD:
+    if kind != GOOD:
         masks.mkdir(parents=True)
     for index, picture in enumerate(pictures):
         Image.fromarray(picture.image).save(images / f"{index:03d}.png")
-        if kind != _GOOD:
+        if kind != GOOD:
             Image.fromarray(picture.mask).save(masks / f"{index:03d}_mask.png")
 
 
-def _check(categories: Sequence[str], image_size: int, counts: dict[str, int]) -> None:
-    """Refuse arguments that are out of range."""
+def listed(categories: str | Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """Return the categories that ``all``, one name or a list of names stands for."""
+    chosen = [categories] if isinstance(categories, str) else list(categories)
+    return known if chosen == ["all"] else chosen
+
+
+def digest(*arguments: object) -> str:
+    """Return a short name for what a dataset is made of."""
+    return hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:12]
+
+
+def random_streams(count: int, *key: object) -> list[np.random.Generator]:
+    """Return independent random numbers, ``count`` times, that depend on an image's key and on nothing else."""
+    entropy = int.from_bytes(hashlib.sha256("/".join(map(str, key)).encode()).digest())
+    return [np.random.default_rng(child) for child in np.random.SeedSequence(entropy).spawn(count)]
+
+
+def check_arguments(
+    categories: Sequence[str], known: Sequence[str], image_size: int, counts: dict[str, int]
+) -> None:
+    """Refuse arguments of a generator that are out of range."""
     if isinstance(categories, str) or not categories:
         raise DatasetError(
-            f"dataset.categories={categories!r}: give a list of one or more of {', '.join(CATEGORIES)}"
+            f"dataset.categories={categories!r}: give a list of one or more of {', '.join(known)}"
         )
     for category in categories:
-        if category not in CATEGORIES:
-            near = difflib.get_close_matches(category, CATEGORIES)
+        if category not in known:
+            near = difflib.get_close_matches(category, known)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise DatasetError(
-                f"dataset.categories: unknown category {category!r}{hint} Known: {', '.join(CATEGORIES)}"
+                f"dataset.categories: unknown category {category!r}{hint} Known: {', '.join(known)}"
             )
     if image_size < MIN_IMAGE_SIZE:
         raise DatasetError(f"dataset.image_size={image_size}: must be at least {MIN_IMAGE_SIZE} pixels")

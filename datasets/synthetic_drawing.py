@@ -1,7 +1,8 @@
-"""The drawing kit of the synthetic dataset: anti-aliased shapes, smooth noise and a simple camera.
+"""The drawing kit of the synthetic datasets: anti-aliased shapes, smooth noise, a camera and a depth sensor.
 
 Lengths are fractions of the image's side and positions run from -0.5 to 0.5, so that one description of a
-scene serves every image size. Shapes are signed distances (negative inside).
+scene serves every image size; heights and distances from the sensor are in metres. Shapes are signed distances
+(negative inside).
 """
 
 from collections.abc import Callable
@@ -19,11 +20,30 @@ Field = NDArray[np.floating]
 Point = tuple[float, float]
 
 
+FIELD_OF_VIEW = 0.14
+"""The side of the picture at the depth sensor's usual distance, metres."""
+
+_DISTANCE = 0.5  # metres, from the sensor to the ground
+_PROJECTOR_SLOPE = 0.35  # of its rays against the view axis: how long a shadow one unit of height casts
+_SPECKLES = 0.01  # of the pixels
+
+
 class Defect(NamedTuple):
-    """What a defect lays over a scene: its ``colour`` (size, size, 3) and ``opacity`` (size, size), 0..1."""
+    """What a defect lays over a scene.
+
+    Attributes
+    ----------
+    colour
+        (size, size, 3), 0..1.
+    opacity
+        (size, size), 0..1.
+    rise
+        (size, size), metres by which it raises the surface; for scenes with depth.
+    """
 
     colour: Field
     opacity: Field
+    rise: Field | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,72 @@ class Camera:
         """Expose a scene: (size, size, 3) uint8."""
         exposed = np.clip(colour * self.light + self.noise, 0, 1)
         return np.rint(exposed * 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What a depth sensor sees of one scene; a pinhole camera whose projector stands at its left.
+
+    Attributes
+    ----------
+    ground
+        The distance of the ground along the view axis, (size, size) metres.
+    noise
+        What is added to every distance, (size, size) metres.
+    holes
+        Which pixels have no value, (size, size).
+    """
+
+    ground: Field
+    noise: Field
+    holes: NDArray[np.bool_]
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, height: Field, tilt: tuple[float, float]) -> "Sensor":
+        """Draw the ground's place, the noise and the holes.
+
+        Parameters
+        ----------
+        rng
+            The random numbers.
+        height
+            The height of the defect-free scene above the ground, (size, size) metres. Holes depend on it and on
+            no defect: else their number would tell the defective pictures.
+        tilt
+            The ground's usual slopes along x and y, degrees.
+        """
+        size = len(height)
+        x, y = grid(size)
+        along_x, along_y = np.tan(np.radians(np.asarray(tilt) + rng.normal(0, 0.7, 2)))
+        distance = _DISTANCE + rng.normal(0, 0.002)
+        # In perspective, the plane z = distance + along_x * X + along_y * Y is linear in 1 / z.
+        ground = distance / (1 - FIELD_OF_VIEW / _DISTANCE * (along_x * x + along_y * y))
+        noise = rng.normal(0, 0.00015, (size, size))
+        holes = _shadow(height) | (rng.random((size, size)) < _SPECKLES)
+        for _ in range(rng.integers(3, 7)):
+            cx, cy = rng.uniform(-0.5, 0.5, 2)
+            holes |= blob(rng, x, y, (float(cx), float(cy)), rng.uniform(0.012, 0.028)) < 0
+        # What takes the ground for the plane through the picture's corners finds them.
+        holes[:: size - 1, :: size - 1] = False
+        return cls(ground.astype(np.float32), noise.astype(np.float32), holes)
+
+    def measure(self, height: Field) -> NDArray[np.float32]:
+        """Measure x, y and z of every pixel: (size, size, 3) metres, 0 in the holes."""
+        z = self.ground - height + self.noise
+        x, y = grid(len(z))
+        scale = np.float32(FIELD_OF_VIEW / _DISTANCE)
+        points = np.stack([scale * x * z, scale * y * z, z], axis=-1)
+        points[self.holes] = 0
+        return points.astype(np.float32)
+
+
+def _shadow(height: Field) -> NDArray[np.bool_]:
+    """Find the pixels that the projector's light does not reach, (size, size)."""
+    pixel = FIELD_OF_VIEW / len(height)
+    hidden = np.zeros(height.shape, bool)
+    for step in range(1, 1 + int(_PROJECTOR_SLOPE * height.max() / pixel)):
+        hidden[:, step:] |= height[:, :-step] - step * pixel / _PROJECTOR_SLOPE > height[:, step:]
+    return hidden
 
 
 class Scene:

@@ -1,0 +1,273 @@
+"""Depth from organised point clouds: from an xyz file to centimetres above the mean, and the foreground.
+
+The preparation of asymmetric student-teacher networks (Rudolph et al., WACV 2023, section 4.2.2): `prepare`
+takes the steps in order, each of which is a function here. z is the distance from the sensor; 0: no value.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from sklearn.linear_model import RANSACRegressor
+from torch.nn.functional import interpolate
+
+from datasets.errors import DatasetError
+
+VERSION = 1  # of the preparation; a new one makes new stores
+
+FILL_ROUNDS = 3
+FOREGROUND_M = 0.007
+"""Metres off the background beyond which a pixel is foreground."""
+DILATION = 8
+"""Side of the square by which the foreground grows, pixels of the prepared depth."""
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class Depth(NamedTuple):
+    """Prepared depth of one image.
+
+    Attributes
+    ----------
+    depth
+        (side, side) float32, centimetres from the mean of the foreground, larger is further away; 0 on the
+        background.
+    foreground
+        (side, side) bool, dilated.
+    corners
+        Whether all four corners of the image had depth; else its border had to tell the background.
+    """
+
+    depth: Array
+    foreground: Mask
+    corners: bool
+
+
+def read_z(path: Path, size: tuple[int, int]) -> Array:
+    """Read the z of an organised point cloud.
+
+    Parameters
+    ----------
+    path
+        A TIFF file of (H, W, 3) float32: x, y, z of each pixel in metres, 0 where the sensor has no value.
+    size
+        Width and height of the image that it belongs to, in pixels.
+
+    Returns
+    -------
+    (H, W) float32, metres.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read, has another size than its image, another number of channels or another
+        type of numbers, NaN or infinite values, or no depth at all.
+    """
+    try:
+        xyz = tifffile.imread(path)
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: there is no such file") from None
+    except Exception as error:  # tifffile and its codecs raise nearly anything on a damaged file
+        raise DatasetError(f"{path}: not a readable TIFF file ({error}); accepted: {_ACCEPTED}") from None
+    if xyz.ndim != 3 or xyz.shape[2] != 3 or xyz.dtype != np.float32:
+        shape = "x".join(map(str, xyz.shape))
+        raise DatasetError(f"{path}: found {shape} values of type {xyz.dtype}; accepted: {_ACCEPTED}")
+    height, width = xyz.shape[:2]
+    if (width, height) != size:
+        raise DatasetError(
+            f"{path}: the point cloud has {width}x{height} pixels, its image {size[0]}x{size[1]}; accepted: "
+            "a point cloud of the size of its image"
+        )
+    z: Array = np.ascontiguousarray(xyz[..., 2])
+    if not np.isfinite(z).all():
+        count = np.count_nonzero(~np.isfinite(z))
+        raise DatasetError(
+            f"{path}: found {count} NaN or infinite z; accepted: metres, 0 where there is no value"
+        )
+    if not z.any():
+        raise DatasetError(
+            f"{path}: every z is 0, so there is no depth; accepted: metres, 0 where there is no value"
+        )
+    return z
+
+
+_ACCEPTED = "height x width x 3 values of type float32 (x, y, z in metres)"
+
+
+def fill_holes(z: Array, rounds: int = FILL_ROUNDS) -> Array:
+    """Give each pixel without value the mean of those of its 8 neighbours that have one; `rounds` times.
+
+    A round looks at what the one before it has left, so that holes close by one pixel a round from all sides.
+
+    Parameters
+    ----------
+    z
+        (H, W) metres, 0 where there is no value.
+
+    Returns
+    -------
+    (H, W) metres, 0 where there is still none.
+    """
+    padded = np.pad(z, 1)
+    flat = padded.reshape(-1)
+    inside = np.zeros(padded.shape, np.bool_)
+    inside[1:-1, 1:-1] = z == 0
+    holes = np.flatnonzero(inside)
+    width = padded.shape[1]
+    around = np.array([row * width + column for row in (-1, 0, 1) for column in (-1, 0, 1) if row or column])
+    for _ in range(rounds):
+        neighbours = flat[holes[:, None] + around]
+        counts = np.count_nonzero(neighbours, axis=1)
+        found = counts > 0
+        flat[holes[found]] = neighbours[found].sum(1) / counts[found]
+        holes = holes[~found]
+    return padded[1:-1, 1:-1]
+
+
+def corner_depths(z: Array) -> NDArray[np.float64]:
+    """Return the mean z of the valid pixels in the 2x2 patch of each corner.
+
+    Parameters
+    ----------
+    z
+        (H, W) metres, 0 where there is no value.
+
+    Returns
+    -------
+    (2, 2) metres: top and bottom, left and right; NaN for a corner without a value.
+    """
+    patches = np.stack([[z[:2, :2], z[:2, -2:]], [z[-2:, :2], z[-2:, -2:]]]).astype(np.float64)
+    counts = np.count_nonzero(patches, axis=(2, 3))
+    return np.divide(patches.sum((2, 3)), counts, out=np.full((2, 2), np.nan), where=counts > 0)
+
+
+def corner_plane(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the background between four corners, bilinear in between: a plane if they lie on one.
+
+    Parameters
+    ----------
+    corners
+        (2, 2) metres, as of `corner_depths`: depths at the centres of the corners' patches.
+    shape
+        H and W, pixels.
+
+    Returns
+    -------
+    (H, W) metres.
+    """
+    down, right = (
+        (np.arange(length) - 0.5) / (length - 2) if length > 2 else np.arange(length) for length in shape
+    )
+    left_edge, right_edge = (corners[0, side] * (1 - down) + corners[1, side] * down for side in (0, 1))
+    return left_edge[:, None] * (1 - right) + right_edge[:, None] * right
+
+
+def border_plane(z: Array) -> NDArray[np.float64]:
+    """Return the plane that most valid pixels of the image's border lie on (RANSAC, a fixed seed).
+
+    For images without depth in a corner. An object may cross the border, as long as the background prevails.
+
+    Parameters
+    ----------
+    z
+        (H, W) metres, 0 where there is no value.
+
+    Returns
+    -------
+    (H, W) metres.
+
+    Raises
+    ------
+    DatasetError
+        If the border's valid pixels do not span a plane.
+    """
+    border = z != 0
+    border[1:-1, 1:-1] = False
+    places = np.argwhere(border)
+    if len(places) < 3 or np.linalg.matrix_rank(places - places[0]) < 2:
+        raise DatasetError(
+            f"found no depth in a corner of the image and {len(places)} pixels with depth on its border; accepted: "
+            "depth in all four corners, or on at least two sides of the border"
+        )
+    plane = RANSACRegressor(min_samples=3, residual_threshold=FOREGROUND_M / 2, random_state=0)
+    plane.fit(places, z[border].astype(np.float64))
+    down, right = plane.estimator_.coef_
+    rows, columns = np.ogrid[: z.shape[0], : z.shape[1]]
+    surface: NDArray[np.float64] = plane.estimator_.intercept_ + down * rows + right * columns
+    return surface
+
+
+def foreground(z: Array, background: NDArray[np.float64], distance: float = FOREGROUND_M) -> Mask:
+    """Return which pixels have a value that is more than `distance` metres off the background, (H, W)."""
+    return (np.abs(z - background) > distance) & (z != 0)
+
+
+def centre(z: Array, inside: Mask) -> Array:
+    """Subtract the foreground's mean from z; 0 on the background, everywhere if there is no foreground.
+
+    Parameters
+    ----------
+    z
+        (H, W) metres.
+    inside
+        (H, W) bool, the foreground.
+
+    Returns
+    -------
+    (H, W) centimetres.
+    """
+    depth = np.zeros_like(z)
+    if inside.any():
+        values = z[inside].astype(np.float64)
+        depth[inside] = 100 * (values - values.mean())
+    return depth
+
+
+def resize(values: Array, side: int) -> Array:
+    """Bring (H, W) to (side, side), bilinearly without antialiasing, as the released code does."""
+    whole = torch.from_numpy(values)[None, None]
+    return interpolate(whole, (side, side), mode="bilinear")[0, 0].numpy()
+
+
+def dilate(mask: Mask, size: int = DILATION) -> Mask:
+    """Let (H, W) bool grow by a square of `size` pixels a side."""
+    grown: Mask = binary_dilation(mask, np.ones((size, size), np.bool_))
+    return grown
+
+
+def read_depth(path: Path, size: tuple[int, int], side: int) -> Depth:
+    """Read a point cloud and prepare its depth; see `read_z` and `prepare`, whose errors name the file here."""
+    z = read_z(path, size)
+    try:
+        return prepare(z, side)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from None
+
+
+def prepare(z: Array, side: int) -> Depth:
+    """Take all steps: holes filled, background found, foreground cut out, centred, resized, dilated.
+
+    Parameters
+    ----------
+    z
+        (H, W) metres, 0 where there is no value; at least 2x2 pixels.
+    side
+        Of the prepared depth, pixels.
+
+    Raises
+    ------
+    DatasetError
+        If neither corners nor border tell the background.
+    """
+    filled = fill_holes(z)
+    corners = corner_depths(filled)
+    known = bool(np.isfinite(corners).all())
+    background = corner_plane(corners, filled.shape) if known else border_plane(z)
+    inside = foreground(filled, background)
+    part = resize(inside.astype(np.float32), side) > 0
+    return Depth(resize(centre(filled, inside), side), dilate(part), known)

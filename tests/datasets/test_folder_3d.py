@@ -1,0 +1,143 @@
+"""The layout of MVTec 3D-AD: splits, point clouds and masks, what is missing, and the other layout recognised."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets.errors import DatasetError
+from datasets.folder import Folder
+from datasets.folder_3d import Folder3D
+from datasets.mvtec_3d import CATEGORIES, MVTec3D
+from datasets.mvtec_ad import MVTecAD
+from tests.datasets.helpers import make_category, make_category_3d, save, square_mask
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_category_3d(tmp_path / "data" / "bagel")
+    return tmp_path / "data"
+
+
+def test_every_image_comes_with_its_point_cloud_and_defective_ones_with_their_mask(root: Path) -> None:
+    category = Folder3D(str(root)).category("bagel")
+    splits = {"train": category.train, "validation": category.validation, "test": category.test}
+    assert {split: len(samples) for split, samples in splits.items()} == {
+        "train": 4,
+        "validation": 2,
+        "test": 4,
+    }
+    assert [sample.kind for sample in category.test] == ["dent", "dent", "good", "good"]
+    for split, samples in splits.items():
+        for sample in samples:
+            folder = root / "bagel" / split / sample.kind
+            assert sample.image.parent == folder / "rgb"
+            assert sample.xyz == folder / f"xyz/{sample.image.stem}.tiff"
+            assert sample.mask == (folder / f"gt/{sample.image.stem}.png" if sample.label else None)
+
+
+def test_its_own_validation_images_are_not_replaced_by_train_images(root: Path) -> None:
+    category = Folder3D(str(root)).category("bagel")
+    assert category.hold_out(0.25, 0) == category
+
+
+def test_without_validation_images_train_images_can_be_held_out(tmp_path: Path) -> None:
+    folder = make_category_3d(tmp_path / "bagel", validation=0)
+    category = Folder3D(str(folder)).category("bagel")
+    assert category.validation == ()
+    assert [
+        len(part) for part in (category.hold_out(0.25, 0).train, category.hold_out(0.25, 0).validation)
+    ] == [3, 1]
+
+
+def test_an_empty_validation_folder_is_named(root: Path) -> None:
+    for path in (root / "bagel/validation/good/rgb").iterdir():
+        path.unlink()
+    with pytest.raises(DatasetError, match=r"validation/good/rgb: found no image; accepted: \.bmp"):
+        Folder3D(str(root)).category("bagel")
+
+
+@pytest.mark.parametrize("part", ["train/good", "validation/good", "test/good", "test/dent"])
+def test_a_missing_point_cloud_is_named(root: Path, part: str) -> None:
+    (root / "bagel" / part / "xyz/001.tiff").unlink()
+    message = rf"{part}/rgb/001\.png: its point cloud is missing; expected .*{part}/xyz/001\.tiff"
+    with pytest.raises(DatasetError, match=message):
+        Folder3D(str(root)).category("bagel")
+
+
+def test_a_missing_mask_is_named_unless_none_is_required(root: Path) -> None:
+    (root / "bagel/test/dent/gt/001.png").unlink()
+    message = r"test/dent/rgb/001\.png: its ground truth is missing; expected .*test/dent/gt/001"
+    with pytest.raises(DatasetError, match=message):
+        Folder3D(str(root)).category("bagel")
+    category = Folder3D(str(root), require_masks=False).category("bagel")
+    assert [sample.mask is None for sample in category.test] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("train/good/rgb", r"train/good/rgb: the folder is missing; it holds the defect-free train images"),
+        ("test", r"test: found no test images; accepted: image files in test/good/rgb and test/<name of"),
+    ],
+)
+def test_a_missing_folder_is_named(root: Path, part: str, message: str) -> None:
+    (root / "bagel" / part).rename(root / "elsewhere")
+    with pytest.raises(DatasetError, match=message):
+        Folder3D(str(root), "bagel").category("bagel")
+
+
+def test_the_root_may_be_one_category(root: Path) -> None:
+    dataset = Folder3D(str(root / "bagel"))
+    assert dataset.categories == ("bagel",)
+    assert len(dataset.category("bagel").test) == 4
+
+
+@pytest.mark.parametrize("dataset", [Folder3D, MVTec3D])
+@pytest.mark.parametrize("below", ["", "carrot"], ids=["root", "category"])
+def test_a_folder_in_the_layout_of_mvtec_ad_is_recognised(
+    tmp_path: Path, dataset: type[Folder3D], below: str
+) -> None:
+    make_category(tmp_path / "carrot")
+    message = r"carrot/train/good: found the layout of MVTec AD .*; accepted: .* or dataset=mvtec_ad, or dataset=folder"
+    with pytest.raises(DatasetError, match=message):
+        dataset(str(tmp_path / below))
+
+
+@pytest.mark.parametrize("dataset", [Folder, MVTecAD])
+@pytest.mark.parametrize("below", ["", "bagel"], ids=["root", "category"])
+def test_a_folder_in_the_layout_of_mvtec_3d_is_recognised(
+    root: Path, dataset: type[Folder], below: str
+) -> None:
+    message = (
+        r"bagel/train/good: found the layout of MVTec 3D-AD .* or dataset=mvtec_3d, or dataset=folder_3d"
+    )
+    with pytest.raises(DatasetError, match=message):
+        dataset(str(root / below))
+
+
+def test_all_of_mvtec_3d_are_ten(tmp_path: Path) -> None:
+    for name in (*CATEGORIES, "aardvark"):
+        make_category_3d(tmp_path / name, train=1, validation=1, good=1, dented=1)
+    dataset = MVTec3D(str(tmp_path))
+    assert dataset.categories == CATEGORIES
+    assert len(dataset.categories) == 10
+    assert len(dataset.category("tire").validation) == 1
+
+
+def test_all_of_an_incomplete_root_is_refused(root: Path) -> None:
+    message = r"lacks 9 of MVTec 3D-AD's 10 categories: cable_gland, .* or use dataset=folder_3d for"
+    with pytest.raises(DatasetError, match=message):
+        MVTec3D(str(root))
+    assert MVTec3D(str(root), ["bagel"]).categories == ("bagel",)
+
+
+def test_its_licence_stands_before_the_download(tmp_path: Path) -> None:
+    message = r"MVTec 3D-AD is under CC BY-NC-SA 4\.0 .*mvtec-3d-ad and set dataset\.accept_license=true"
+    with pytest.raises(DatasetError, match=message):
+        MVTec3D(str(tmp_path / "data"), download=True)
+
+
+def test_masks_named_after_their_image_are_found_too(root: Path) -> None:
+    (root / "bagel/test/dent/gt/000.png").unlink()
+    mask = save(root / "bagel/test/dent/gt/000_mask.png", square_mask())
+    assert Folder3D(str(root)).category("bagel").test[0].mask == mask
