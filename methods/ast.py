@@ -1,12 +1,13 @@
 """Asymmetric student-teacher networks (Rudolph et al., WACV 2023, arXiv:2210.07829)."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pixel_unshuffle
 
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
@@ -26,6 +27,9 @@ class AsymmetricStudentTeacher(Method):
     network of another kind it does not follow the flow where both have seen nothing: there their distance is
     large, while a likelihood that the flow gets wrong on normal images costs nothing.
 
+    Where images come with depth, both see it beside the features or instead of them, and losses and scores are
+    confined to the foreground that the depth shows (section 3).
+
     It costs much: features of 768 x 768 images, and two networks of together 133 million parameters with the
     published settings. Maps are coarse (stride 32). To be chosen for decisions on whole images, and where
     depth comes with colour.
@@ -36,6 +40,14 @@ class AsymmetricStudentTeacher(Method):
         The network whose features both see.
     layers
         Exactly one layer of it.
+    mode
+        What both see: `rgb` the features, `depth` the depth, `rgbd` both, channel behind channel. `rgb` leaves
+        the foreground alone, too, where a dataset knows it: depth tells it.
+    unshuffle
+        Side of the squares of depth whose pixels become the channels of one location: the side of the depth
+        over that of the features.
+    masked
+        Whether losses and scores are confined to the foreground (table 7); in `rgb` they never are.
     position_channels
         Of the sinusoidal encoding of each location, which is the flow's condition and a further input of the
         student; a multiple of 4, 0: none.
@@ -50,8 +62,8 @@ class AsymmetricStudentTeacher(Method):
         `distance` of student and teacher; `nll`: the teacher's negative log-likelihood alone (eq. 3), and no
         student is trained.
     image_score
-        `max` or `mean` of the map over the foreground; `auto`, the paper's rule: max where a foreground is
-        known, mean otherwise.
+        `max` or `mean` of the map over the foreground; `auto`, the paper's rule: max where there is a
+        foreground, mean otherwise.
 
     Raises
     ------
@@ -59,12 +71,16 @@ class AsymmetricStudentTeacher(Method):
         If there is not exactly one layer, or a number is out of range.
     """
 
+    modes = ("rgb", "depth", "rgbd")
     channels_last = False  # slower on maps this small
 
     def __init__(
         self,
         backbone: FeatureBackbone,
         layers: Sequence[str],
+        mode: Literal["rgb", "depth", "rgbd"] = "rgb",
+        unshuffle: int = 8,
+        masked: bool = True,
         position_channels: int = 32,
         coupling_blocks: int = 4,
         flow_hidden: int = 1024,
@@ -82,13 +98,15 @@ class AsymmetricStudentTeacher(Method):
             raise MethodError(
                 f"method.position_channels={position_channels}: accepted: multiples of 4, and 0"
             )
-        if coupling_blocks < 1:
-            raise MethodError(f"method.coupling_blocks={coupling_blocks}: accepted: 1 or more")
+        for name, value in (("coupling_blocks", coupling_blocks), ("unshuffle", unshuffle)):
+            if value < 1:
+                raise MethodError(f"method.{name}={value}: accepted: 1 or more")
         if clamp <= 0:
             raise MethodError(f"method.clamp={clamp}: accepted: more than 0")
-        super().__init__(needs=layers)
-        (channels,) = backbone.channels(layers)
+        super().__init__(needs=() if mode == "depth" else layers)
+        self.mode, self.unshuffle, self.masked = mode, unshuffle, masked and mode != "rgb"
         self.position_channels, self.score, self.aggregate = position_channels, score, image_score
+        channels = sum(backbone.channels(self.needs)) + (0 if mode == "rgb" else unshuffle**2)
         self.limit = LIMIT * channels
 
         def flow(blocks: int) -> ConditionalFlow:
@@ -105,16 +123,59 @@ class AsymmetricStudentTeacher(Method):
 
     def stages(self) -> Iterator[Stage]:
         """First the flow, by maximum likelihood, then the student, on the flow's outputs."""
-        yield Stage("flow", self.flow, lambda batch: self.nll(batch).mean(), limit=self.limit)
+        yield Stage("flow", self.flow, partial(self.loss, self.nll), limit=self.limit)
         if self.score == "distance":
-            yield Stage("student", self.student, lambda batch: self.distance(batch).mean())
+            yield Stage("student", self.student, partial(self.loss, self.distance))
+
+    def loss(self, values: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+        """Mean of a batch's values over all locations of its foreground; 0 if there is none."""
+        each = values(batch)
+        if not self.masked:
+            return each.mean()
+        inside = self.foreground(batch)
+        return each.where(inside, 0).sum() / inside.sum().clamp(min=1)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the features (B, C, h, w) and the encoding of their locations (B, P, h, w)."""
-        features = batch.features[self.needs[0]].float()
-        count, _, height, width = features.shape
-        encoding = positional_encoding(self.position_channels, height, width, features.device)
-        return features, encoding.expand(count, -1, -1, -1)
+        """Return what is modelled (B, C, h, w), and the encoding of its locations (B, P, h, w).
+
+        Raises
+        ------
+        MethodError
+            If there is no depth in a mode that needs it, or its size does not fit.
+        """
+        parts = [batch.features[layer].float() for layer in self.needs]
+        if self.mode != "rgb":
+            parts.append(self._depth(batch, parts))
+        count, _, height, width = parts[0].shape
+        encoding = positional_encoding(self.position_channels, height, width, parts[0].device)
+        return torch.cat(parts, 1), encoding.expand(count, -1, -1, -1)
+
+    def _depth(self, batch: Batch, features: Sequence[Tensor]) -> Tensor:
+        """Return the depth with the pixels of each square as channels: (B, unshuffle^2, h, w), centimetres."""
+        if batch.depth is None:
+            raise MethodError(
+                f"method.mode={self.mode} needs depth, and there is none; accepted: method.mode=rgb"
+            )
+        side, square = batch.depth.shape[-1], self.unshuffle
+        places = features[0].shape[-1] if features else side // square
+        if places == 0 or side != places * square:
+            fitting = f"{places} locations a side" if features else "whole squares"
+            raise MethodError(
+                f"method.training.depth_size={side} with method.unshuffle={square} does not give {fitting}; "
+                f"accepted: depth_size={max(places, 1) * square}"
+            )
+        return pixel_unshuffle(batch.depth, square)
+
+    def foreground(self, batch: Batch) -> Tensor:
+        """Return where a location shows foreground, (B, h, w) bool (section 4.2.2)."""
+        assert batch.foreground is not None
+        small = interpolate(batch.foreground.float(), scale_factor=1 / self.unshuffle, mode="bilinear")
+        return small[:, 0] > 0
+
+    def scored(self, batch: Batch) -> Tensor:
+        """Return where a location counts, (B, h, w) bool: the foreground; everything in an image without any."""
+        inside = self.foreground(batch)
+        return inside | ~inside.any(2, keepdim=True).any(1, keepdim=True)
 
     def nll(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of each location (eq. 3), without its constant C/2 log(2 pi): (B, h, w)."""
@@ -133,19 +194,26 @@ class AsymmetricStudentTeacher(Method):
         return (student.float() - teacher).square().mean(1)
 
     def anomaly_map(self, batch: Batch) -> Tensor:
-        """Distance, or NLL, brought to image size by bicubic interpolation: (B, H, W)."""
+        """Distance, or NLL, brought to image size by bicubic interpolation: (B, H, W).
+
+        The background has the least value that there is: distance 0, or the image's lowest NLL.
+        """
         values = self.distance(batch) if self.score == "distance" else self.nll(batch)
+        if self.masked:
+            counts = self.scored(batch)
+            lowest = values.where(counts, math.inf).amin((1, 2), keepdim=True)
+            values = values.where(counts, 0 if self.score == "distance" else lowest)
         return interpolate(values[:, None], batch.image.shape[-2:], mode="bicubic")[:, 0]
 
     def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
-        """Maximum or mean of the map over the foreground, of the whole map where none is known: (B,)."""
-        inside = foreground(batch, anomaly_map)
-        rule = self.aggregate
-        if rule == "auto":
-            rule = "mean" if batch.foreground is None else "max"
+        """Maximum or mean of the map over the foreground, over the whole map where there is none: (B,)."""
+        rule = self.aggregate if self.aggregate != "auto" else "max" if self.masked else "mean"
+        if not self.masked:
+            return anomaly_map.amax((1, 2)) if rule == "max" else anomaly_map.mean((1, 2))
+        counts = interpolate(self.scored(batch)[:, None].float(), anomaly_map.shape[-2:])[:, 0] > 0
         if rule == "max":
-            return anomaly_map.masked_fill(~inside, -math.inf).amax((1, 2))
-        return (anomaly_map * inside).sum((1, 2)) / inside.sum((1, 2))
+            return anomaly_map.where(counts, -math.inf).amax((1, 2))
+        return anomaly_map.where(counts, 0).sum((1, 2)) / counts.sum((1, 2))
 
 
 def convolutional(inputs: int, hidden: int, outputs: int, blocks: int, slope: float) -> nn.Sequential:
@@ -192,11 +260,3 @@ def positional_encoding(channels: int, height: int, width: int, device: torch.de
     columns = waves(width)[:, None].expand(-1, height, -1)
     rows = waves(height)[:, :, None].expand(-1, -1, width)
     return torch.cat([columns, rows])
-
-
-def foreground(batch: Batch, anomaly_map: Tensor) -> Tensor:
-    """Return where a map shows foreground, (B, H, W) bool; everywhere in an image that has none."""
-    if batch.foreground is None:
-        return torch.ones_like(anomaly_map, dtype=torch.bool)
-    inside = interpolate(batch.foreground.float(), anomaly_map.shape[-2:], mode="bilinear")[:, 0] > 0
-    return inside | ~inside.any((1, 2), keepdim=True)

@@ -84,6 +84,8 @@ class Method(nn.Module):
         Layers of the backbone whose features the batches must carry.
     """
 
+    modes: tuple[str, ...] = ("rgb",)  # what it can work on: `rgb`, `depth`, `rgbd` (both)
+    mode = "rgb"  # what it works on; others than `rgb` find depth and foreground in every batch
     channels_last = True  # whether this memory format makes the method faster
     calibrates_on_validation = False  # whether calibrate() must be handed images that no stage trained on
 

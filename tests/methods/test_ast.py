@@ -26,10 +26,9 @@ def build(layer: str = "layer1", seed: int = 1, **options: Any) -> AsymmetricStu
     return AsymmetricStudentTeacher(random_backbone(), [layer], **(small | options)).eval()
 
 
-def batch_with(features: Tensor, foreground: Tensor | None = None, side: int = 32) -> Batch:
+def batch_with(features: Tensor, side: int = 32) -> Batch:
     count = len(features)
-    image = torch.zeros(count, 3, side, side)
-    return Batch(image, torch.zeros(count), foreground=foreground, features={"layer1": features})
+    return Batch(torch.zeros(count, 3, side, side), torch.zeros(count), features={"layer1": features})
 
 
 def normal_features(count: int, seed: int, size: tuple[int, int] = (6, 6)) -> Tensor:
@@ -220,34 +219,16 @@ def test_the_mean_of_the_map_is_nearly_that_of_the_locations(batch: Batch) -> No
 
 
 ANOMALY_MAP = torch.tensor([[[1.0, 2.0], [3.0, 10.0]], [[-4.0, -3.0], [-2.0, 9.0]]])
-LEFT = torch.tensor([[1, 0], [1, 0]]).bool().expand(2, 1, 2, 2)
 
 
 @pytest.mark.parametrize(
-    ("rule", "foreground", "expected"),
-    [
-        ("auto", None, [4.0, 0.0]),
-        ("mean", None, [4.0, 0.0]),
-        ("max", None, [10.0, 9.0]),
-        ("auto", LEFT, [3.0, -2.0]),
-        ("mean", LEFT, [2.0, -3.0]),
-        ("max", LEFT, [3.0, -2.0]),
-        ("auto", torch.zeros(2, 1, 2, 2, dtype=torch.bool), [10.0, 9.0]),
-    ],
+    ("rule", "expected"), [("auto", [4.0, 0.0]), ("mean", [4.0, 0.0]), ("max", [10.0, 9.0])]
 )
-def test_images_are_scored_by_max_on_a_known_foreground_else_by_the_mean(
-    rule: Any, foreground: Tensor | None, expected: list[float]
+def test_images_without_depth_are_scored_by_the_mean_unless_told_otherwise(
+    rule: Any, expected: list[float]
 ) -> None:
-    batch = batch_with(torch.zeros(2, 64, 2, 2), foreground)
+    batch = batch_with(torch.zeros(2, 64, 2, 2))
     assert build(image_score=rule).image_score(ANOMALY_MAP, batch).tolist() == expected
-
-
-def test_a_foreground_of_another_size_is_brought_to_the_map() -> None:
-    foreground = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
-    foreground[..., :2, :2] = True
-    batch = batch_with(torch.zeros(1, 64, 2, 2), foreground)
-    anomaly_map = torch.arange(64.0).view(1, 8, 8)
-    assert build().image_score(anomaly_map, batch).item() in (27.0, 36.0)  # row and column 3, or 4
 
 
 def test_the_published_pair_has_304_x_24_x_24_features_and_133_million_parameters() -> None:

@@ -1,6 +1,7 @@
 """Every method that a YAML names keeps the contract, whichever it is."""
 
 import copy
+import dataclasses
 import inspect
 from functools import cache
 from pathlib import Path
@@ -134,6 +135,18 @@ def test_maps_are_one_per_image_and_scores_one_number_each(name: str) -> None:
     assert score.shape == (2,)
     assert anomaly_map.isfinite().all()
     assert score.isfinite().all()
+
+
+@EACH_METHOD
+def test_what_looks_at_colour_is_not_changed_by_depth(name: str) -> None:
+    method, batch = make(name), example(name)
+    assert "rgb" in method.modes
+    assert method.mode == "rgb"
+    foreground = torch.zeros(2, 1, 16, 16, dtype=torch.bool)
+    foreground[..., :4] = True
+    deep = dataclasses.replace(batch, depth=torch.randn(2, 1, 16, 16), foreground=foreground)
+    for value, expected in zip(scored(name, method, deep), scored(name, method, batch), strict=True):
+        torch.testing.assert_close(value, expected, atol=0, rtol=0)
 
 
 @EACH_METHOD
