@@ -23,7 +23,7 @@ from benchmark.scoring import InferenceCost, Scores, measure_inference, score
 from benchmark.settings import Evaluation, Tracking, Trainer, Training, build
 from benchmark.tracking import Run
 from benchmark.training import TrainingData, fit
-from datasets.category import Category
+from datasets.category import Category, Sample
 from datasets.store import StoredImages, open_store
 from methods.backbone import FeatureBackbone
 from methods.method import Method
@@ -125,8 +125,10 @@ def teacher_layers(method: Method) -> tuple[str, ...]:
 
 
 def _store(cell: Cell, split: str) -> StoredImages:
-    trainer = cell.trainer
-    return open_store(cell.category, split, cell.training.image_size, trainer.cache_dir, trainer.progress)
+    trainer, training = cell.trainer, cell.training
+    return open_store(
+        cell.category, split, training.image_size, trainer.cache_dir, trainer.progress, training.depth_size
+    )
 
 
 def _pretext(cell: Cell, runtime: Runtime) -> PretextStages:
@@ -234,7 +236,7 @@ def _write_files(cell: Cell, outcome: Outcome, folder: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["image", "kind", "label", "score"])
         for sample, value in zip(samples, scores.images, strict=True):
-            writer.writerow([_short(sample.image), sample.kind, sample.label, repr(float(value))])
+            writer.writerow([_short(sample), sample.kind, sample.label, repr(float(value))])
     if cell.tracking.maps:
         _save_maps(folder / "maps.npz", outcome)
     if cell.tracking.student:
@@ -244,9 +246,9 @@ def _write_files(cell: Cell, outcome: Outcome, folder: Path) -> None:
         save_figure(folder / "figure.png", cell.name, outcome.stored, scores, outcome.measures.threshold)
 
 
-def _short(image: Path) -> str:
-    """Return test/<kind>/<file>."""
-    return "/".join(image.parts[-3:])
+def _short(sample: Sample) -> str:
+    """Return test/<kind>/<file>, or test/<kind>/rgb/<file>."""
+    return "/".join(sample.image.parts[-4 if sample.xyz else -3 :])
 
 
 def _save_maps(path: Path, outcome: Outcome) -> None:
@@ -256,5 +258,5 @@ def _save_maps(path: Path, outcome: Outcome) -> None:
         path,
         maps=(outcome.scores.maps / scale).astype(np.float16),
         scale=np.float32(scale),
-        images=np.array([_short(sample.image) for sample in outcome.stored.samples]),
+        images=np.array([_short(sample) for sample in outcome.stored.samples]),
     )

@@ -81,7 +81,8 @@ class Schedule:
 class Training:
     """A method's schedule: `training` in conf/method/<name>.yaml.
 
-    `stages.<name>` overrides batch size, optimizer and epochs for one stage, or counts steps instead.
+    `stages.<name>` overrides batch size, optimizer and epochs for one stage, or counts steps instead. Depth is
+    brought to a side of `depth_size` pixels, where the dataset has any.
     """
 
     image_size: int
@@ -92,9 +93,10 @@ class Training:
     optimizer: Mapping[str, Any]
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pretext: Pretext = field(default_factory=Pretext)
+    depth_size: int = 192
 
     def __post_init__(self) -> None:
-        _at_least_one("method.training", image_size=self.image_size)
+        _at_least_one("method.training", image_size=self.image_size, depth_size=self.depth_size)
         self.schedule("")
         for name in self.stages:
             self.schedule(name)
@@ -177,14 +179,19 @@ def build(path: str, values: Mapping[str, Any], **given: Any) -> Any:
     BenchmarkError
         If the target cannot be imported, or an argument is unknown, missing or of the wrong type.
     """
+    factory = target_of(path, values)
+    return typed(factory, {key: value for key, value in values.items() if key != "_target_"}, path, **given)
+
+
+def target_of(path: str, values: Mapping[str, Any]) -> Any:
+    """Import what `_target_` names; see `build`."""
     target = values.get("_target_")
     if not isinstance(target, str):
         raise BenchmarkError(f"{path}._target_ is missing: it names the class, as module.Class")
     try:
-        factory = get_object(target)
+        return get_object(target)
     except Exception as error:  # whatever the import of a user's module raises
         raise BenchmarkError(f"{path}._target_={target}: cannot be imported ({error})") from error
-    return typed(factory, {key: value for key, value in values.items() if key != "_target_"}, path, **given)
 
 
 def typed(factory: Callable[..., T], values: Mapping[str, Any], path: str, **given: Any) -> T:

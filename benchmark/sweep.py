@@ -1,5 +1,6 @@
 """The sweep around the cells: one parent run, every cell of a job in turn, nothing finished ever lost."""
 
+import inspect
 import json
 import logging
 import re
@@ -17,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.errors import USER_ERRORS, BenchmarkError
 from benchmark.mistakes import NO_METHOD
-from benchmark.settings import Evaluation, Tracking, Trainer, Training, build, convert, typed
+from benchmark.settings import Evaluation, Tracking, Trainer, Training, build, convert, target_of, typed
 from benchmark.tracking import Run, Tracker
 from datasets.category import Category
 from datasets.pretext import natural_images, train_images
@@ -111,7 +112,7 @@ def run_job(config: DictConfig) -> None:
     trainer = typed(Trainer, resolved["trainer"], "trainer")
     evaluation = typed(Evaluation, resolved["evaluation"], "evaluation")
     tracking = typed(Tracking, resolved["tracking"], "tracking")
-    method = dict(resolved["method"])
+    method = _without_mode(dict(resolved["method"]), names["method"])
     training = typed(Training, method.pop("training", {}), "method.training")
     seed = convert(resolved["seed"], int, "seed")
     backbone = typed(FeatureBackbone, resolved["backbone"], "backbone")
@@ -131,14 +132,17 @@ def run_job(config: DictConfig) -> None:
     }
     # what cannot work stops the job, not each of its cells
     probe = build("method", method, backbone=backbone)
+    _check_depth(probe.mode, dataset, names["dataset"])
+    tags["mode"] = probe.mode
     if layers := teacher_layers(probe):
         backbone.teacher(layers)
     pretext = None
     if any(stage.crops for stage, _ in schedules(probe, training)):
         pretext, tags["pretext"] = _pretext(training, dataset)
     machine = environment()
+    title = names["method"] if probe.mode == "rgb" else f"{names['method']} {probe.mode}"
     for category in dataset.categories:
-        name = f"{names['method']} {category}" + (f" seed {seed}" if seed else "")
+        name = " ".join([title, category, *([f"seed {seed}"] if seed else [])])
         with sweep.tracker.cell(sweep.parent, name, {**tags, "category": category}) as run:
             run.log_text(OmegaConf.to_yaml(OmegaConf.create(resolved)), "config.yaml")
             run.log_params(_flat({k: v for k, v in resolved.items() if k not in ("sweep", "results_dir")}))
@@ -156,6 +160,28 @@ def run_job(config: DictConfig) -> None:
                 pretext,
             )
             record(cell, run_cell(cell), run)
+
+
+def _without_mode(method: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take the option `mode` from a method that has but one; refuse any other mode."""
+    factory = target_of("method", method)
+    if "mode" not in method or "mode" in inspect.signature(factory).parameters:
+        return method
+    modes = tuple(getattr(factory, "modes", ("rgb",)))
+    if method["mode"] not in modes:
+        raise BenchmarkError(
+            f"method.mode={method['mode']}: {name} has no such mode; accepted: {', '.join(modes)}"
+        )
+    return {key: value for key, value in method.items() if key != "mode"}
+
+
+def _check_depth(mode: str, dataset: Any, name: str) -> None:
+    """Refuse a mode that looks at depth where there is none."""
+    if mode in ("depth", "rgbd") and not getattr(dataset, "has_depth", False):
+        raise BenchmarkError(
+            f"method.mode={mode}: the images of dataset={name} come without depth; accepted: method.mode=rgb, or "
+            "dataset=mvtec_3d, folder_3d or synthetic_3d"
+        )
 
 
 def _pretext(training: Training, dataset: Any) -> tuple[Category, str]:

@@ -1,0 +1,52 @@
+"""The picture of a cell: its rows, and that it can be drawn whatever is missing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.figure import EACH, save_figure
+from benchmark.scoring import Scores
+from datasets.category import Sample
+from datasets.store import StoredImages
+
+
+def stored(count: int) -> StoredImages:
+    random = np.random.default_rng(0)
+    kinds = ["good", "dent"] * count
+    samples = tuple(Sample(Path(f"test/{kind}/{i:03d}.png"), kind) for i, kind in enumerate(kinds[:count]))
+    images = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    foreground = np.zeros((count, 8, 8), np.bool_)
+    foreground[:, 2:6, 2:6] = True
+    depth = (random.standard_normal((count, 8, 8)) * foreground).astype(np.float32)
+    return StoredImages(samples, images, random.random((count, 16, 16)) > 0.9, "", depth, foreground)
+
+
+def draw(path: Path, images: StoredImages, threshold: float = 0.5) -> tuple[int, int]:
+    maps = np.random.default_rng(1).random((len(images), 16, 16)).astype(np.float32)
+    save_figure(path, "title", images, Scores(maps, maps.max((1, 2)).astype(np.float64)), threshold)
+    with Image.open(path) as picture:
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 50
+        return picture.size
+
+
+def test_depth_and_foreground_are_two_further_rows(tmp_path: Path) -> None:
+    images = stored(10)
+    plain = draw(tmp_path / "plain.png", replace(images, depth=None, foreground=None))
+    deep = draw(tmp_path / "deep.png", images)
+    assert deep[0] == plain[0]
+    assert deep[1] - plain[1] > 0.5 * plain[1]
+
+
+@pytest.mark.parametrize("count", [1, EACH + 1, 2 * EACH])
+def test_there_is_a_column_per_image(tmp_path: Path, count: int) -> None:
+    width = draw(tmp_path / "few.png", stored(count))[0]
+    assert width == pytest.approx(draw(tmp_path / "many.png", stored(20))[0] * count / (2 * EACH), abs=1)
+
+
+def test_it_is_drawn_without_masks_foreground_or_threshold(tmp_path: Path) -> None:
+    images = stored(3)
+    empty = replace(images, masks=None, foreground=np.zeros_like(images.foreground))
+    draw(tmp_path / "empty.png", empty, threshold=float("nan"))
