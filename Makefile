@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 STORE := sqlite:///results/mlflow.db
 PORT ?= 5000
 
-.PHONY: help demo test measure lint dashboard report clean
+.PHONY: help demo test measure lint dashboard report status clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,6 +39,9 @@ lint: $(READY)  ## ruff and mypy
 
 dashboard: $(READY)  ## browse the results with MLflow on http://127.0.0.1:5000 (PORT=...)
 	$(BIN)/mlflow server --backend-store-uri $(STORE) --host 127.0.0.1 --port $(PORT)
+
+status: $(READY)  ## how far the latest sweep is
+	$(BIN)/python -m reports.status
 
 report: $(READY)  ## the tables of the latest sweep again
 	$(BIN)/python -m reports

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import signal
 import sys
 import traceback
@@ -16,7 +17,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from benchmark.mistakes import NO_METHOD, explain
-from benchmark.sweep import Sweep, opened, run_job
+from benchmark.passwords import hide_password, with_password
+from benchmark.sweep import Sweep, opened
 
 PROJECT_ROOT = Path(__file__).resolve().parent
 INTERRUPTED, TERMINATED = 130, 143
@@ -40,6 +42,8 @@ OmegaConf.register_new_resolver("project_root", lambda: str(PROJECT_ROOT), repla
 @hydra.main(version_base="1.3", config_path=str(PROJECT_ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
     """Run one Hydra job; of several, each tells its own mistake."""
+    from benchmark.job import run_job  # seconds, which a mistyped option need not wait for
+
     try:
         run_job(config)
     except Exception as error:
@@ -56,7 +60,7 @@ def main(arguments: list[str]) -> int:
     0: every cell finished. 1: a cell failed. 2: a mistake on the command line or in the data. 130, 143:
     interrupted, terminated.
     """
-    sys.argv = _with_defaults(arguments)
+    sys.argv = [hide_password(argument) for argument in _with_defaults(arguments)]
     _add_plugins(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be explained
     # threads that wait leave their core to other processes: spinning, two runs side by side take five times as long
@@ -92,7 +96,7 @@ def _finish(sweep: Sweep, code: int) -> int:
     """Show the tables, close the parent run with its means, and return 1 if a cell failed."""
     from reports.comparison import publish
 
-    published = publish(sweep.uri, sweep.name, sweep.tables)
+    published = publish(with_password(sweep.uri), sweep.name, sweep.tables)
     if not published.cells:
         sweep.discard()
         return 0
@@ -103,7 +107,15 @@ def _finish(sweep: Sweep, code: int) -> int:
     print(
         f"sweep {sweep.name}: {published.cells} cells in {sweep.uri}; tables among the parent run's artifacts"
     )
+    if failed or published.failed:
+        print(f"to run what failed or is missing: {_again()}")
     return int(published.failed > 0)
+
+
+def _again() -> str:
+    """Return the command that goes on with this sweep: what has finished is not run again."""
+    kept = [argument for argument in sys.argv[1:] if not argument.lstrip("+").startswith("jobs.force=")]
+    return shlex.join(["python", "run_benchmark.py", *kept])
 
 
 def _with_defaults(arguments: list[str]) -> list[str]:

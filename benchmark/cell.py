@@ -3,7 +3,6 @@
 import csv
 import logging
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,17 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
+from benchmark.checkpoint import Checkpoint
 from benchmark.data import Images, open_images
+from benchmark.drafts import Draft
 from benchmark.errors import BenchmarkError
 from benchmark.features import open_features
 from benchmark.figure import save_figure
 from benchmark.pretext import PretextStages
 from benchmark.records import StageRecord
-from benchmark.runtime import Runtime, peak_memory, restart_peak_memory, seed_everything, start
+from benchmark.runtime import Runtime, peak_memory, restart_peak_memory, seed_everything
 from benchmark.scoring import InferenceCost, Scores, measure_inference, score
 from benchmark.settings import Evaluation, Tracking, Trainer, Training, build
-from benchmark.tracking import Run
 from benchmark.training import TrainingData, fit
 from datasets.category import Category, Sample
 from datasets.store import StoredImages, open_store
@@ -42,16 +42,64 @@ class Cell:
     category: Category
     seed: int
     backbone: FeatureBackbone
+    teacher: str  # the identity of the frozen network
+    runtime: Runtime
     trainer: Trainer
     training: Training
     evaluation: Evaluation
     tracking: Tracking
     pretext: Category | None = None  # the images of stages that belong to no category, if there are such
 
+    def open_stores(self) -> "Stores":
+        """Return the decoded images, decoding them if nobody has yet: a damaged one is told before training."""
+        pretext = self.training.pretext
+        return Stores(
+            train=self._open(self.category, "train"),
+            validation=self._open(self.category, "validation") if self.category.validation else None,
+            test=self._open(self.category, "test"),
+            pretext=self._open(self.pretext, "train", pretext.image_size) if self.pretext else None,
+        )
+
+    def _open(self, category: Category, split: str, side: int | None = None) -> StoredImages:
+        trainer, training = self.trainer, self.training
+        return open_store(
+            category,
+            split,
+            side or training.image_size,
+            trainer.cache_dir,
+            trainer.progress,
+            training.depth_size,
+        )
+
     def build_method(self) -> Method:
         """Return the method with fresh weights, drawn from the cell's seed."""
         seed_everything(self.seed)
         return build("method", self.method, backbone=self.backbone)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The decoded images of a cell: of each split that its category has, and of its pretext task, if any."""
+
+    train: StoredImages
+    validation: StoredImages | None
+    test: StoredImages
+    pretext: StoredImages | None
+
+    @property
+    def fingerprints(self) -> dict[str, tuple[str, list[str]]]:
+        """Return what each part holds: the hash of its files, and the kinds of its images."""
+        parts = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "pretext": self.pretext,
+        }
+        return {
+            name: (images.fingerprint, [sample.kind for sample in images.samples])
+            for name, images in parts.items()
+            if images is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -65,11 +113,10 @@ class Outcome:
     stored: StoredImages
     method: Method
     peak_memory_gb: float
-    teacher_identity: str
     pretext_fingerprint: str | None
 
 
-def run_cell(cell: Cell) -> Outcome:
+def run_cell(cell: Cell, stored: Stores, checkpoint: Checkpoint | None = None) -> Outcome:
     """Train on the category's defect-free images, score its test images, and measure.
 
     Raises
@@ -79,16 +126,11 @@ def run_cell(cell: Cell) -> Outcome:
     """
     restart_peak_memory()
     method = cell.build_method()
-    runtime = start(cell.trainer, method.channels_last)
-    runtime.move(method)
-    # everything is decoded first: a damaged test image is told before hours of training, not after
-    pretext = _pretext(cell, runtime) if cell.pretext else None
-    splits = ("train", "validation", "test") if cell.category.validation else ("train", "test")
-    stored = {split: _store(cell, split) for split in splits}
-    train = _images(cell, stored["train"], method, runtime)
+    cell.runtime.move(method)
+    train = _images(cell, stored.train, method)
     split = cell.category.hold_out(cell.training.validation_fraction, cell.training.validation_seed)
-    if "validation" in stored:
-        validation: Images | None = _images(cell, stored["validation"], method, runtime)
+    if stored.validation is not None:
+        validation: Images | None = _images(cell, stored.validation, method)
     else:
         validation = train.select(split.validation) if split.validation else None
     if cell.evaluation.threshold == "train_quantile" and validation is None:
@@ -98,12 +140,11 @@ def run_cell(cell: Cell) -> Outcome:
         )
     score(method, train.select(train.samples[:1]), 1)  # images that the method cannot take are told now
     seed_everything(cell.seed)
-    data = TrainingData(train.select(split.train), validation, pretext)
-    records = fit(method, cell.training, data, cell.seed, cell.name, cell.trainer.progress)
+    data = TrainingData(train.select(split.train), validation, _pretext(cell, stored.pretext))
+    records = fit(method, cell.training, data, cell.seed, cell.name, cell.trainer.progress, checkpoint)
     honest = cell.evaluation.threshold == "train_quantile"  # the one policy that looks at held-out images
     held_out = score(method, validation, cell.evaluation.batch_size) if honest and validation else None
-    layers = teacher_layers(method)
-    test = _images(cell, stored["test"], method, runtime, epochs=False)
+    test = _images(cell, stored.test, method, epochs=False)
     scores = score(method, test, cell.evaluation.batch_size)
     return Outcome(
         measures=_measure(cell.evaluation, test, scores, held_out),
@@ -113,8 +154,7 @@ def run_cell(cell: Cell) -> Outcome:
         stored=test.stored,
         method=method,
         peak_memory_gb=peak_memory(),
-        teacher_identity=cell.backbone.identity(layers) if layers else "none",
-        pretext_fingerprint=pretext.stored.fingerprint if pretext else None,
+        pretext_fingerprint=stored.pretext.fingerprint if stored.pretext else None,
     )
 
 
@@ -124,29 +164,20 @@ def teacher_layers(method: Method) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*method.needs, *(layer for each in crops for layer in each.layers)]))
 
 
-def _store(cell: Cell, split: str) -> StoredImages:
-    trainer, training = cell.trainer, cell.training
-    return open_store(
-        cell.category, split, training.image_size, trainer.cache_dir, trainer.progress, training.depth_size
-    )
+def _pretext(cell: Cell, stored: StoredImages | None) -> PretextStages | None:
+    if stored is None:
+        return None
+    folder, seconds = cell.trainer.cache_dir / "stages", cell.trainer.checkpoint_seconds
+    return PretextStages(stored, cell.method, cell.backbone, cell.runtime, folder, seconds)
 
 
-def _pretext(cell: Cell, runtime: Runtime) -> PretextStages:
-    assert cell.pretext is not None
-    trainer, side = cell.trainer, cell.training.pretext.image_size
-    stored = open_store(cell.pretext, "train", side, trainer.cache_dir, trainer.progress)
-    return PretextStages(stored, cell.method, cell.backbone, runtime, trainer.cache_dir / "stages")
-
-
-def _images(
-    cell: Cell, stored: StoredImages, method: Method, runtime: Runtime, epochs: bool = True
-) -> Images:
+def _images(cell: Cell, stored: StoredImages, method: Method, epochs: bool = True) -> Images:
     """Return stored images with the teacher's features; `epochs`: whether they are read more than once."""
     features = None
     if method.needs:
-        features = open_features(stored, cell.backbone, method.needs, runtime, cell.trainer, epochs)
-    room = cell.trainer.features.resident_gb(runtime.device.type)
-    return open_images(stored, features, runtime, room)
+        features = open_features(stored, cell.backbone, method.needs, cell.runtime, cell.trainer, epochs)
+    room = cell.trainer.features.resident_gb(cell.runtime.device.type)
+    return open_images(stored, features, cell.runtime, room)
 
 
 def _measure(settings: Evaluation, test: Images, scores: Scores, held_out: Scores | None) -> Measures:
@@ -168,12 +199,11 @@ def _measure(settings: Evaluation, test: Images, scores: Scores, held_out: Score
     return measures
 
 
-def record(cell: Cell, outcome: Outcome, run: Run) -> None:
-    """Write a cell's numbers, curves and files to its run."""
-    started = time.perf_counter()
+def record(cell: Cell, outcome: Outcome, draft: Draft) -> None:
+    """Write a cell's numbers, curves and files to a draft."""
     own = [item for item in outcome.records if not item.shared]
     seconds = sum(item.seconds for item in own)
-    run.log_metrics(
+    draft.add_metrics(
         {
             **outcome.measures.values,
             "threshold": outcome.measures.threshold,
@@ -192,37 +222,27 @@ def record(cell: Cell, outcome: Outcome, run: Run) -> None:
     )
     for item in outcome.records:
         curves = {f"{item.name}/loss": item.losses, f"{item.name}/selection": item.selection}
-        run.log_history(
-            {
-                name: {item.every * i: value for i, value in enumerate(values, 1)}
-                for name, values in curves.items()
-                if values
-            }
-        )
-        run.log_metrics({f"{item.name}/best_epoch": float(item.best_epoch)})
-    run.set_tags(
-        {
-            "teacher": outcome.teacher_identity,
-            "dataset_fingerprint": outcome.stored.fingerprint,
-            **({"pretext_fingerprint": outcome.pretext_fingerprint} if outcome.pretext_fingerprint else {}),
-            **(
-                {"missing": "; ".join(f"{k}: {v}" for k, v in outcome.measures.missing.items())}
-                if outcome.measures.missing
-                else {}
-            ),
+        draft.metrics |= {
+            name: {item.every * i: value for i, value in enumerate(values, 1)}
+            for name, values in curves.items()
+            if values
         }
-    )
-    with run.artifacts() as folder:
-        _write_files(cell, outcome, folder)
+        draft.add_metrics({f"{item.name}/best_epoch": float(item.best_epoch)})
+    draft.tags |= {"teacher": cell.teacher, "dataset_fingerprint": outcome.stored.fingerprint}
+    if outcome.pretext_fingerprint:
+        draft.tags["pretext_fingerprint"] = outcome.pretext_fingerprint
+    if outcome.measures.missing:
+        draft.tags["missing"] = "; ".join(f"{k}: {v}" for k, v in outcome.measures.missing.items())
+    _write_files(cell, outcome, draft.files)
+    draft.save()
     log.info(
-        "%s: %s; trained in %.1f s, logged in %.1f s",
+        "%s: %s; trained in %.1f s",
         cell.name,
         ", ".join(
             f"{name} {_number(outcome.measures.values.get(name, math.nan))}"
             for name in cell.evaluation.tables
         ),
         seconds,
-        time.perf_counter() - started,
     )
 
 

@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmark.checkpoint import Checkpoint, random_states_kept
 from benchmark.crops import CropSource, open_crops
 from benchmark.records import StageRecord
-from benchmark.runtime import Runtime
+from benchmark.runtime import Runtime, seed_everything
 from benchmark.settings import Schedule
 from datasets.atomic import write_folder_once
 from datasets.errors import DatasetError
@@ -45,6 +46,9 @@ class PretextStages:
         Of the kept results; each is a folder below it, named by a hash of all that decides the result: the
         untrained weights, the code of the method, crops and schedule, the images' content, the frozen
         network's weights, precision, memory format, device and torch version.
+    checkpoint_seconds
+        Between two states of a training, kept beside its folder-to-be: whoever trains the stage next goes on
+        from the latest. None: none are kept.
     """
 
     stored: StoredImages
@@ -52,17 +56,18 @@ class PretextStages:
     backbone: FeatureBackbone
     runtime: Runtime
     folder: Path
+    checkpoint_seconds: float | None = None
 
     def once(
         self,
         stage: Stage,
         schedule: Schedule,
-        learn: Callable[[CropSource, torch.Generator], StageRecord],
+        learn: Callable[[CropSource, torch.Generator, Checkpoint | None], StageRecord],
     ) -> StageRecord:
         """Give the stage's module its trained weights, training it if nobody has yet.
 
-        Random numbers come from the hash alone, and the global generator is left as it was: what follows
-        does not depend on whether the result was there. Of several processes one trains, the others wait.
+        Random numbers come from the hash alone, and the global generators are left as they were: what
+        follows does not depend on whether the result was there. Of several processes one trains, the others wait.
         """
         crops = stage.crops
         assert crops is not None
@@ -70,26 +75,35 @@ class PretextStages:
         key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
         folder = self.folder / f"{stage.name}-{key[:20]}"
         expected = stage.module.state_dict()
+        checkpoint = self._checkpoint(folder)
+        trained = False
 
         def write(staging: Path) -> None:
+            nonlocal trained
+            trained = True
             source = open_crops(self.stored, crops, self.backbone, self.runtime)
-            devices = [self.runtime.device] if self.runtime.device.type == "cuda" else []
-            with torch.random.fork_rng(devices=devices):
-                torch.manual_seed(int(key[:8], 16))
-                record = learn(source, torch.Generator().manual_seed(int(key[8:16], 16)))
+            with random_states_kept(self.runtime.device):
+                seed_everything(int(key[:8], 16))
+                record = learn(source, torch.Generator().manual_seed(int(key[8:16], 16)), checkpoint)
             state = {name: value.cpu().contiguous() for name, value in stage.module.state_dict().items()}
             save_file(state, staging / WEIGHTS)
             (staging / RECORD).write_text(
                 json.dumps({"record": asdict(record), "made_of": made_of}, indent=1)
             )
 
-        kept = folder.exists()
         write_folder_once(folder, write, check=lambda folder: _read(folder, expected))
-        if kept:
+        if checkpoint is not None:
+            checkpoint.discard()
+        if not trained:
             log.info("%s: trained before, taken from %s", stage.name, folder)
         state, record = _read(folder, expected)
         stage.module.load_state_dict(state)
         return replace(record, shared=True)
+
+    def _checkpoint(self, folder: Path) -> Checkpoint | None:
+        if self.checkpoint_seconds is None:
+            return None
+        return Checkpoint(folder.with_name(f"{folder.name}.checkpoint"), self.checkpoint_seconds)
 
     def _made_of(self, stage: Stage, schedule: Schedule) -> dict[str, Any]:
         assert stage.crops is not None

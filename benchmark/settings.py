@@ -42,6 +42,7 @@ class Trainer:
     progress: bool
     cache_dir: Path
     features: FeatureLimits
+    checkpoint_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,29 @@ class Tracking:
     maps: bool
     student: bool
     figure: bool
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """How the cells of a sweep are worked off: `jobs` in conf/config.yaml.
+
+    Attributes
+    ----------
+    force
+        Run cells again that have finished before.
+    fail_fast
+        End the sweep with the first cell that fails.
+    cell_seconds
+        A cell that trains and scores longer fails; None: no limit.
+    """
+
+    force: bool
+    fail_fast: bool
+    cell_seconds: float | None
+
+    def __post_init__(self) -> None:
+        if self.cell_seconds is not None and self.cell_seconds <= 0:
+            raise BenchmarkError(f"jobs.cell_seconds={self.cell_seconds:g}: accepted: more than 0, or null")
 
 
 def one_of(path: str, values: Collection[str], known: Collection[str]) -> None:

@@ -1,6 +1,7 @@
 """The MLflow store: the one record of results."""
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -14,14 +15,18 @@ from typing import Any
 
 from filelock import FileLock
 
+from benchmark.drafts import Draft, load_draft, new_draft
 from benchmark.errors import USER_ERRORS, BenchmarkError
+from benchmark.passwords import with_password, without_password
 from benchmark.settings import Tracking
+from datasets.atomic import locked
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +35,16 @@ log = logging.getLogger(__name__)
 
 BATCH = 1000  # metrics per call that MLflow accepts
 PARAM_LENGTH = 6000
+MEMBER = "sweep."
+"""Beginning of the tags of a cell that name the sweeps that it belongs to, and say how it was asked for there."""
+
+
+JOB = "job."
+"""Beginning of the tags of a sweep's parent run that say what each job runs."""
+
+
+class StoreError(BenchmarkError):
+    """The tracking store cannot be used; what is running ends, as nothing can be recorded."""
 
 
 @dataclass
@@ -39,13 +54,13 @@ class Run:
     client: MlflowClient
     run_id: str
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log numbers; NaN is left out, as an undefined measure has no number."""
-        self.log_history({name: {step: value} for name, value in metrics.items() if not math.isnan(value)})
+        self.log_history({name: {0: value} for name, value in metrics.items() if not math.isnan(value)})
 
     def log_history(self, histories: Mapping[str, Mapping[int, float]]) -> None:
-        """Log {metric: {step: value}}, all in one call where the store takes it."""
-        now = _milliseconds()
+        """Log {metric: {step: value}}, in as few calls as the store takes."""
+        now = int(time.time() * 1000)
         metrics = [
             Metric(name, float(value), now, step)
             for name, history in histories.items()
@@ -64,17 +79,15 @@ class Run:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
 
-    @contextlib.contextmanager
-    def artifacts(self) -> Iterator[Path]:
-        """Yield a temporary folder whose content becomes artifacts of the run."""
-        with TemporaryDirectory() as folder:
-            yield Path(folder)
-            self.client.log_artifacts(self.run_id, folder)
-
     def log_text(self, text: str, name: str) -> None:
         """Log a text artifact."""
-        with self.artifacts() as folder:
-            (folder / name).write_text(text)
+        with TemporaryDirectory() as folder:
+            Path(folder, name).write_text(text)
+            self.client.log_artifacts(self.run_id, folder)
+
+    def end(self, status: str) -> None:
+        """Set the run's status for good."""
+        self.client.set_terminated(self.run_id, status)
 
 
 class Tracker:
@@ -97,7 +110,7 @@ class Tracker:
         self.settings, self.results_dir = settings, results_dir
         # a first use of the store creates its tables, which two processes must not do at once
         with _writable(results_dir), FileLock(results_dir / "store.lock"), _reachable(settings.uri):
-            self.client = MlflowClient(tracking_uri=settings.uri)
+            self.client = MlflowClient(tracking_uri=with_password(settings.uri))
             self.experiment_id = self._experiment()
 
     def _experiment(self) -> str:
@@ -108,44 +121,134 @@ class Tracker:
         artifacts = (self.results_dir / "artifacts").resolve().as_uri() if local else None
         return str(self.client.create_experiment(self.settings.experiment, artifacts))
 
+    def announce(self, parent: Run, number: int, job: Mapping[str, Any]) -> None:
+        """Write down what a job of a sweep is going to run, for who asks how far the sweep is."""
+        with self.reachable():
+            parent.set_tags({f"{JOB}{number}": json.dumps(job)})
+
     def sweep(self, name: str) -> Run:
         """Return the parent run of a sweep, creating it if it is new; reopened, it runs again."""
-        with FileLock(self.results_dir / "store.lock"):
-            found = self.client.search_runs(
-                [self.experiment_id], f"tags.kind = 'sweep' and tags.sweep = '{name}'", max_results=1
-            )
+        with FileLock(self.results_dir / "store.lock"), self.reachable():
+            found = self._search(f"tags.kind = 'sweep' and tags.sweep = '{name}'")
             if found:
                 self.client.update_run(found[0].info.run_id, status="RUNNING")
                 return Run(self.client, found[0].info.run_id)
             return self._create(name, {"kind": "sweep", "sweep": name})
 
     @contextlib.contextmanager
+    def claim(self, identity: str) -> Iterator[None]:
+        """Hold a cell, so that of all who ask for it at once one runs it and the others wait.
+
+        Runs of the cell that are still marked as running were killed: whoever ran them held the lock.
+        """
+        folder = self.results_dir / "locks"
+        folder.mkdir(exist_ok=True)
+        with locked(folder / identity):
+            with self.reachable():
+                for run in self._search(f"tags.identity = '{identity}' and attributes.status = 'RUNNING'"):
+                    if run.data.tags.get("results_dir") == str(self.results_dir.resolve()):
+                        Run(self.client, run.info.run_id).end("KILLED")
+            yield
+
+    def finished(self, identity: str) -> Run | None:
+        """Return the latest finished run of a cell; a draft of it that the store lacks is sent first."""
+        draft = load_draft(self.drafts / identity)
+        if draft is not None:
+            self.send(draft)
+        with self.reachable():
+            found = self._search(f"tags.identity = '{identity}' and attributes.status = 'FINISHED'")
+        return Run(self.client, found[0].info.run_id) if found else None
+
+    @property
+    def drafts(self) -> Path:
+        """Where finished cells are kept that the store does not have yet."""
+        return self.results_dir / "unsent"
+
+    @contextlib.contextmanager
     def cell(self, parent: Run, name: str, tags: Mapping[str, Any]) -> Iterator[Run]:
-        """Yield the run of one cell; whatever ends the block is written down as the run's status.
+        """Yield the run of one cell; whatever ends the block before the run has ended becomes its status.
 
         A user's error and a fault of the code make a FAILED run with its reason, and the sweep goes on;
-        an interruption makes a KILLED one and goes through.
+        an interruption makes a KILLED one and goes through, and so does a store that cannot be used.
         """
-        run = self._create(name, {**tags, "kind": "cell", MLFLOW_PARENT_RUN_ID: parent.run_id})
+        with self.reachable():
+            run = self._create(name, self._cell_tags(parent, tags))
         try:
             yield run
+        except StoreError:
+            raise
+        except (MlflowException, SQLAlchemyError) as error:
+            with self.reachable():
+                raise error
         except Exception as error:
             log.error("%s failed: %s", name, error, exc_info=not isinstance(error, USER_ERRORS))
             trace = traceback.format_exc()
-            with _reachable(self.settings.uri):
+            with self.reachable():
                 run.set_tags({"reason": f"{type(error).__name__}: {error}"[:5000]})
-                self.client.set_terminated(run.run_id, "FAILED")
+                run.end("FAILED")
                 run.log_text(trace, "traceback.txt")
         except BaseException:
-            self.client.set_terminated(run.run_id, "KILLED")
+            with contextlib.suppress(BenchmarkError), self.reachable():
+                run.end("KILLED")
             raise
-        else:
-            self.client.set_terminated(run.run_id, "FINISHED")
+
+    def draft(self, run: Run, parent: Run, name: str, identity: str, tags: Mapping[str, Any]) -> Draft:
+        """Return the draft in which a cell is written down before the store is told."""
+        about = {
+            "id": run.run_id,
+            "name": name,
+            "uri": self.settings.uri,
+            "experiment": self.settings.experiment,
+            "tags": {key: str(value) for key, value in self._cell_tags(parent, tags).items()},
+        }
+        return new_draft(self.drafts / identity, about)
+
+    def send(self, draft: Draft) -> None:
+        """Write a draft to the store, end its run, and delete it.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be used; the draft stays, and `python -m benchmark.send` sends it later.
+        """
+        try:
+            with self.reachable():
+                run = self._run_of(draft)
+                run.log_history(draft.metrics)
+                run.set_tags(draft.tags)
+                self.client.log_artifacts(run.run_id, str(draft.files))
+                run.end("FINISHED")
+        except StoreError as error:
+            raise StoreError(
+                f"{error}. The cell's numbers are kept in {draft.folder}: send them with `python -m benchmark.send`"
+            ) from None
+        draft.discard()
+
+    def _run_of(self, draft: Draft) -> Run:
+        try:
+            return Run(self.client, self.client.get_run(draft.run["id"]).info.run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        return self._create(draft.run["name"], draft.run["tags"])
+
+    def _cell_tags(self, parent: Run, tags: Mapping[str, Any]) -> dict[str, Any]:
+        about = {"kind": "cell", "results_dir": str(self.results_dir.resolve())}
+        return {**tags, **about, MLFLOW_PARENT_RUN_ID: parent.run_id}
 
     def _create(self, name: str, tags: Mapping[str, Any]) -> Run:
         text = {key: str(value) for key, value in {**tags, MLFLOW_RUN_NAME: name}.items()}
         run = self.client.create_run(self.experiment_id, tags=text, run_name=name)
         return Run(self.client, run.info.run_id)
+
+    def _search(self, condition: str) -> list[MlflowRun]:
+        """Return runs of the experiment that meet a condition, the latest first."""
+        order = ["attributes.start_time DESC"]
+        return list(self.client.search_runs([self.experiment_id], condition, order_by=order))
+
+    def reachable(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which trouble with the store becomes a StoreError."""
+        return _reachable(self.settings.uri)
 
 
 @contextlib.contextmanager
@@ -166,10 +269,5 @@ def _reachable(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise BenchmarkError(f"tracking.uri={uri}: the store cannot be used ({reason})") from None
-
-
-def _milliseconds() -> int:
-
-    return int(time.time() * 1000)
+        reason = without_password(str(error).splitlines()[0])
+        raise StoreError(f"tracking.uri={uri}: the store cannot be used ({reason})") from None

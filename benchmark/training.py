@@ -5,20 +5,22 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import count, islice
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from torch import Tensor
 
+from benchmark.checkpoint import Checkpoint, Stream, TrainingState, restore_random_states
 from benchmark.crops import CropSource
 from benchmark.data import Images
 from benchmark.errors import BenchmarkError
 from benchmark.pretext import PretextStages
 from benchmark.progress import StageProgress
 from benchmark.records import StageRecord
+from benchmark.runtime import Runtime
 from benchmark.settings import Schedule, Training
 from datasets.batch import Batch
 from methods.method import Method, Stage
@@ -69,7 +71,13 @@ def _schedule(stage: Stage, training: Training) -> Schedule:
 
 
 def fit(
-    method: Method, training: Training, data: TrainingData, seed: int, title: str, progress: bool = True
+    method: Method,
+    training: Training,
+    data: TrainingData,
+    seed: int,
+    title: str,
+    progress: bool = True,
+    checkpoint: Checkpoint | None = None,
 ) -> list[StageRecord]:
     """Train a method's stages in order, then let it calibrate.
 
@@ -83,6 +91,10 @@ def fit(
         Of the order of the images.
     title
         Method and category, for progress and messages.
+    checkpoint
+        Where the training's state is kept, and from where one that was interrupted goes on, to the same
+        numbers. It stays there: the caller discards it when it has no more use for it. What a method holds
+        beside its weights and buffers is not in it.
 
     Raises
     ------
@@ -95,18 +107,27 @@ def fit(
     planned = schedules(method, training)
     if validation is None:
         _check_that_none_is_needed(method, [stage for stage, _ in planned], title)
-    records = []
-    for stage, schedule in planned:
-        if stage.prepare is not None:
+    state = TrainingState(checkpoint, method, _plan(seed, train.runtime, planned), train.runtime.device)
+    saved = state.load()
+    for stage, schedule in planned[len(state.records) :]:
+        if stage.prepare is not None and saved is None:
             method.eval()
             with torch.no_grad(), train.runtime.autocast():
                 stage.prepare(train.batches(schedule.batch_size))
-        lesson = _Lesson(method, stage, schedule, train, validation, generator, title, progress)
-        records.append(lesson.learn() if stage.crops is None else _learn_once(lesson, data.pretext))
+        lesson = _Lesson(method, stage, schedule, train, validation, generator, title, progress, state)
+        record = lesson.learn(saved) if stage.crops is None else _learn_once(lesson, data.pretext)
+        state.records.append(record)
+        saved = None  # the stages that follow start from their beginning
     method.eval()
     with torch.no_grad(), train.runtime.autocast():
         method.calibrate((validation or train).batches(training.batch_size))
-    return records
+    return state.records
+
+
+def _plan(seed: int, runtime: Runtime, planned: Sequence[tuple[Stage, Schedule]]) -> dict[str, str]:
+    """Name what tells a training from others: a checkpoint of another one is refused."""
+    stages = {f"stage {stage.name}": repr(schedule) for stage, schedule in planned}
+    return {"seed": str(seed), "runtime": repr(runtime), **stages}
 
 
 def _check_that_none_is_needed(method: Method, stages: Sequence[Stage], title: str) -> None:
@@ -125,10 +146,26 @@ def _learn_once(lesson: "_Lesson", pretext: PretextStages | None) -> StageRecord
     """Train a stage on crops, or load what the same training has left before."""
     assert pretext is not None, "a stage has crops, and no images to cut them from were given"
 
-    def learn(source: CropSource, generator: torch.Generator) -> StageRecord:
-        return replace(lesson, source=source, validation=None, generator=generator).learn()
+    def learn(source: CropSource, generator: torch.Generator, checkpoint: Checkpoint | None) -> StageRecord:
+        stage, runtime = lesson.stage, source.runtime
+        plan = _plan(generator.initial_seed(), runtime, [(stage, lesson.schedule)])
+        state = TrainingState(checkpoint, stage.module, plan, runtime.device)
+        own = replace(lesson, source=source, validation=None, generator=generator, state=state)
+        return own.learn(state.load())
 
     return pretext.once(lesson.stage, lesson.schedule, learn)
+
+
+@dataclass
+class _Course:
+    """How far a stage is."""
+
+    best_round: int
+    best: dict[str, Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    selection: list[float] = field(default_factory=list)
+    images: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -143,45 +180,79 @@ class _Lesson:
     generator: torch.Generator
     title: str
     progress: bool
+    state: TrainingState
 
-    def learn(self) -> StageRecord:
-        stage, schedule = self.stage, self.schedule
-        optimizer = _optimizer(schedule.optimizer, stage)
-        rounds = schedule.epochs or math.ceil((schedule.steps or 0) / ROUND)
-        losses: list[float] = []
-        selection: list[float] = []
-        best: dict[str, Tensor] = {}
-        best_round, images = rounds, 0
-        length = f"{schedule.epochs} epochs" if schedule.epochs else f"{schedule.steps} steps"
-        log.info("%s: %s trains for %s on %d images", self.title, stage.name, length, len(self.source))
-        start = time.perf_counter()
+    @property
+    def every(self) -> int:
+        """Epochs or steps between two records of the loss."""
+        return 1 if self.schedule.epochs else ROUND
+
+    def learn(self, saved: Mapping[str, Any] | None = None) -> StageRecord:
+        """Train the stage, or the rest of it that is left after the saved state."""
+        stage = self.stage
+        rounds = math.ceil((self.schedule.epochs or self.schedule.steps or 0) / self.every)
+        optimizer = _optimizer(self.schedule.optimizer, stage)
+        stream = Stream(self.source, self.schedule.batch_size, self.generator)
+        course = _Course(rounds)
+        if saved is not None:
+            course = self._go_on(saved, optimizer, stream)
+        self._announce(len(course.losses))
         with StageProgress(f"{self.title} {stage.name}", rounds, self.progress) as bar:
-            for number, batches in enumerate(self._rounds(), 1):
-                loss, seen = self._run_round(optimizer, batches)
-                self._check(loss, number)
-                losses.append(loss)
-                images += seen
-                if stage.select is not None and self.validation is not None:
-                    selection.append(self._selection_value(self.validation))
-                    if selection[-1] < min(selection[:-1], default=math.inf):
-                        best, best_round = copy.deepcopy(stage.module.state_dict()), number
-                bar.epoch_done(number, loss)
-        if best:
-            stage.module.load_state_dict(best)
-        seconds = time.perf_counter() - start
-        every = 1 if schedule.epochs else ROUND
-        return StageRecord(stage.name, losses, every, selection, best_round, seconds, images)
+            bar.started -= course.seconds
+            for number in range(len(course.losses) + 1, rounds + 1):
+                self._learn_round(number, optimizer, stream, course)
+                bar.epoch_done(number, course.losses[-1])
+                self.state.offer(lambda: _stage_state(optimizer, stream, course))
+        if course.best:
+            stage.module.load_state_dict(course.best)
+        return StageRecord(
+            stage.name,
+            course.losses,
+            self.every,
+            course.selection,
+            course.best_round,
+            course.seconds,
+            course.images,
+        )
 
-    def _rounds(self) -> Iterator[Iterator[Batch]]:
-        """Yield the batches of each epoch or, where steps are counted, of each `ROUND` of them."""
-        size = self.schedule.batch_size
+    def _go_on(self, saved: Mapping[str, Any], optimizer: torch.optim.Optimizer, stream: Stream) -> _Course:
+        """Bring all but the weights, which are there already, to the saved state."""
+        optimizer.load_state_dict(saved["stage"]["optimizer"])
+        stream.go_on(**saved["stage"]["stream"])
+        restore_random_states(saved["random"], self.source.runtime.device)
+        return _Course(**saved["stage"]["course"])
+
+    def _announce(self, done: int) -> None:
+        name, schedule = self.stage.name, self.schedule
+        unit, length = ("epoch", schedule.epochs) if schedule.epochs else ("step", schedule.steps or 0)
+        if done:
+            at = min(done * self.every, length)
+            log.info("%s: stage %s goes on after %s %d of %d", self.title, name, unit, at, length)
+        else:
+            log.info(
+                "%s: %s trains for %d %ss on %d images", self.title, name, length, unit, len(self.source)
+            )
+
+    def _learn_round(
+        self, number: int, optimizer: torch.optim.Optimizer, stream: Stream, course: _Course
+    ) -> None:
+        """Go through an epoch or, where steps are counted, `ROUND` of them; note what comes of it."""
+        start = time.perf_counter()
+        loss, seen = self._run_round(optimizer, self._batches(number, stream))
+        self._check(loss, number)
+        course.losses.append(loss)
+        course.images += seen
+        if self.stage.select is not None and self.validation is not None:
+            value = self._selection_value(self.validation)
+            if value < min(course.selection, default=math.inf):
+                course.best, course.best_round = copy.deepcopy(self.stage.module.state_dict()), number
+            course.selection.append(value)
+        course.seconds += time.perf_counter() - start
+
+    def _batches(self, number: int, stream: Stream) -> Iterator[Batch]:
         if self.schedule.steps is None:
-            for _ in range(self.schedule.epochs or 0):
-                yield self.source.batches(size, self.generator)
-            return
-        endless = (batch for _ in count() for batch in self.source.batches(size, self.generator))
-        for first in range(0, self.schedule.steps, ROUND):
-            yield islice(endless, min(ROUND, self.schedule.steps - first))
+            return stream.epoch()
+        return islice(stream.endless, min(ROUND, self.schedule.steps - (number - 1) * ROUND))
 
     def _run_round(self, optimizer: torch.optim.Optimizer, batches: Iterator[Batch]) -> tuple[float, int]:
         """Return the mean loss over the images, and their number; the device is waited for once, at the end."""
@@ -218,6 +289,12 @@ class _Lesson:
         with torch.no_grad(), validation.runtime.autocast():
             values = [self.stage.select(batch) for batch in validation.batches(self.schedule.batch_size)]
         return torch.cat(values).double().mean().item()
+
+
+def _stage_state(optimizer: torch.optim.Optimizer, stream: Stream, course: _Course) -> dict[str, Any]:
+    """Return what a stage needs beside the weights to go on: see `_Lesson._go_on`."""
+    course_state = {**vars(course), "best": dict(course.best)}
+    return {"optimizer": optimizer.state_dict(), "stream": stream.place(), "course": course_state}
 
 
 def _optimizer(settings: Mapping[str, Any], stage: Stage) -> torch.optim.Optimizer:

@@ -2,13 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from metrics import MEASURES
-from reports.cells import ReportError, find_sweep
+from reports.cells import STORE, ReportError, find_sweep
 from reports.comparison import publish
 
-STORE = f"sqlite:///{Path(__file__).resolve().parent.parent / 'results' / 'mlflow.db'}"
 DEFAULT = ["image_auroc", "pixel_auroc", "pro", "dice"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence, Set
+from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -24,6 +25,10 @@ TAGS = (
     "reason",
 )
 IDENTITY = ["method", "variant", "dataset", "category", "seed", "protocol"]
+STORE = f"sqlite:///{Path(__file__).resolve().parent.parent / 'results' / 'mlflow.db'}"
+"""The local store."""
+MEMBER = "sweep."
+"""Beginning of the tag by which a cell belongs to a sweep, as `benchmark.tracking` sets it."""
 PAGE = 1000
 # overrides that rows, columns and seeds of a table show anyway
 IN_TABLES = {"method", "dataset", "dataset.root", "dataset.categories", "seed", "sweep"}
@@ -34,8 +39,9 @@ IN_CAPTIONS = IN_TABLES | {
 }
 # beginnings of overrides that leave numbers alone
 NOT_NUMBERS = (
-    *("hydra", "results_dir", "tracking", "dataset.download", "dataset.accept_license"),
+    *("hydra", "results_dir", "jobs", "tracking", "dataset.download", "dataset.accept_license"),
     *("trainer.features", "trainer.cache_dir", "trainer.progress", "trainer.malloc", "trainer.threads"),
+    "trainer.checkpoint_seconds",
 )
 
 
@@ -51,7 +57,7 @@ def find_sweep(uri: str, name: str | None = None) -> Run:
     ReportError
         If the store has no such sweep.
     """
-    runs = _search(uri, "tags.kind = 'sweep'")
+    runs = search(uri, "tags.kind = 'sweep'")
     names = [run.data.tags["sweep"] for run in runs]
     if not runs:
         raise ReportError(f"{uri} holds no sweep yet: run `python run_benchmark.py -m method=...` first")
@@ -67,17 +73,21 @@ def read_cells(uri: str, sweep: str) -> pd.DataFrame:
 
     Returns
     -------
-    One row per cell and metric, in the order in which the cells ran: `run_id`, `status`, the columns of
+    One row per cell and metric, in the order in which the sweep asked for them: `run_id`, `status`, the columns of
     `TAGS`, `variant` and `changes` (see `labels_and_changes`), `metric`, `value`. A cell without metrics has
     one row with an empty metric. Of a cell that ran more than once, the last run counts.
     """
-    runs = [run for run in _search(uri, "tags.kind = 'cell'") if run.data.tags["sweep"] == sweep]
-    variants, changes = labels_and_changes([json.loads(run.data.tags["overrides"]) for run in runs])
+    member = MEMBER + sweep
+    runs = search(uri, f"tags.kind = 'cell' and tags.`{member}` LIKE '%'")
+    asked = {run.info.run_id: json.loads(run.data.tags[member]) for run in runs}
+    runs.sort(key=lambda run: asked[run.info.run_id]["place"])  # runs of one cell stay in order of time
+    variants, changes = labels_and_changes([asked[run.info.run_id]["overrides"] for run in runs])
     rows = [
         {
             "run_id": run.info.run_id,
             "status": run.info.status,
             **{tag: run.data.tags.get(tag, "") for tag in TAGS},
+            "sweep": sweep,
             "variant": variant,
             "changes": changes,
             "metric": metric,
@@ -91,7 +101,7 @@ def read_cells(uri: str, sweep: str) -> pd.DataFrame:
     return cells[cells["run_id"] == last].reset_index(drop=True)
 
 
-def _search(uri: str, condition: str) -> list[Run]:
+def search(uri: str, condition: str) -> list[Run]:
     """Return all runs that meet a condition, in all experiments, oldest first."""
     client = MlflowClient(tracking_uri=uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -127,9 +137,14 @@ def labels_and_changes(overrides: Sequence[Sequence[str]]) -> tuple[list[str], s
 
 def _shown(overrides: Sequence[str], hidden: Set[str]) -> str:
     """Join the overrides that change numbers and are not told elsewhere."""
+    return " ".join(item.removeprefix("method.") for item in without_details(overrides, hidden))
+
+
+def without_details(overrides: Sequence[str], hidden: Set[str] = frozenset({"sweep"})) -> list[str]:
+    """Return the overrides that change numbers, without those of hidden names."""
     keys = [item.partition("=")[0].lstrip("+~") for item in overrides]
-    return " ".join(
-        item.removeprefix("method.")
+    return [
+        item
         for item, key in zip(overrides, keys, strict=True)
         if key not in hidden and not key.startswith(NOT_NUMBERS)
-    )
+    ]

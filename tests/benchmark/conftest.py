@@ -47,6 +47,7 @@ def make_trainer(cache_dir: Path, **limits: float) -> Trainer:
         progress=False,
         cache_dir=cache_dir,
         features=FeatureLimits(**room),
+        checkpoint_seconds=None,
     )
 
 

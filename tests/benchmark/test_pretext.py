@@ -1,5 +1,8 @@
 """Stages on crops of natural images: what a crop is, and that a result is trained once and reused."""
 
+import logging
+import random
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from benchmark.crops import CropSource, open_crops
 from benchmark.data import open_images
 from benchmark.pretext import RECORD, WEIGHTS, PretextStages
 from benchmark.records import StageRecord
+from benchmark.runtime import seed_everything
 from benchmark.training import TrainingData, fit
 from datasets.batch import IMAGENET_MEAN, IMAGENET_STD, Batch
 from datasets.category import Category, Sample
@@ -95,6 +99,7 @@ class Pretrained(Method):
         nn.init.normal_(self.teacher.weight, generator=generator)
         nn.init.zeros_(self.student.weight)
         self.target, self.teacher_steps = target, 0
+        self.stop_at: int | None = None
 
     def stages(self) -> Iterator[Stage]:
         yield Stage("teacher", self.teacher, self.teach, crops=CROPS, depends_on=("target",))
@@ -102,12 +107,20 @@ class Pretrained(Method):
 
     def teach(self, batch: Batch) -> Tensor:
         assert batch.image.shape[-1] == CROPS.size
+        if self.teacher_steps == self.stop_at:
+            raise KeyboardInterrupt
         self.teacher_steps += 1
-        return (self.teacher.weight - self.target - torch.rand(())).square().sum()
+        drawn = torch.rand(()) + random.random() + np.random.random()  # noqa: NPY002
+        return (self.teacher.weight - self.target - drawn).square().sum()
 
     def learn(self, batch: Batch) -> Tensor:
         assert batch.image.shape[-1] == 64
         return (self.student.weight - self.teacher.weight.detach()).square().sum() + 0 * torch.rand(())
+
+
+def draw_numbers() -> list[float]:
+    """Draw from every global generator."""
+    return [*torch.rand(3).tolist(), random.random(), np.random.random()]  # noqa: NPY002
 
 
 TrainOnce = Callable[..., list[StageRecord]]
@@ -118,11 +131,12 @@ def train_once(washer: Category, backbone: FeatureBackbone, tmp_path: Path) -> T
     stored = open_store(washer, "train", 64, tmp_path)
     data = TrainingData(open_images(stored, None, CPU, 1.0), None)
 
-    def run(method: Pretrained, seed: int = 0, **changes: object) -> list[StageRecord]:
+    def run(method: Pretrained, seed: int = 0, **changes: Any) -> list[StageRecord]:
         options = {"_target_": "x", "target": method.target, "score": changes.pop("score", "e")}
-        pretext = PretextStages(stored, options, backbone, CPU, tmp_path / "stages")
+        folder, seconds = tmp_path / "stages", changes.pop("checkpoint_seconds", None)
+        pretext = PretextStages(stored, options, backbone, CPU, folder, seconds)
         training = make_training(stages={"teacher": {"steps": 7, **changes}})
-        torch.manual_seed(seed)
+        seed_everything(seed)
         return fit(method, training, replace(data, pretext=pretext), seed, "toy", progress=False)
 
     return run
@@ -143,8 +157,8 @@ def test_what_follows_is_the_same_whether_the_result_was_there(train_once: Train
     draws = []
     for _ in range(2):
         train_once(Pretrained(), seed=3)
-        draws.append(torch.rand(3))
-    assert torch.equal(draws[0], draws[1])
+        draws.append(draw_numbers())
+    assert draws[0] == draws[1]
 
 
 @pytest.mark.parametrize(
@@ -176,11 +190,66 @@ def test_it_is_trained_anew_where_something_else_decides_it(
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, RECORD])
-def test_a_damaged_result_is_trained_anew(train_once: TrainOnce, tmp_path: Path, name: str) -> None:
+def test_a_damaged_result_is_trained_anew(
+    train_once: TrainOnce, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second = Pretrained(), Pretrained()
     train_once(first)
     (file,) = (tmp_path / "stages").glob(f"*/{name}")
     file.write_bytes(file.read_bytes()[:-3])
+    caplog.set_level(logging.INFO)
     train_once(second)
     assert second.teacher_steps == 7
     assert torch.equal(first.teacher.weight, second.teacher.weight)
+    assert "trained before" not in caplog.text
+    train_once(Pretrained())
+    assert "trained before" in caplog.text
+
+
+@pytest.fixture
+def rounds_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.training.ROUND", 2)
+
+
+def interrupt(train_once: TrainOnce, steps: int, **changes: Any) -> None:
+    method = Pretrained()
+    method.stop_at = steps
+    with pytest.raises(KeyboardInterrupt):
+        train_once(method, **changes)
+
+
+@pytest.mark.usefixtures("rounds_of_two")
+@pytest.mark.parametrize("steps", [2, 3, 4, 6])
+def test_an_interrupted_training_is_gone_on_with_by_whoever_needs_it(
+    train_once: TrainOnce, tmp_path: Path, steps: int
+) -> None:
+    first, second = Pretrained(), Pretrained()
+    expected, *_ = train_once(first, seed=7)
+    draws = draw_numbers()
+    shutil.rmtree(tmp_path / "stages")
+    interrupt(train_once, steps, seed=5, checkpoint_seconds=0.0)
+    record, *_ = train_once(second, seed=7, score="v", checkpoint_seconds=0.0)
+    assert second.teacher_steps == 7 - steps // 2 * 2
+    assert torch.equal(first.teacher.weight, second.teacher.weight)
+    assert replace(record, seconds=0.0) == replace(expected, seconds=0.0)
+    assert draw_numbers() == draws
+    assert not list((tmp_path / "stages").glob("*.checkpoint"))
+
+
+@pytest.mark.usefixtures("rounds_of_two")
+def test_without_checkpoints_an_interrupted_training_starts_again(
+    train_once: TrainOnce, tmp_path: Path
+) -> None:
+    interrupt(train_once, 6)
+    assert not list((tmp_path / "stages").glob("*.checkpoint"))
+    method = Pretrained()
+    train_once(method)
+    assert method.teacher_steps == 7
+
+
+@pytest.mark.usefixtures("rounds_of_two")
+def test_another_training_does_not_go_on_from_a_checkpoint(train_once: TrainOnce) -> None:
+    interrupt(train_once, 6, checkpoint_seconds=0.0)
+    other = Pretrained(target=2.0)
+    train_once(other, checkpoint_seconds=0.0)
+    assert other.teacher_steps == 7

@@ -82,6 +82,23 @@ def run_here(results: Path, capfd: pytest.CaptureFixture[str], *arguments: str) 
     return Outcome(code, *capfd.readouterr(), results)
 
 
+MACHINE = ("seconds", "per_second", "memory")
+"""Parts of the names of metrics that tell of the machine."""
+
+
+def numbers(outcome: Outcome) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Return the metrics of the finished cells but for those that tell of the machine."""
+    return {
+        (cell.data.tags["method"], cell.data.tags["category"], cell.data.tags["seed"]): {
+            name: value
+            for name, value in cell.data.metrics.items()
+            if not any(part in name for part in MACHINE)
+        }
+        for cell in outcome.runs("cell")
+        if cell.info.status == "FINISHED"
+    }
+
+
 def fails_plainly(outcome: Outcome, *parts: str) -> None:
     """Assert a user's mistake: exit code 2, one message that holds the parts, no stack trace."""
     assert outcome.code == 2, outcome.stderr

@@ -19,7 +19,11 @@ def interrupt(results: Path, number: signal.Signals, *arguments: str, trainings:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
         process = subprocess.Popen(
-            command(results, *arguments), stdout=file, stderr=subprocess.STDOUT, env=environment
+            command(results, *arguments),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            preexec_fn=_hear_interruptions,
         )
         deadline = time.monotonic() + 120
         while log.read_text().count("trains for") < trainings:
@@ -30,6 +34,11 @@ def interrupt(results: Path, number: signal.Signals, *arguments: str, trainings:
         process.send_signal(number)
         code = process.wait(60)
     return Outcome(code, log.read_text(), "", results)
+
+
+def _hear_interruptions() -> None:
+    """Undo what a shell does to commands in the background, if the tests are one: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(
