@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 STORE := sqlite:///results/mlflow.db
 PORT ?= 5000
 
-.PHONY: help demo test measure lint dashboard report status clean
+.PHONY: help demo test measure cluster lint dashboard report status clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,12 @@ measure: $(READY)  ## the long checks: accuracy on real images, speed side by si
 	$(BIN)/python -m tests.datasets.speed
 	$(BIN)/python -m tests.benchmark.speed
 	$(BIN)/python -m tests.benchmark.steps
+
+cluster: $(READY)  ## launchers on one machine and on Slurm, stores side by side (Debian, root)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[joblib,slurm,server]"
+	$(BIN)/python -m tests.cluster.check_launchers
+	$(BIN)/python -m tests.cluster.check_server
+	$(BIN)/python -m tests.cluster.check_absence
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ import secrets
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from datetime import datetime
@@ -44,6 +45,8 @@ def job(config: DictConfig) -> None:
     """Run one Hydra job; of several, each tells its own mistake."""
     from benchmark.job import run_job  # seconds, which a mistyped option need not wait for
 
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # a launcher's worker has no handler, or one that waits
     try:
         run_job(config)
     except Exception as error:
@@ -61,6 +64,7 @@ def main(arguments: list[str]) -> int:
     interrupted, terminated.
     """
     sys.argv = [hide_password(argument) for argument in _with_defaults(arguments)]
+    _extend_path(PROJECT_ROOT)
     _add_plugins(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be explained
     # threads that wait leave their core to other processes: spinning, two runs side by side take five times as long
@@ -137,9 +141,14 @@ def _add_plugins(arguments: list[str]) -> None:
     for i, argument in enumerate(arguments):
         flag, _, value = argument.partition("=")
         if flag in ("--config-dir", "-cd"):
-            folder = str(Path(value or arguments[min(i + 1, len(arguments) - 1)]).resolve())
-            sys.path.insert(0, folder)
-            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+            _extend_path(Path(value or arguments[min(i + 1, len(arguments) - 1)]).resolve())
+
+
+def _extend_path(folder: Path) -> None:
+    """Let this process and the workers of a launcher import what lies in a folder."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -146,7 +146,8 @@ def run_job(config: DictConfig) -> None:
     _check_depth(probe.mode, dataset, names["dataset"])
     layers = teacher_layers(probe)
     teacher = backbone.identity(layers) if layers else "none"
-    runtime = start(trainer, probe.channels_last)
+    number, overrides = _number(), list(HydraConfig.get().overrides.task)
+    runtime = start(trainer, probe.channels_last, number)
     pretext, images = None, ""
     if any(stage.crops for stage, _ in schedules(probe, training)):
         pretext, images = _pretext(training, dataset)
@@ -164,7 +165,6 @@ def run_job(config: DictConfig) -> None:
         **({"pretext": images} if pretext else {}),
     }
     title = names["method"] if probe.mode == "rgb" else f"{names['method']} {probe.mode}"
-    number, overrides = _number(), list(HydraConfig.get().overrides.task)
     plan = {"title": title, "overrides": overrides, "categories": list(dataset.categories)}
     sweep.tracker.announce(sweep.parent, number, plan)
     for place, category in enumerate(dataset.categories):

@@ -33,6 +33,8 @@ def explain(error: BaseException) -> str | None:
         return _first_lines(error)
     if isinstance(error, MlflowException | SQLAlchemyError):
         return f"the tracking store cannot be used ({_first_lines(error)})"
+    if type(error).__name__ in ("UncompletedJobError", "FailedJobError"):  # of submitit, an optional extra
+        return f"a job of the launcher ended before it was done ({_first_lines(error)})"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None

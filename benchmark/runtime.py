@@ -59,7 +59,7 @@ class Runtime:
             torch.cuda.synchronize()
 
 
-def start(trainer: Trainer, channels_last: bool) -> Runtime:
+def start(trainer: Trainer, channels_last: bool, job: int = 0) -> Runtime:
     """Set up torch as the configuration says.
 
     Parameters
@@ -68,6 +68,8 @@ def start(trainer: Trainer, channels_last: bool) -> Runtime:
         conf/trainer.
     channels_last
         Whether the method profits from this memory format; used if the trainer allows it too.
+    job
+        The job's number: the GPUs that there are, are dealt out to jobs in turn.
 
     Raises
     ------
@@ -82,6 +84,7 @@ def start(trainer: Trainer, channels_last: bool) -> Runtime:
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
     if use_cuda:
+        torch.cuda.set_device(job % torch.cuda.device_count())
         # fp32 means fp32: cuDNN and cuBLAS would round to TF32
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
