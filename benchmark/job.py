@@ -15,7 +15,7 @@ from benchmark.cell import Cell, Stores, record, run_cell, teacher_layers
 from benchmark.checkpoint import Checkpoint
 from benchmark.errors import BenchmarkError
 from benchmark.identity import identity
-from benchmark.limits import memory_told, time_limit
+from benchmark.limits import room_told, time_limit
 from benchmark.mistakes import NO_METHOD
 from benchmark.runtime import environment, start
 from benchmark.settings import Evaluation, Jobs, Tracking, Trainer, Training, build, convert, target_of, typed
@@ -64,7 +64,7 @@ class Job:
         tracker = self.sweep.tracker
         tags = {**self.tags, **self.member, "category": category}
         try:
-            with memory_told():
+            with room_told():
                 cell = make()
                 stored = cell.open_stores()
                 key = identity(cell, stored)
@@ -91,10 +91,11 @@ class Job:
         finished = False
         with tracker.cell(parent, cell.name, tags) as run:
             self._describe(run)
-            with time_limit(self.settings.cell_seconds), memory_told():
+            with time_limit(self.settings.cell_seconds), room_told():
                 outcome = run_cell(cell, stored, checkpoint)
-            draft = tracker.draft(run, parent, cell.name, key, tags)
-            record(cell, outcome, draft)
+            with room_told():
+                draft = tracker.draft(run, parent, cell.name, key, tags)
+                record(cell, outcome, draft)
             tracker.send(draft)
             finished = True
         if not finished:

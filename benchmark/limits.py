@@ -1,4 +1,4 @@
-"""Limits of a cell: time that runs out, and memory that does, told with the setting to lower."""
+"""Limits of a cell: time, memory or disk that runs out, told with the setting to change."""
 
 import signal
 from collections.abc import Iterator
@@ -7,9 +7,10 @@ from types import FrameType
 
 import torch
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import USER_ERRORS, BenchmarkError
 
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_DISK = "no space left on device"
 
 
 @contextmanager
@@ -32,17 +33,23 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
-    """Tell memory that has run out as a BenchmarkError that names the settings to lower."""
+def room_told() -> Iterator[None]:
+    """Tell memory or a disk that has run out as a BenchmarkError that says what to do."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except USER_ERRORS:
+        raise
+    except Exception as error:
         text = str(error).lower()
-        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not is_memory and not any(sign in text for sign in _MEMORY):
-            raise
         reason = str(error).splitlines()[0] if str(error) else "the system has no more"
-        raise BenchmarkError(
-            f"out of memory ({reason}); lower method.training.batch_size, evaluation.batch_size or "
-            "method.training.image_size, or the limits of trainer.features that keep teacher features in memory"
-        ) from error
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in text for sign in _MEMORY):
+            raise BenchmarkError(
+                f"out of memory ({reason}); lower method.training.batch_size, evaluation.batch_size or "
+                "method.training.image_size, or the limits of trainer.features that keep teacher features in memory"
+            ) from error
+        if _DISK in text:
+            raise BenchmarkError(
+                f"the disk is full ({reason}); make room for results_dir and trainer.cache_dir, and run the command "
+                "again"
+            ) from error
+        raise

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -77,11 +78,10 @@ def read_cells(uri: str, sweep: str) -> pd.DataFrame:
     `TAGS`, `variant` and `changes` (see `labels_and_changes`), `metric`, `value`. A cell without metrics has
     one row with an empty metric. Of a cell that ran more than once, the last run counts.
     """
-    member = MEMBER + sweep
-    runs = search(uri, f"tags.kind = 'cell' and tags.`{member}` LIKE '%'")
-    asked = {run.info.run_id: json.loads(run.data.tags[member]) for run in runs}
-    runs.sort(key=lambda run: asked[run.info.run_id]["place"])  # runs of one cell stay in order of time
-    variants, changes = labels_and_changes([asked[run.info.run_id]["overrides"] for run in runs])
+    members = cells_of(uri, sweep)
+    members.sort(key=lambda member: member[1]["place"])  # runs of one cell stay in order of time
+    runs = [run for run, _ in members]
+    variants, changes = labels_and_changes([asked["overrides"] for _, asked in members])
     rows = [
         {
             "run_id": run.info.run_id,
@@ -99,6 +99,21 @@ def read_cells(uri: str, sweep: str) -> pd.DataFrame:
     cells = pd.DataFrame(rows, columns=["run_id", "status", *TAGS, "variant", "changes", "metric", "value"])
     last = cells.groupby(IDENTITY, sort=False)["run_id"].transform("last")
     return cells[cells["run_id"] == last].reset_index(drop=True)
+
+
+def cells_of(uri: str, sweep: str) -> list[tuple[Run, dict[str, Any]]]:
+    """Return the runs of a sweep's cells, oldest first, each with how the sweep asked for it.
+
+    Of a cell that has finished, runs that were interrupted or failed on the same code and data do not count.
+    """
+    member = MEMBER + sweep
+    runs = search(uri, f"tags.kind = 'cell' and tags.`{member}` LIKE '%'")
+    finished = {run.data.tags.get("identity") for run in runs if run.info.status == "FINISHED"} - {None}
+    return [
+        (run, json.loads(run.data.tags[member]))
+        for run in runs
+        if run.info.status == "FINISHED" or run.data.tags.get("identity") not in finished
+    ]
 
 
 def search(uri: str, condition: str) -> list[Run]:

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from rich.console import Console
 from rich.table import Table
 
-from reports.cells import MEMBER, STORE, ReportError, find_sweep, search, without_details
+from reports.cells import STORE, ReportError, cells_of, find_sweep, without_details
 
 JOB = "job."
 """Beginning of the tags of a parent run that say what each job runs, as `benchmark.tracking` sets them."""
@@ -59,8 +59,7 @@ def read_status(uri: str, sweep: str | None = None) -> tuple[str, Status]:
     total = int(parent.data.tags.get("jobs", 0))
     plans = [json.loads(parent.data.tags.get(f"{JOB}{number}", "null")) for number in range(total)]
     runs: dict[tuple[Any, str], list[Run]] = {}
-    for run in search(uri, f"tags.kind = 'cell' and tags.`{MEMBER}{name}` LIKE '%'"):
-        asked = json.loads(run.data.tags[MEMBER + name])
+    for run, asked in cells_of(uri, name):
         runs.setdefault((_key(asked["overrides"]), run.data.tags["category"]), []).append(run)
     jobs, seconds = [], []
     for plan in filter(None, plans):

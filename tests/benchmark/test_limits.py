@@ -1,5 +1,6 @@
 """Limits of a cell: time that runs out and memory that does, told with the setting to change."""
 
+import errno
 import signal
 import time
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from benchmark.errors import BenchmarkError
-from benchmark.limits import memory_told, time_limit
+from benchmark.limits import room_told, time_limit
 
 
 def test_a_block_that_takes_too_long_is_stopped() -> None:
@@ -42,15 +43,28 @@ def test_nothing_rings_after_the_block(seconds: float | None) -> None:
 )
 def test_memory_that_runs_out_is_told_with_the_settings_to_lower(error: Exception) -> None:
     message = r"out of memory \(.+\); lower method\.training\.batch_size, evaluation\.batch_size"
-    with pytest.raises(BenchmarkError, match=message), memory_told():
+    with pytest.raises(BenchmarkError, match=message), room_told():
         raise error
 
 
 def test_a_real_allocation_that_cannot_be_had_is_recognised() -> None:
-    with pytest.raises(BenchmarkError, match="out of memory"), memory_told():
+    with pytest.raises(BenchmarkError, match="out of memory"), room_told():
         torch.empty(2**60, dtype=torch.uint8)
 
 
+def test_a_full_disk_is_told() -> None:
+    with (
+        pytest.raises(BenchmarkError, match=r"the disk is full \(.*\); make room for results_dir"),
+        room_told(),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/maps.npz")
+
+
+def test_what_is_told_already_stays_as_it_is() -> None:
+    with pytest.raises(BenchmarkError, match=r"^out of memory, said a method$"), room_told():
+        raise BenchmarkError("out of memory, said a method")
+
+
 def test_other_errors_go_through() -> None:
-    with pytest.raises(RuntimeError, match="shapes differ"), memory_told():
+    with pytest.raises(RuntimeError, match="shapes differ"), room_told():
         raise RuntimeError("shapes differ")

@@ -32,7 +32,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-@pytest.mark.parametrize("room", [0, 1, 3, 6, 12, 24], ids="{} MB".format)
+@pytest.mark.parametrize("room", [0, 3, 12], ids="{} MB".format)
 def test_a_full_disk_is_told_and_the_sweep_goes_on_with_more_room(disk: Path, room: int) -> None:
     results = disk / "results"
     first = run(results, *SWEEP, "dataset.categories=[washer]")
@@ -42,8 +42,9 @@ def test_a_full_disk_is_told_and_the_sweep_goes_on_with_more_room(disk: Path, ro
     mount("-o", f"remount,size={used // 2**20 + 1 + room}m", str(disk))
     full = run(results, *SWEEP)
     told = full.stdout + full.stderr
+    assert full.code or room
     if full.code:
-        assert "Traceback" not in full.stderr, full.stderr
+        assert "Traceback" not in told, told
         assert any(sign in told for sign in ("No space left", "disk is full", "disk I/O error")), told
     mount("-o", "remount,size=400m", str(disk))
     last = run(results, *SWEEP)
