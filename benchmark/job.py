@@ -73,7 +73,7 @@ class Job:
                 raise error
             self._after_failure(name)
             return
-        with tracker.claim(key):
+        with tracker.claim(key, name):
             before = None if self.settings.force else tracker.finished(key)
             if before is None:
                 self._compute(cell, stored, {**tags, "identity": key})

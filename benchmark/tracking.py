@@ -137,14 +137,14 @@ class Tracker:
             return self._create(name, {"kind": "sweep", "sweep": name})
 
     @contextlib.contextmanager
-    def claim(self, identity: str) -> Iterator[None]:
+    def claim(self, identity: str, name: str) -> Iterator[None]:
         """Hold a cell, so that of all who ask for it at once one runs it and the others wait.
 
         Runs of the cell that are still marked as running were killed: whoever ran them held the lock.
         """
         folder = self.results_dir / "locks"
         folder.mkdir(exist_ok=True)
-        with locked(folder / identity):
+        with locked(folder / identity, f"running {name}"):
             with self.reachable():
                 for run in self._search(f"tags.identity = '{identity}' and attributes.status = 'RUNNING'"):
                     if run.data.tags.get("results_dir") == str(self.results_dir.resolve()):

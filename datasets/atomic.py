@@ -82,13 +82,13 @@ def _write_and_rename(partial: Path, target: Path, write: Callable[[Path], None]
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock that goes with a path; say so if another process has it."""
+def locked(path: Path, work: str = "") -> Iterator[None]:
+    """Hold the lock that goes with a path; where another process has it, say for which work one waits."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        log.info("waiting for the process that is writing %s", path)
+        log.info("waiting for the process that is %s", work or f"writing {path}")
         lock.acquire()
     try:
         yield

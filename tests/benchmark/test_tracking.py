@@ -121,7 +121,7 @@ def test_a_run_whose_process_was_killed_is_marked_when_its_cell_is_claimed(track
     with tracker.cell(tracker.sweep("a"), "stfpm bottle", {"identity": "five"}) as killed:
         pass  # a process that is killed here leaves the run as it is
     assert tracker.client.get_run(killed.run_id).info.status == "RUNNING"
-    with tracker.claim("five"):
+    with tracker.claim("five", "stfpm bottle"):
         assert tracker.client.get_run(killed.run_id).info.status == "KILLED"
 
 
@@ -129,7 +129,7 @@ def test_runs_of_another_results_folder_are_left_alone(tracker: Tracker, tmp_pat
     other = open_tracker(tmp_path / "elsewhere", tracker.settings.uri)
     with other.cell(other.sweep("a"), "stfpm bottle", {"identity": "six"}) as running:
         pass
-    with tracker.claim("six"):
+    with tracker.claim("six", "stfpm bottle"):
         assert tracker.client.get_run(running.run_id).info.status == "RUNNING"
 
 
