@@ -23,7 +23,7 @@ demo: $(READY)  ## RD and STFPM on generated data: trained, measured, tabled
 	$(BIN)/python run_benchmark.py -m method=rd,stfpm
 
 test: lint  ## lint, types and all tests but the long ones
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 measure: $(READY)  ## the long checks: accuracy on real images, speed side by side
 	$(BIN)/python -m pytest -m slow -s

@@ -134,6 +134,7 @@ def test_a_cell_that_takes_too_long_fails_and_fail_fast_ends_the_sweep(
     assert len(outcome.runs("cell")) == 1
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_asked_for_twice_at_once_is_computed_once(tmp_path: Path, data: Path) -> None:
     asked = [
         subprocess.Popen(
