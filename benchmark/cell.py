@@ -1,29 +1,24 @@
 """One cell: a method trained and measured on one category with one seed."""
 
-import csv
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
 
 from benchmark.checkpoint import Checkpoint
 from benchmark.data import Images, open_images
-from benchmark.drafts import Draft
 from benchmark.errors import BenchmarkError
 from benchmark.features import open_features
-from benchmark.figure import save_figure
+from benchmark.outputs import Outputs, sample_outputs
 from benchmark.pretext import PretextStages
 from benchmark.records import StageRecord
 from benchmark.runtime import Runtime, peak_memory, restart_peak_memory, seed_everything
 from benchmark.scoring import InferenceCost, Scores, measure_inference, score
 from benchmark.settings import Evaluation, Tracking, Trainer, Training, build
 from benchmark.training import TrainingData, fit
-from datasets.category import Category, Sample
+from datasets.category import Category
 from datasets.store import StoredImages, open_store
 from methods.backbone import FeatureBackbone
 from methods.method import Method
@@ -114,6 +109,7 @@ class Outcome:
     method: Method
     peak_memory_gb: float
     pretext_fingerprint: str | None
+    outputs: Outputs | None
 
 
 def run_cell(cell: Cell, stored: Stores, checkpoint: Checkpoint | None = None) -> Outcome:
@@ -155,6 +151,7 @@ def run_cell(cell: Cell, stored: Stores, checkpoint: Checkpoint | None = None) -
         method=method,
         peak_memory_gb=peak_memory(),
         pretext_fingerprint=stored.pretext.fingerprint if stored.pretext else None,
+        outputs=sample_outputs(method, test),
     )
 
 
@@ -197,86 +194,3 @@ def _measure(settings: Evaluation, test: Images, scores: Scores, held_out: Score
         causes = "; ".join(sorted(set(measures.missing.values())))
         log.warning("undefined, so left out: %s (%s)", ", ".join(measures.missing), causes)
     return measures
-
-
-def record(cell: Cell, outcome: Outcome, draft: Draft) -> None:
-    """Write a cell's numbers, curves and files to a draft."""
-    own = [item for item in outcome.records if not item.shared]
-    seconds = sum(item.seconds for item in own)
-    draft.add_metrics(
-        {
-            **outcome.measures.values,
-            "threshold": outcome.measures.threshold,
-            "image_threshold": outcome.measures.image_threshold,
-            "dice_max_threshold": outcome.measures.dice_max_threshold,
-            "train_seconds": seconds,
-            "train_images_per_second": sum(item.images for item in own) / seconds if own else math.nan,
-            "pretext_seconds": sum(item.seconds for item in outcome.records if item.shared) or math.nan,
-            "inference_seconds_single": outcome.cost.seconds_single,
-            "inference_seconds_batched": outcome.cost.seconds_batched,
-            "inference_images_per_second": 1 / outcome.cost.seconds_batched,
-            "multiply_adds": outcome.cost.multiply_adds,
-            "peak_memory_gb": outcome.peak_memory_gb,
-            "parameters": float(sum(p.numel() for p in outcome.method.parameters() if p.requires_grad)),
-        }
-    )
-    for item in outcome.records:
-        curves = {f"{item.name}/loss": item.losses, f"{item.name}/selection": item.selection}
-        draft.metrics |= {
-            name: {item.every * i: value for i, value in enumerate(values, 1)}
-            for name, values in curves.items()
-            if values
-        }
-        draft.add_metrics({f"{item.name}/best_epoch": float(item.best_epoch)})
-    draft.tags |= {"teacher": cell.teacher, "dataset_fingerprint": outcome.stored.fingerprint}
-    if outcome.pretext_fingerprint:
-        draft.tags["pretext_fingerprint"] = outcome.pretext_fingerprint
-    if outcome.measures.missing:
-        draft.tags["missing"] = "; ".join(f"{k}: {v}" for k, v in outcome.measures.missing.items())
-    _write_files(cell, outcome, draft.files)
-    draft.save()
-    log.info(
-        "%s: %s; trained in %.1f s",
-        cell.name,
-        ", ".join(
-            f"{name} {_number(outcome.measures.values.get(name, math.nan))}"
-            for name in cell.evaluation.tables
-        ),
-        seconds,
-    )
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.4f}"
-
-
-def _write_files(cell: Cell, outcome: Outcome, folder: Path) -> None:
-    samples, scores = outcome.stored.samples, outcome.scores
-    with (folder / "scores.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "kind", "label", "score"])
-        for sample, value in zip(samples, scores.images, strict=True):
-            writer.writerow([_short(sample), sample.kind, sample.label, repr(float(value))])
-    if cell.tracking.maps:
-        _save_maps(folder / "maps.npz", outcome)
-    if cell.tracking.student:
-        state = {key: value.detach().cpu().contiguous() for key, value in outcome.method.state_dict().items()}
-        save_file(state, folder / "student.safetensors")
-    if cell.tracking.figure:
-        save_figure(folder / "figure.png", cell.name, outcome.stored, scores, outcome.measures.threshold)
-
-
-def _short(sample: Sample) -> str:
-    """Return test/<kind>/<file>, or test/<kind>/rgb/<file>."""
-    return "/".join(sample.image.parts[-4 if sample.xyz else -3 :])
-
-
-def _save_maps(path: Path, outcome: Outcome) -> None:
-    """Save float16 maps; they are divided by `scale` so that small scores keep their digits."""
-    scale = max(float(np.abs(outcome.scores.maps).max()) / 2**15, float(np.finfo(np.float32).tiny))
-    np.savez_compressed(
-        path,
-        maps=(outcome.scores.maps / scale).astype(np.float16),
-        scale=np.float32(scale),
-        images=np.array([_short(sample) for sample in outcome.stored.samples]),
-    )

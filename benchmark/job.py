@@ -11,12 +11,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from benchmark.cell import Cell, Stores, record, run_cell, teacher_layers
+from benchmark.cell import Cell, Stores, run_cell, teacher_layers
 from benchmark.checkpoint import Checkpoint
 from benchmark.errors import BenchmarkError
 from benchmark.identity import identity
 from benchmark.limits import room_told, time_limit
 from benchmark.mistakes import NO_METHOD
+from benchmark.outcome import record
 from benchmark.runtime import environment, start
 from benchmark.settings import Evaluation, Jobs, Tracking, Trainer, Training, build, convert, target_of, typed
 from benchmark.sweep import Sweep, open_sweep, opened, resolved
@@ -158,6 +159,8 @@ def run_job(config: DictConfig) -> None:
         "mode": probe.mode,
         "dataset": names["dataset"],
         "protocol": plain["protocol"]["name"],
+        "device": runtime.device.type,
+        "precision": runtime.precision,
         "backbone": backbone.name,
         "weights": backbone.weights,
         "seed": seed,

@@ -34,10 +34,7 @@ def main() -> int:
 
 
 def _tracker(draft: Draft, results: Path, uri: str | None) -> Tracker:
-    settings = Tracking(
-        uri or draft.run["uri"], draft.run["experiment"], maps=False, student=False, figure=False
-    )
-    return Tracker(settings, results)
+    return Tracker(Tracking(uri or draft.run["uri"], draft.run["experiment"]), results)
 
 
 if __name__ == "__main__":

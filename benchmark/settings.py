@@ -149,9 +149,11 @@ class Tracking:
 
     uri: str
     experiment: str
-    maps: bool
-    student: bool
-    figure: bool
+    maps: bool = True
+    pictures: bool = True
+    student: bool = True
+    figure: bool = True
+    report: bool = True
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,11 @@ class AsymmetricStudentTeacher(Method):
 
     def distance(self, batch: Batch) -> Tensor:
         """Squared distance of student and teacher (eq. 4), averaged over the channels: (B, h, w)."""
+        teacher, student = self.pair(batch)
+        return (student - teacher).square().mean(1)
+
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the outputs of teacher and student, (B, C, h, w)."""
         features, encoding = self.inputs(batch)
         with torch.no_grad():
             teacher, _ = self.flow(features, encoding)
@@ -191,7 +196,7 @@ class AsymmetricStudentTeacher(Method):
             student, _ = self.student(features, encoding)
         else:
             student = self.student(torch.cat([features, encoding], 1))
-        return (student.float() - teacher).square().mean(1)
+        return teacher, student.float()
 
     def anomaly_map(self, batch: Batch) -> Tensor:
         """Distance, or NLL, brought to image size by bicubic interpolation: (B, H, W).
@@ -214,6 +219,16 @@ class AsymmetricStudentTeacher(Method):
         if rule == "max":
             return anomaly_map.where(counts, -math.inf).amax((1, 2))
         return anomaly_map.where(counts, 0).sum((1, 2)) / counts.sum((1, 2))
+
+    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return the pairs of figure 5, and where they count; None without a student."""
+        if self.score == "nll":
+            return None
+        teacher, student = self.pair(batch)
+        counts = (
+            self.scored(batch) if self.masked else teacher.new_ones(teacher[:, 0].shape, dtype=torch.bool)
+        )
+        return teacher, student, counts
 
 
 def convolutional(inputs: int, hidden: int, outputs: int, blocks: int, slope: float) -> nn.Sequential:

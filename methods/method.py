@@ -114,3 +114,12 @@ class Method(nn.Module):
     def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
         """Return (B,) scores of whole images; default: the largest value of the map."""
         return anomaly_map.flatten(1).amax(1)
+
+    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return what teacher and student say, for a figure of the pairs; default: None, there is none.
+
+        Returns
+        -------
+        Teacher and student, (B, C, h, w), and the locations that count, (B, h, w) bool.
+        """
+        return None

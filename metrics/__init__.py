@@ -9,13 +9,14 @@ Rank the pixels of a test set once, and take its measures from the ranks:
 or take all of them with `evaluate`. A measure that is undefined on its input is NaN.
 """
 
+from metrics.curves import image_roc, overlaps_at, pixel_roc, pro_curve, pro_of_regions
 from metrics.errors import MetricError
 from metrics.evaluation import Evaluation, evaluate
 from metrics.images import best_f1_threshold, image_ap, image_auroc, image_f1
 from metrics.names import MEASURES, THRESHOLD_POLICIES, Measure, is_oracle
 from metrics.pixels import PixelScores, dice, dice_image, dice_max, pixel_ap, pixel_auroc, pro, rank_pixels
 from metrics.pro_variants import PRO_VARIANTS, pro_official_100, pro_per_image_200, pro_rescaled
-from metrics.regions import region_areas
+from metrics.regions import Regions, find_regions
 
 __all__ = [
     "MEASURES",
@@ -25,21 +26,27 @@ __all__ = [
     "Measure",
     "MetricError",
     "PixelScores",
+    "Regions",
     "best_f1_threshold",
     "dice",
     "dice_image",
     "dice_max",
     "evaluate",
+    "find_regions",
     "image_ap",
     "image_auroc",
     "image_f1",
+    "image_roc",
     "is_oracle",
+    "overlaps_at",
     "pixel_ap",
     "pixel_auroc",
+    "pixel_roc",
     "pro",
+    "pro_curve",
+    "pro_of_regions",
     "pro_official_100",
     "pro_per_image_200",
     "pro_rescaled",
     "rank_pixels",
-    "region_areas",
 ]

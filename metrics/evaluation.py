@@ -1,7 +1,7 @@
 """All measures of one test set in one call."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,8 @@ class Evaluation:
         The threshold at which the pooled Dice is ``dice_max``; NaN where undefined.
     missing : dict of str to str
         For each measure that is NaN, a sentence that names the cause.
+    pixels : PixelScores
+        The ranked pixels, for curves; without any where there are no masks.
     """
 
     values: dict[str, float]
@@ -40,6 +42,7 @@ class Evaluation:
     image_threshold: float
     dice_max_threshold: float
     missing: dict[str, str]
+    pixels: PixelScores = field(repr=False, compare=False)
 
 
 def evaluate(
@@ -151,7 +154,7 @@ def evaluate(
         "pixel": "no masks" if without_masks else _pixel_cause(pixels),
     }
     missing = _missing(values, causes, threshold_policy)
-    return Evaluation(values, threshold, image_threshold, best_dice_threshold, missing)
+    return Evaluation(values, threshold, image_threshold, best_dice_threshold, missing, pixels)
 
 
 def _train_quantile(name: str, values: ArrayLike | None, quantile: float) -> float:

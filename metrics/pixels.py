@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.checks import binary_array, finite_array, fraction
-from metrics.regions import region_areas
+from metrics.regions import find_regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,16 +24,27 @@ class PixelScores:
         Scores of the defect-free pixels, ascending.
     defect : float array (m,)
         Scores of the defective pixels, ascending.
-    area : int64 array (m,)
-        Pixels of the region to which each defective pixel belongs, in the order of ``defect``.
-    regions : int
-        The number K of regions.
+    region : int64 array (m,)
+        The region to which each defective pixel belongs, 0 to K - 1, in the order of ``defect``.
+    areas, images : int64 arrays (K,)
+        Pixels of each region, and the position of its map.
     """
 
     normal: NDArray[np.floating]
     defect: NDArray[np.floating]
-    area: NDArray[np.int64]
-    regions: int
+    region: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    @property
+    def regions(self) -> int:
+        """The number K of regions."""
+        return self.areas.size
+
+    @cached_property
+    def area(self) -> NDArray[np.int64]:
+        """For each defective pixel, the pixels of its region, (m,)."""
+        return self.areas[self.region]
 
     @property
     def one_class(self) -> bool:
@@ -83,8 +94,8 @@ def rank_pixels(maps: ArrayLike, masks: ArrayLike) -> PixelScores:
     normal.sort()
     # The lookups of ascending scores walk through `normal` in order, so memory stays in the cache.
     order = np.argsort(defect)
-    area, regions = region_areas(masks)
-    return PixelScores(normal, defect[order], area[order], regions)
+    regions = find_regions(masks)
+    return PixelScores(normal, defect[order], regions.pixels[order], regions.areas, regions.images)
 
 
 def pixel_auroc(scores: PixelScores) -> float:
@@ -141,13 +152,21 @@ def pro(scores: PixelScores, fpr_limit: float = 0.3) -> float:
     limit = fraction("fpr_limit", fpr_limit)
     if scores.one_class:
         return np.nan
+    covered = covered_rates(scores, limit) / scores.area
+    return float(covered.sum() / (scores.regions * limit))
+
+
+def covered_rates(scores: PixelScores, limit: float) -> NDArray[np.float64]:
+    """For each defective pixel, the width of the false positive rates up to a limit at which it is found, (m,).
+
+    Inside its block of ties it is found in part, see `pro`.
+    """
     before = scores.normal_above / scores.normal.size
     after = scores.normal_at_or_above / scores.normal.size
     width = after - before
     inside = np.clip(limit - before, 0, width)
     in_ties = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
-    covered = (np.maximum(0, limit - after) + in_ties) / scores.area
-    return float(covered.sum() / (scores.regions * limit))
+    return np.maximum(0, limit - after) + in_ties
 
 
 def pixel_ap(scores: PixelScores) -> float:

@@ -55,7 +55,7 @@ def make(root: Path, cache: Path, **changes: Any) -> Cell:
         "trainer": make_trainer(cache),
         "training": make_training(image_size=32),
         "evaluation": measured(),
-        "tracking": Tracking("sqlite://", "x", True, True, True),
+        "tracking": Tracking("sqlite://", "x"),
     }
     return Cell(**(given | changes))
 
@@ -78,7 +78,7 @@ def test_it_is_the_same_at_another_place_and_time(root: Path, tmp_path: Path, us
     "changes",
     [
         {"name": "another name"},
-        {"tracking": Tracking("sqlite:///elsewhere.db", "y", False, False, False)},
+        {"tracking": Tracking("sqlite:///elsewhere.db", "y", maps=False, student=False)},
         {"evaluation": measured(tables=["dice"])},
     ],
     ids=["name", "tracking", "tables"],

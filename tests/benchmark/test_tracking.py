@@ -14,7 +14,7 @@ from benchmark.tracking import StoreError, Tracker
 
 def open_tracker(folder: Path, uri: str | None = None) -> Tracker:
     uri = uri or f"sqlite:///{folder / 'mlflow.db'}"
-    return Tracker(Tracking(uri, "test", maps=True, student=True, figure=True), folder)
+    return Tracker(Tracking(uri, "test"), folder)
 
 
 @pytest.fixture(scope="module")

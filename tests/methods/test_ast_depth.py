@@ -272,3 +272,18 @@ def _step(optimizer: torch.optim.Optimizer, evaluate: Callable[[], Tensor]) -> f
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+@EACH_DEPTH_MODE
+def test_its_outputs_are_the_pairs_behind_its_distances(mode: str) -> None:
+    method, batch = build(mode), example(left())
+    with torch.no_grad():
+        found = method.outputs(batch)
+        assert found is not None
+        teacher, student, counts = found
+        torch.testing.assert_close((student - teacher).square().mean(1), method.distance(batch))
+    assert torch.equal(counts, left())
+
+
+def test_without_a_student_there_are_no_pairs() -> None:
+    assert build("depth", score="nll").outputs(example(left())) is None
