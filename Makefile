@@ -3,10 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-STORE := sqlite:///results/mlflow.db
 PORT ?= 5000
 
-.PHONY: help demo test measure cluster lint dashboard report status clean
+.PHONY: help demo test measure cluster pages lint dashboard report status clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,18 +37,23 @@ cluster: $(READY)  ## launchers on one machine and on Slurm, stores side by side
 	$(BIN)/python -m tests.cluster.check_server
 	$(BIN)/python -m tests.cluster.check_absence
 
+pages: $(READY)  ## reports in a browser, LaTeX compiled, MLflow's pages, 450 cells timed (Debian, root)
+	apt-get install -y --no-install-recommends chromium texlive-latex-recommended texlive-fonts-recommended
+	$(BIN)/python -m pytest tests/reports -m "slow or not slow"
+	$(BIN)/python -m tests.reports.store
+
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-dashboard: $(READY)  ## browse the results with MLflow on http://127.0.0.1:5000 (PORT=...)
-	$(BIN)/mlflow server --backend-store-uri $(STORE) --host 127.0.0.1 --port $(PORT)
+dashboard: $(READY)  ## browse the latest sweep with MLflow on http://127.0.0.1:5000 (PORT=...)
+	$(BIN)/python -m reports.dashboard --port $(PORT)
 
 status: $(READY)  ## how far the latest sweep is
 	$(BIN)/python -m reports.status
 
-report: $(READY)  ## the tables of the latest sweep again
+report: $(READY)  ## tables, figures and page of the latest sweep again
 	$(BIN)/python -m reports
 
 clean:  ## remove the environment, caches and build files; results/ stays

@@ -97,10 +97,11 @@ def _exit_code(work: Callable[[], int | None]) -> int:
 
 
 def _finish(sweep: Sweep, code: int) -> int:
-    """Show the tables, close the parent run with its means, and return 1 if a cell failed."""
-    from reports.comparison import publish
+    """Show the tables, close the parent run with its means, write the report, and return 1 if a cell failed."""
+    from reports.publishing import publish_report, publish_tables
 
-    published = publish(with_password(sweep.uri), sweep.name, sweep.tables)
+    uri = with_password(sweep.uri)
+    published = publish_tables(uri, sweep.name, sweep.tables)
     if not published.cells:
         sweep.discard()
         return 0
@@ -108,9 +109,14 @@ def _finish(sweep: Sweep, code: int) -> int:
     failed = code or published.failed
     status = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
     sweep.close(status, published.means, published.tags)
-    print(
-        f"sweep {sweep.name}: {published.cells} cells in {sweep.uri}; tables among the parent run's artifacts"
-    )
+    print(f"sweep {sweep.name}: {published.cells} cells in {sweep.uri}")
+    if sweep.tracker.settings.report and not interrupted:
+        page = publish_report(uri, sweep.name, sweep.tracker.results_dir / "reports" / sweep.name)
+        print(
+            f"report, also among the parent run's artifacts: {page}"
+            if page
+            else "no report: no cell has finished"
+        )
     if failed or published.failed:
         print(f"to run what failed or is missing: {_again()}")
     return int(published.failed > 0)

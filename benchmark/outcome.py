@@ -129,12 +129,13 @@ def _write_regions(path: Path, cell: Cell, outcome: Outcome, names: Sequence[str
     columns = zip(
         pixels.images.tolist(),
         pixels.areas.tolist(),
+        (pixels.areas / outcome.scores.maps[0].size).tolist(),
         overlaps_at(pixels, outcome.measures.threshold).tolist(),
         pro_of_regions(pixels, cell.evaluation.fpr_limit).tolist(),
         strict=True,
     )
     rows = ((names[image], samples[image].kind, *rest) for image, *rest in columns)
-    _write_table(path, ("image", "kind", "area", "overlap", "pro"), rows)
+    _write_table(path, ("image", "kind", "area", "part", "overlap", "pro"), rows)
 
 
 def _save_maps(path: Path, outcome: Outcome, names: Sequence[str]) -> None:

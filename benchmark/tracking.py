@@ -269,6 +269,6 @@ def _writable(folder: Path) -> Iterator[None]:
 def _reachable(uri: str) -> Iterator[None]:
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         reason = without_password(str(error).splitlines()[0])
         raise StoreError(f"tracking.uri={uri}: the store cannot be used ({reason})") from None

@@ -1,34 +1,73 @@
-"""`python -m reports`: the tables of a sweep again, from what the store holds."""
+"""`python -m reports`: tables, statistics, figures and pages of any cells of the store."""
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
 
 from metrics import MEASURES
-from reports.cells import STORE, ReportError, find_sweep
-from reports.comparison import publish
-
-DEFAULT = ["image_auroc", "pixel_auroc", "pro", "dice"]
+from reports.cells import RESULTS, STORE, ReportError
+from reports.naming import slug
+from reports.selection import ALL, FILTERS, Selection
 
 
 def main() -> int:
-    """Print the tables of a sweep and renew them beside its parent run."""
+    """Write a report: tables, statistics, figures, gallery and one HTML page."""
     parser = argparse.ArgumentParser(prog="python -m reports", description=main.__doc__)
     parser.add_argument("--uri", default=STORE, help="MLflow tracking URI (default: the local store)")
-    parser.add_argument("--sweep", help="name of the sweep (default: the latest)")
+    parser.add_argument(
+        "--sweep",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"names of sweeps; `{ALL}`: all of the store (default: the latest)",
+    )
+    for name in FILTERS:
+        parser.add_argument(f"--{name}", nargs="+", metavar=name.upper(), help=f"only cells of this {name}")
     parser.add_argument(
         "--metric",
-        action="append",
+        nargs="+",
+        default=[],
         choices=list(MEASURES),
-        help=f"repeatable (default: {', '.join(DEFAULT)})",
+        metavar="MEASURE",
+        help=f"among {', '.join(MEASURES)} (default: all that the cells have)",
     )
+    parser.add_argument(
+        "--relevant",
+        nargs="?",
+        type=float,
+        default=0.0,
+        const=0.005,
+        metavar="DIFFERENCE",
+        help="mark the best of a row only where it exceeds the second by more (default of the option: 0.005)",
+    )
+    parser.add_argument("--out", type=Path, help="folder (default: results/reports/<sweep>)")
     arguments = parser.parse_args()
+    only = {name: values for name in FILTERS if (values := getattr(arguments, name))}
+    selection = Selection(arguments.sweep, only)
+    console = Console(stderr=True)
     try:
-        sweep = find_sweep(arguments.uri, arguments.sweep).data.tags["sweep"]
+        console.print("reading the store", style="dim")
+        cells = selection.read(arguments.uri)
+        from reports.report import write_report  # seconds, which a mistake need not wait for
+
+        sweeps = [ALL] if arguments.sweep == [ALL] else selection.names(arguments.uri)
+        title = ", ".join(filter(None, [*sweeps, str(selection)]))
+        folder = arguments.out or RESULTS / "reports" / _folder_name(sweeps, only)
+        page = write_report(
+            arguments.uri, cells, title, folder, arguments.metric, arguments.relevant, console
+        )
     except ReportError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    publish(arguments.uri, sweep, arguments.metric or DEFAULT)
+    print(page)
     return 0
+
+
+def _folder_name(sweeps: list[str], only: Mapping[str, Sequence[str]]) -> str:
+    return slug("-".join([*sweeps, *(value for values in only.values() for value in values)]))
 
 
 if __name__ == "__main__":

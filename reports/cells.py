@@ -1,6 +1,7 @@
 """The store read into one tidy table: a row per cell and metric."""
 
 import json
+import re
 from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 TAGS = (
     "sweep",
     "method",
+    "mode",
     "dataset",
     "category",
     "seed",
@@ -19,6 +23,12 @@ TAGS = (
     "backbone",
     "weights",
     "pretext",
+    "device",
+    "precision",
+    "cpu",
+    "cpu_threads",
+    "gpu",
+    "platform",
     "threshold_policy",
     "fpr_limit",
     "git_commit",
@@ -26,7 +36,8 @@ TAGS = (
     "reason",
 )
 IDENTITY = ["method", "variant", "dataset", "category", "seed", "protocol"]
-STORE = f"sqlite:///{Path(__file__).resolve().parent.parent / 'results' / 'mlflow.db'}"
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+STORE = f"sqlite:///{RESULTS / 'mlflow.db'}"
 """The local store."""
 MEMBER = "sweep."
 """Beginning of the tag by which a cell belongs to a sweep, as `benchmark.tracking` sets it."""
@@ -61,27 +72,46 @@ def find_sweep(uri: str, name: str | None = None) -> Run:
     runs = search(uri, "tags.kind = 'sweep'")
     names = [run.data.tags["sweep"] for run in runs]
     if not runs:
-        raise ReportError(f"{uri} holds no sweep yet: run `python run_benchmark.py -m method=...` first")
+        raise ReportError(
+            f"{without_password(uri)} holds no sweep yet: run `python run_benchmark.py -m method=...` first"
+        )
     if name is None:
         return runs[-1]
     if name not in names:
-        raise ReportError(f"there is no sweep '{name}' in {uri}; known: {', '.join(names[-10:])}")
+        raise ReportError(
+            f"there is no sweep '{name}' in {without_password(uri)}; known: {', '.join(names[-10:])}"
+        )
     return runs[names.index(name)]
 
 
-def read_cells(uri: str, sweep: str) -> pd.DataFrame:
-    """Read the cells of a sweep.
+def sweeps_of(uri: str) -> list[str]:
+    """Return the names of all sweeps of a store, oldest first.
+
+    Raises
+    ------
+    ReportError
+        If there is none.
+    """
+    find_sweep(uri)
+    return [run.data.tags["sweep"] for run in search(uri, "tags.kind = 'sweep'")]
+
+
+def read_cells(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:
+    """Read the cells of some sweeps.
 
     Returns
     -------
-    One row per cell and metric, in the order in which the sweep asked for them: `run_id`, `status`, the columns of
-    `TAGS`, `variant` and `changes` (see `labels_and_changes`), `metric`, `value`. A cell without metrics has
-    one row with an empty metric. Of a cell that ran more than once, the last run counts.
+    One row per cell and metric, in the order in which the sweeps asked for them: `run_id`, `status`, the columns
+    of `TAGS`, `variant` and `changes` (see `labels_and_changes`), `metric`, `value`. A cell without metrics has
+    one row with an empty metric. Of a cell that ran more than once, the last run counts; one that belongs to
+    several of the sweeps counts for the first.
     """
-    members = cells_of(uri, sweep)
-    members.sort(key=lambda member: member[1]["place"])  # runs of one cell stay in order of time
-    runs = [run for run, _ in members]
-    variants, changes = labels_and_changes([asked["overrides"] for _, asked in members])
+    members: dict[str, tuple[Run, str, dict[str, Any]]] = {}
+    for sweep in sweeps:
+        # runs of one cell stay in order of time
+        for run, asked in sorted(cells_of(uri, sweep), key=lambda member: member[1]["place"]):
+            members.setdefault(run.info.run_id, (run, sweep, asked))
+    variants, changes = labels_and_changes([asked["overrides"] for _, _, asked in members.values()])
     rows = [
         {
             "run_id": run.info.run_id,
@@ -93,7 +123,7 @@ def read_cells(uri: str, sweep: str) -> pd.DataFrame:
             "metric": metric,
             "value": value,
         }
-        for run, variant in zip(runs, variants, strict=True)
+        for (run, sweep, _), variant in zip(members.values(), variants, strict=True)
         for metric, value in (run.data.metrics or {"": float("nan")}).items()
     ]
     cells = pd.DataFrame(rows, columns=["run_id", "status", *TAGS, "variant", "changes", "metric", "value"])
@@ -117,18 +147,51 @@ def cells_of(uri: str, sweep: str) -> list[tuple[Run, dict[str, Any]]]:
 
 
 def search(uri: str, condition: str) -> list[Run]:
-    """Return all runs that meet a condition, in all experiments, oldest first."""
-    client = MlflowClient(tracking_uri=uri)
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        order = ["attributes.start_time ASC"]
-        page = client.search_runs(experiments, condition, max_results=PAGE, order_by=order, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
+    """Return all runs that meet a condition, in all experiments, oldest first.
+
+    Raises
+    ------
+    ReportError
+        If the store cannot be read.
+    """
+    try:
+        client = _open(uri)
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            order = ["attributes.start_time ASC"]
+            page = client.search_runs(
+                experiments, condition, max_results=PAGE, order_by=order, page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        reason = without_password(str(error).splitlines()[0])
+        raise ReportError(f"{without_password(uri)}: the store cannot be read ({reason})") from None
+
+
+def _open(uri: str) -> MlflowClient:
+    """Return a client of a store; asked for a database that is not there, MLflow would make one."""
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and not Path(path).exists():
+        raise ReportError(
+            f"{without_password(uri)}: there is no store yet; run `python run_benchmark.py -m method=...` first"
+        )
+    return MlflowClient(tracking_uri=uri)
+
+
+def without_password(text: str) -> str:
+    """Return a text without the passwords of the URIs in it.
+
+    Examples
+    --------
+    >>> without_password("postgresql://user:secret@host/db")
+    'postgresql://user@host/db'
+    """
+    return re.sub(r"(://[^/:@\s]*):\S*@", r"\1@", text)
 
 
 def labels_and_changes(overrides: Sequence[Sequence[str]]) -> tuple[list[str], str]:
@@ -163,3 +226,20 @@ def without_details(overrides: Sequence[str], hidden: Set[str] = frozenset({"swe
         for item, key in zip(overrides, keys, strict=True)
         if key not in hidden and not key.startswith(NOT_NUMBERS)
     ]
+
+
+def labels(cells: pd.DataFrame) -> "pd.Series[str]":
+    """Return for each row of a tidy table the method, with the overrides that tell it from others: its column."""
+    return cells["method"].where(cells["variant"] == "", cells["method"] + " (" + cells["variant"] + ")")
+
+
+def rows(cells: pd.DataFrame) -> "pd.Series[str]":
+    """Return for each row of a tidy table the category, with its dataset if there are several: its row."""
+    if cells["dataset"].nunique() == 1:
+        return cells["category"]
+    return cells["dataset"] + " " + cells["category"]
+
+
+def ended(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that ran to an end, well or not."""
+    return cells[cells["status"].isin(["FINISHED", "FAILED"])]

@@ -19,7 +19,9 @@ METHODS, CATEGORIES = ("rd", "stfpm"), ("granite", "washer")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     results = tmp_path_factory.mktemp("results")
     chosen = f"dataset.categories=[{','.join(CATEGORIES)}]"
-    outcome = run(results, "-m", f"method={','.join(METHODS)}", chosen, "sweep=first", *TINY)
+    outcome = run(
+        results, "-m", f"method={','.join(METHODS)}", chosen, "sweep=first", "tracking.report=true", *TINY
+    )
     assert outcome.code == 0, outcome.stderr
     return outcome
 
@@ -127,16 +129,15 @@ def test_tables_are_shown_and_lie_beside_the_parent(sweep: Outcome) -> None:
         assert float(table[category][method]) == cell.data.metrics["pro"]
 
 
-def test_reports_renders_the_tables_again(
-    sweep: Outcome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.argv", ["reports", "--uri", sweep.uri, "--metric", "pixel_ap"])
-    assert reports() == 0
-    shown = capsys.readouterr().out
-    assert "Pixel AP" in shown
-    assert all(name in shown for name in (*METHODS, *CATEGORIES))
+def test_the_report_lies_in_the_results_and_beside_the_parent(sweep: Outcome) -> None:
+    page = sweep.results / "reports" / "first" / "report.html"
+    assert f"report, also among the parent run's artifacts: {page}" in sweep.stdout
+    text = page.read_text()
+    assert all(name in text for name in (*METHODS, *CATEGORIES, "protocol quick"))
     (parent,) = sweep.runs("sweep")
-    assert sweep.artifact(parent, "tables/pixel_ap.md").exists()
+    assert sweep.artifact(parent, "report.html").read_text() == text
+    for name in ("figures/curves-washer.pdf", "tables/pixel_ap.tex", "tables/cells.parquet"):
+        assert sweep.artifact(parent, name).stat().st_size > 0
 
 
 def test_reports_names_the_known_sweeps(
@@ -181,13 +182,13 @@ def test_the_same_seed_gives_the_same_measures_to_the_last_bit_and_another_does_
 def test_what_fills_a_disk_can_be_switched_off_and_an_honest_threshold_is_no_oracle(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    small = ("tracking.maps=false", "tracking.student=false", "tracking.figure=false")
+    small = [f"tracking.{name}=false" for name in ("maps", "pictures", "student", "figure")]
     honest = ("evaluation.threshold=train_quantile", "evaluation.pro_variants=[exact,official_100]")
     outcome = run_here(tmp_path, capfd, "method=stfpm", "dataset.categories=[washer]", *small, *honest, *TINY)
     assert outcome.code == 0, outcome.stderr
     (cell,) = outcome.runs("cell")
     artifacts = {item.path for item in outcome.client.list_artifacts(cell.info.run_id)}
-    assert artifacts == {"config.yaml", "scores.csv"}
+    assert artifacts == {"config.yaml", "curves.csv", "regions.csv", "scores.csv"}
     assert "oracle" not in outcome.stdout
     assert {"pro", "pro_official_100"} <= set(cell.data.metrics)
 

@@ -1,14 +1,20 @@
 """Comparison tables: what stands in a cell, which is marked best, and what the caption admits."""
 
-import io
+import re
 
 import pandas as pd
 import pytest
 
 from reports.cells import labels_and_changes
-from reports.comparison import caption, comparison, metric_name
-from reports.rendering import to_latex, to_markdown, to_rich
-from tests.reports.made import NAN, cells
+from reports.parts import Sheet
+from reports.tables.comparison import (
+    caption,
+    category_sheets,
+    comparison,
+    comparison_sheet,
+    method_sheets,
+)
+from tests.reports.made import NAN, cells, over_seeds
 
 TWO_BY_TWO = cells(
     ("rd", "bottle", 0.91), ("rd", "cable", 0.8), ("stfpm", "bottle", 0.95), ("stfpm", "cable", 0.7)
@@ -27,12 +33,60 @@ def test_seeds_are_averaged() -> None:
     assert comparison(two, "pro").loc["bottle", "rd"] == pytest.approx(0.85)
 
 
-def test_missing_and_failed_cells_are_dashes_and_stay_visible() -> None:
-    failed = cells(("rd", "cable", NAN), status="FAILED", metric="")
-    table = comparison(pd.concat([cells(("rd", "bottle", 0.9), ("stfpm", "bottle", 0.8)), failed]), "pro")
-    text = to_markdown(table, "caption")
-    (row,) = [line for line in text.splitlines() if "cable" in line]
-    assert row.count("–") == 2
+def sheet_of(made: pd.DataFrame, metric: str = "pro", relevant: float = 0.0) -> Sheet:
+    sheet = comparison_sheet(made, metric, relevant)
+    assert sheet is not None
+    return sheet
+
+
+def marked(frame: pd.DataFrame | None) -> list[tuple[str, str]]:
+    """Return (row, column) of the entries that are marked."""
+    assert frame is not None
+    rows = zip(frame.index, frame.to_numpy(bool), strict=True)
+    return [
+        (str(row), str(column))
+        for row, marks in rows
+        for column, mark in zip(frame, marks, strict=True)
+        if mark
+    ]
+
+
+def test_an_entry_without_a_value_says_why() -> None:
+    sheet = sheet_of(
+        pd.concat(
+            [
+                cells(("rd", "bottle", 0.9), ("stfpm", "bottle", 0.8), ("stfpm", "cable", NAN)),
+                cells(("rd", "cable", NAN), status="FAILED", metric=""),
+                cells(("rd", "grid", 0.5), metric="dice"),
+                cells(("stfpm", "grid", NAN), status="RUNNING", metric=""),
+            ]
+        )
+    )
+    assert sheet.shown.loc["cable"].to_dict() == {"rd": "failed", "stfpm": "undefined"}
+    assert sheet.shown.loc["grid"].to_dict() == {"rd": "undefined", "stfpm": "–"}
+    for word in (
+        "failed: the cell ended with an error",
+        "undefined: the cell finished without",
+        "–: no cell",
+    ):
+        assert word in sheet.caption
+    assert "failed:" not in sheet_of(TWO_BY_TWO).caption
+
+
+def test_what_failed_or_runs_everywhere_keeps_its_row_and_column() -> None:
+    """A table does not look complete because what is missing is missing as a whole."""
+    sheet = sheet_of(
+        pd.concat(
+            [
+                cells(("rd", "bottle", 0.9)),
+                cells(("ast", "bottle", NAN), status="FAILED", metric=""),
+                cells(("rd", "cable", NAN), status="KILLED", metric=""),
+            ]
+        )
+    )
+    assert sheet.shown["ast"].to_dict() == {"bottle": "failed", "cable": "–", "mean": "–"}
+    assert sheet.shown.loc["mean", "rd"] == "0.900 [1 of 2]"
+    assert "[n of m]: n of m categories have a value" in sheet.caption
 
 
 def test_a_dataset_that_failed_as_a_whole_leaves_the_others_their_values() -> None:
@@ -43,42 +97,59 @@ def test_a_dataset_that_failed_as_a_whole_leaves_the_others_their_values() -> No
     )
 
 
+FEWER = cells(("rd", "bottle", 0.9), ("rd", "cable", 0.5), ("stfpm", "bottle", 0.8))
+
+
 def test_a_mean_over_fewer_categories_says_so() -> None:
-    table = comparison(cells(("rd", "bottle", 0.9), ("rd", "cable", 0.5), ("stfpm", "bottle", 0.8)), "pro")
-    text = to_markdown(table, "caption")
-    (row,) = [line for line in text.splitlines() if "mean" in line]
-    assert "0.800 [1 of 2]" in row
-    assert "0.700" in row
+    assert list(sheet_of(FEWER).shown.loc["mean"]) == ["0.700", "0.800 [1 of 2]"]
 
 
-def test_a_mean_over_fewer_categories_is_never_marked_best() -> None:
-    table = comparison(cells(("rd", "bottle", 0.9), ("rd", "cable", 0.5), ("stfpm", "bottle", 0.8)), "pro")
-    (row,) = [line for line in to_markdown(table, "").splitlines() if "mean" in line]
-    assert "**" not in row
+def test_a_mean_over_fewer_categories_makes_no_mean_best_or_second() -> None:
+    sheet = sheet_of(FEWER)
+    assert marked(sheet.best) == [("bottle", "rd")]
+    assert marked(sheet.second) == [("bottle", "stfpm")]
 
 
-def test_the_best_of_a_row_is_marked_as_printed_ties_included() -> None:
-    table = comparison(cells(("a", "bottle", 0.91249), ("b", "bottle", 0.91151), ("c", "bottle", 0.5)), "pro")
-    (row,) = [line for line in to_markdown(table, "").splitlines() if "bottle" in line]
-    assert row.count("**0.912**") == 2
+def test_the_best_and_the_second_of_a_row_are_marked_as_printed_ties_included() -> None:
+    """0.91249 and 0.91151 are printed alike; what comes next is second, however many share it."""
+    values = {"a": 0.91249, "b": 0.91151, "c": 0.5, "d": 0.4999, "e": 0.4}
+    sheet = sheet_of(cells(*[(name, "bottle", value) for name, value in values.items()]))
+    assert marked(sheet.best) == [(row, name) for row in ("bottle", "mean") for name in "ab"]
+    assert marked(sheet.second) == [(row, name) for row in ("bottle", "mean") for name in "cd"]
+    assert "best of each row bold, second underlined" in sheet.caption
 
 
-def test_one_method_alone_is_not_marked() -> None:
-    assert "**" not in to_markdown(comparison(cells(("rd", "bottle", 0.9)), "pro"), "")
+def test_values_that_are_printed_alike_are_alike_however_they_round() -> None:
+    """0.9015 is a little less in binary and printed as 0.901, though numpy rounds it to 0.902."""
+    sheet = sheet_of(cells(("a", "bottle", 0.9015), ("b", "bottle", 0.901)))
+    assert list(sheet.shown.loc["bottle"]) == ["0.901", "0.901"]
+    assert ("bottle", "a") in marked(sheet.best)
+    assert ("bottle", "b") in marked(sheet.best)
 
 
-def test_latex_is_booktabs_with_names_escaped() -> None:
-    table = comparison(cells(("my_method", "metal_nut & co", 0.9), ("rd", "metal_nut & co", NAN)), "pro")
-    text = to_latex(table, "50 % of a_b", "tab:pro")
-    assert all(
-        part in text for part in (r"\toprule", r"\bottomrule", r"my\_method", r"metal\_nut \& co", "& --")
+@pytest.mark.parametrize("others", [[], [("stfpm", "bottle", NAN)]])
+def test_one_method_alone_is_not_marked(others: list[tuple[str, str, float]]) -> None:
+    sheet = sheet_of(cells(("rd", "bottle", 0.9), *others))
+    assert marked(sheet.best) == marked(sheet.second) == []
+    assert "bold" not in sheet.caption
+
+
+@pytest.mark.parametrize(
+    ("second", "relevant"), [(0.894, True), (0.895, False), (0.8949, False), (0.9, False)]
+)
+def test_by_the_thesis_rule_only_an_improvement_of_more_than_half_a_point_is_marked(
+    second: float, relevant: bool
+) -> None:
+    sheet = sheet_of(
+        cells(("rd", "bottle", 0.9), ("stfpm", "bottle", second), ("ast", "bottle", 0.1)), relevant=0.005
     )
-    assert r"50 \% of a\_b" in text
+    assert (("bottle", "rd") in marked(sheet.best)) == relevant
+    assert bool(marked(sheet.second)) == relevant
+    assert "where the best exceeds the second by more than 0.005 and nowhere else" in sheet.caption
 
 
-def test_csv_keeps_the_full_numbers() -> None:
-    table = comparison(cells(("rd", "bottle", 0.123456789)), "pro")
-    assert pd.read_csv(io.StringIO(table.to_csv()), index_col=0).loc["bottle", "rd"] == 0.123456789
+def test_values_keep_the_full_numbers() -> None:
+    assert sheet_of(cells(("rd", "bottle", 0.123456789))).values.loc["bottle", "rd"] == 0.123456789
 
 
 def test_the_caption_names_variant_protocol_data_weights_and_code() -> None:
@@ -154,16 +225,68 @@ def test_a_schedule_that_all_cells_changed_stands_in_the_caption() -> None:
     assert "changed: training.epochs=5" in text
 
 
-def test_markup_in_names_is_shown_and_not_obeyed() -> None:
-    table = comparison(cells(("[red]x", "[bold]y", 0.9), ("rd", "[bold]y", 0.8)), "pro")
-    drawn = to_rich(table)
-    from rich.console import Console
+@pytest.mark.parametrize(
+    ("metric", "variant"),
+    [
+        ("pro", "exact: Per-region overlap up to the FPR limit, exact"),
+        ("pro_official_100", "official_100: As the MVTec 3D-AD evaluation code"),
+        ("pro_per_image_200", "per_image_200: As the released reverse-distillation code"),
+        ("pro_rescaled", "rescaled: As the released STFPM code"),
+    ],
+)
+def test_the_caption_of_every_pro_names_its_variant(metric: str, variant: str) -> None:
+    assert f"PRO variant {variant}" in caption(cells(("rd", "bottle", 0.9), metric=metric), metric)
 
-    console = Console(file=io.StringIO(), width=100)
-    console.print(drawn)
-    assert "[red]x" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert "[bold]y" in console.file.getvalue()  # type: ignore[attr-defined]
+
+def test_the_caption_admits_a_measure_that_is_an_oracle_by_itself() -> None:
+    text = caption(
+        cells(("rd", "bottle", 0.9), metric="dice_max", threshold_policy="train_quantile"), "dice_max"
+    )
+    assert "Dice (max) is an oracle" in text
 
 
-def test_metric_names_hold_what_mlflow_accepts() -> None:
-    assert metric_name("pro/rd (combine=sum)") == "pro/rd _combine_sum_"
+SEVERAL = pd.concat(
+    [
+        over_seeds(
+            {("rd", "bottle"): [0.9, 0.8], ("stfpm", "bottle"): [0.7, 0.7], ("rd", "cable"): [0.6, None]}
+        ),
+        over_seeds({("rd", "bottle"): [0.5, 0.6], ("stfpm", "bottle"): [0.6, 0.6]}).assign(metric="dice"),
+    ]
+)
+
+
+def test_a_category_has_a_sheet_of_all_methods_and_measures() -> None:
+    bottle, cable = category_sheets(SEVERAL, ["pro", "dice", "image_ap"])
+    assert (bottle.category, bottle.name, bottle.shown.index.name) == ("bottle", "category_bottle", "method")
+    assert bottle.shown.to_dict("index") == {
+        "rd": {"PRO (exact)": "0.850 ± 0.071", "Dice": "0.550 ± 0.071"},
+        "stfpm": {"PRO (exact)": "0.700 ± 0.000", "Dice": "0.600 ± 0.000"},
+    }
+    assert marked(bottle.best) == [("rd", "PRO (exact)"), ("stfpm", "Dice")]
+    assert "row mean" not in bottle.caption
+    assert list(cable.shown.loc["rd"]) == ["0.600 [1 of 2]", "failed"]
+
+
+def test_a_method_has_a_sheet_of_all_categories_and_measures() -> None:
+    rd, stfpm = method_sheets(SEVERAL, ["pro", "dice"])
+    assert (rd.method, rd.name, rd.best) == ("rd", "method_rd", None)
+    assert rd.shown["PRO (exact)"].to_dict() == {
+        "bottle": "0.850 ± 0.071",
+        "cable": "0.600 [1 of 2]",
+        "mean": "0.750 [1 of 2]",
+    }
+    assert list(stfpm.shown.loc["cable"]) == ["–", "–"]
+    assert "PRO variant exact" in rd.caption
+    assert "threshold f1_image (oracle" in rd.caption
+
+
+def test_names_that_differ_in_signs_alone_get_files_of_their_own() -> None:
+    odd = cells(*[("rd", name, 0.5) for name in ("a 2", "a", "a+", "a-", "中")])
+    names = [sheet.name for sheet in category_sheets(odd, ["pro"])]
+    assert len(set(names)) == 5
+    assert all(re.fullmatch(r"\w+", name, re.ASCII) for name in names)
+
+
+def test_no_measure_gives_no_sheets() -> None:
+    assert comparison_sheet(TWO_BY_TWO, "dice") is None
+    assert category_sheets(TWO_BY_TWO, ["dice"]) == method_sheets(TWO_BY_TWO, ["dice"]) == []

@@ -1,8 +1,6 @@
 """Several seeds: deviations, intervals and marks by hand and by scipy, and what each format makes of them."""
 
 import io
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +8,10 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from reports import comparison as module
-from reports.comparison import caption, comparison, publish
-from reports.rendering import to_latex, to_markdown, to_rich
-from reports.seeds import spread_of, tidy
+from reports.parts import Sheet
+from reports.tables.comparison import caption, comparison, comparison_sheet
+from reports.tables.rendering import to_latex, to_markdown, to_rich
+from reports.tables.seeds import spread_of, tidy
 from tests.reports.made import NAN, cells, over_seeds
 
 # a: complete. b: undefined on cable for seed 1, not run on bottle for seed 2. c: failed but for one cell.
@@ -37,8 +35,14 @@ def lines(text: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows if row[0] in ("bottle", "cable", "mean")}
 
 
+def sheet_of(made: pd.DataFrame) -> Sheet:
+    sheet = comparison_sheet(made, "pro")
+    assert sheet is not None
+    return sheet
+
+
 def markdown(made: pd.DataFrame) -> dict[str, list[str]]:
-    return lines(to_markdown(comparison(made, "pro"), "", spread_of(made, "pro")))
+    return lines(to_markdown(sheet_of(made)))
 
 
 def entry(made: pd.DataFrame, category: str, method: str, *columns: str) -> list[float]:
@@ -74,26 +78,27 @@ def test_without_a_complete_seed_the_mean_covers_the_categories_there_are() -> N
 
 def test_markdown_by_hand() -> None:
     assert markdown(CELLS) == {
-        "bottle": ["0.920 ± 0.020", "**0.945 ± 0.007 [2 of 3]**", "0.900 [1 of 3]"],
-        "cable": ["**0.750 ± 0.050**", "0.710 ± 0.014 [2 of 3]", "–"],
+        "bottle": ["<ins>0.920 ± 0.020</ins>", "**0.945 ± 0.007 [2 of 3]**", "0.900 [1 of 3]"],
+        "cable": ["**0.750 ± 0.050**", "<ins>0.710 ± 0.014 [2 of 3]</ins>", "failed"],
         "mean": ["0.835 ± 0.022", "0.825 [1 of 3]", "0.900 [1 of 2 categories]"],
     }
 
 
 def test_console_by_hand() -> None:
     console = Console(file=io.StringIO(), width=120)
-    console.print(to_rich(comparison(CELLS, "pro"), spread_of(CELLS, "pro")))
+    console.print(to_rich(sheet_of(CELLS)))
     shown = lines(console.file.getvalue())  # type: ignore[attr-defined]
     assert shown["bottle"] == ["0.920 ± 0.020", "0.945 ± 0.007 [2 of 3]", "0.900 [1 of 3]"]
     assert shown["mean"] == ["0.835 ± 0.022", "0.825 [1 of 3]", "0.900 [1 of 2 categories]"]
 
 
 def test_latex_sets_deviations_as_formulas_and_the_best_in_bold() -> None:
-    text = to_latex(comparison(CELLS, "pro"), caption(CELLS, "pro"), "tab:pro", spread_of(CELLS, "pro"))
-    rows = text.split("\\midrule\n")[1].split("\\bottomrule")[0].splitlines()
+    text = to_latex(sheet_of(CELLS))
+    rows = text.split("\\midrule\n", 1)[1].split("\\bottomrule")[0].splitlines()
     assert rows == [
-        r"bottle & $0.920 \pm 0.020$ & \textbf{\boldmath $0.945 \pm 0.007$ [2 of 3]} & 0.900 [1 of 3] \\",
-        r"cable & \textbf{\boldmath $0.750 \pm 0.050$} & $0.710 \pm 0.014$ [2 of 3] & -- \\",
+        r"bottle & \underline{$0.920 \pm 0.020$} & \textbf{\boldmath $0.945 \pm 0.007$ [2 of 3]} & 0.900 [1 of 3] \\",
+        r"cable & \textbf{\boldmath $0.750 \pm 0.050$} & \underline{$0.710 \pm 0.014$ [2 of 3]} & failed \\",
+        r"\midrule",
         r"mean & $0.835 \pm 0.022$ & 0.825 [1 of 3] & 0.900 [1 of 2 categories] \\",
     ]
     assert r"mean $\pm$ standard deviation over 3 seeds (0, 1, 2)" in text
@@ -104,7 +109,7 @@ def test_the_best_is_the_best_mean_as_printed_ties_included() -> None:
     tied = over_seeds(
         {("a", "bottle"): [0.9, 0.8], ("b", "bottle"): [0.8502, 0.8502], ("c", "bottle"): [0.8]}
     )
-    assert markdown(tied)["mean"] == ["**0.850 ± 0.071**", "**0.850 ± 0.000**", "0.800 [1 of 2]"]
+    assert markdown(tied)["mean"] == ["**0.850 ± 0.071**", "**0.850 ± 0.000**", "<ins>0.800 [1 of 2]</ins>"]
 
 
 def test_one_method_alone_is_not_marked_best() -> None:
@@ -117,8 +122,8 @@ def test_a_seed_that_failed_everywhere_is_missed() -> None:
     assert "over 3 seeds (0, 1, 2)" in caption(made, "pro")
 
 
-def test_undefined_for_every_seed_is_a_dash() -> None:
-    assert markdown(over_seeds({("a", "bottle"): [NAN, NAN]})) == {"bottle": ["–"], "mean": ["–"]}
+def test_undefined_for_every_seed_says_so() -> None:
+    assert markdown(over_seeds({("a", "bottle"): [NAN, NAN]})) == {"bottle": ["undefined"], "mean": ["–"]}
 
 
 def test_a_cell_that_was_interrupted_makes_no_seed() -> None:
@@ -163,40 +168,7 @@ def test_the_caption_names_the_seeds(seeds: list[str], named: str) -> None:
 
 def test_one_seed_says_nothing_of_deviations() -> None:
     made = cells(("a", "bottle", 0.9), ("a", "cable", 0.7), ("b", "bottle", 0.8))
-    table, text = comparison(made, "pro"), caption(made, "pro")
-    spread = spread_of(made, "pro")
     assert markdown(made)["mean"] == ["0.800", "0.800 [1 of 2]"]
-    assert to_markdown(table, text, spread) == to_markdown(table, text)
-    assert to_latex(table, text, "tab:pro", spread) == to_latex(table, text, "tab:pro")
-    assert "seed 0;" in text
-    assert "±" not in text
-
-
-@pytest.mark.parametrize("several", [True, False])
-def test_publishing_adds_the_entries_one_by_one_where_there_are_several_seeds(
-    several: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = CELLS if several else CELLS[CELLS["seed"] == "0"]
-    made = made.assign(run_id=range(len(made)), backbone="resnet18", reason="")
-    written: dict[str, str] = {}
-
-    def keep(run_id: str, folder: str, artifact_path: str) -> None:
-        written.update({path.name: path.read_text() for path in Path(folder).iterdir()})
-
-    client = SimpleNamespace(log_artifacts=keep)
-    parent = SimpleNamespace(info=SimpleNamespace(run_id="parent"))
-    monkeypatch.setattr(module, "MlflowClient", lambda tracking_uri: client)
-    monkeypatch.setattr(module, "find_sweep", lambda uri, sweep: parent)
-    monkeypatch.setattr(module, "read_cells", lambda uri, sweep: made)
-    published = publish("", "", ["pro"])
-
-    assert set(written) == {"cells.csv", "pro.csv", "pro.md", "pro.tex"} | (
-        {"pro_seeds.csv"} if several else set()
-    )
-    assert published.means["pro/a"] == pytest.approx(0.835 if several else 0.85)
-    assert list(published.means) == ["pro/a", "pro/b", "pro/c"]
-    assert ("0.920 ± 0.020" in capsys.readouterr().out) == several
-    if several:
-        read = pd.read_csv(io.StringIO(written["pro_seeds.csv"]))
-        assert list(read.columns) == ["category", "method", "mean", "std", "seeds", "low", "high"]
-        assert read["category"].tolist() == ["bottle"] * 3 + ["cable"] * 3 + ["mean"] * 3
+    assert "seed 0;" in caption(made, "pro")
+    assert "±" not in to_markdown(sheet_of(made))
+    assert r"\pm" not in to_latex(sheet_of(made))

@@ -80,7 +80,7 @@ def test_a_finished_cell_stays_finished_when_it_is_forced_and_interrupted(store:
     finished = store.add(0, "bottle", "FINISHED")
     store.add(0, "bottle", status)
     assert read_status(store.uri)[1].jobs[0][2]["bottle"] == "finished"
-    assert set(read_cells(store.uri, "first")["run_id"]) == {finished}
+    assert set(read_cells(store.uri, ["first"])["run_id"]) == {finished}
 
 
 def test_options_that_change_no_number_do_not_make_another_cell(store: Store) -> None:

@@ -1,11 +1,13 @@
 """The values of one measure over several seeds: standard deviations and confidence intervals."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from reports.cells import ended, labels, rows
 
 MEAN = "mean"
 CONFIDENCE = 0.95
@@ -42,30 +44,69 @@ def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     A row per category and their mean, a column per method and seed. What failed, was not run or is undefined
     is NaN, and so is the mean of a seed that lacks a category. Empty if nothing has the measure.
     """
-    # rows are named before cells are chosen: a dataset of which nothing has the measure counts too
-    ended = _ended(cells).assign(category=_rows, label=_labels)
-    chosen = ended[(ended["metric"] == metric) & (ended["status"] == "FINISHED")]
+    # rows and columns are named before cells are chosen: what has no value at all is missed too
+    named = cells.assign(category=rows, label=labels)
+    chosen = named[(named["metric"] == metric) & (named["status"] == "FINISHED")]
     if chosen.empty:
         return pd.DataFrame()
     columns = pd.MultiIndex.from_product(
-        [pd.unique(ended["label"]), seeds_of(cells)], names=["label", "seed"]
+        [pd.unique(named["label"]), seeds_of(cells)], names=["label", "seed"]
     )
     values = (
         chosen.groupby(["category", "label", "seed"])["value"]
         .mean()
         .unstack(["label", "seed"])
-        .reindex(index=pd.unique(ended["category"]), columns=columns)
+        .reindex(index=pd.unique(named["category"]), columns=columns)
         .rename_axis(index="category")
     )
     values.loc[MEAN] = values.mean(skipna=False)
     return values
 
 
+def summary(
+    cells: pd.DataFrame, metric: str, means: Mapping[str, Sequence[str]]
+) -> tuple[pd.DataFrame, Spread] | None:
+    """Return the means of one measure over seeds and categories, and how they vary with the seed.
+
+    Parameters
+    ----------
+    cells
+        The tidy table.
+    metric
+        Name of the measure.
+    means
+        Rows of means that are added, {name: categories it covers}, in their order.
+
+    Returns
+    -------
+    A row per category and mean, a column per method. An entry is the mean over the seeds that have a value. In
+    a row of means, it is the mean over categories of each seed, averaged over the seeds that have a value for
+    every category; where no seed does, the mean over the categories that the method has a value for.
+    None if nothing has the measure.
+    """
+    values = values_by_seed(cells, metric)
+    if values.empty:
+        return None
+    values = values.drop(index=MEAN)
+    averages = {name: values.loc[[*members]].mean(skipna=False) for name, members in means.items()}
+    values = pd.concat([values, pd.DataFrame(averages).T]).rename_axis(index="category")
+    table, spread = _over_seeds(values, seeds_of(cells))
+    for name, members in means.items():
+        table.loc[name] = table.loc[name].fillna(table.loc[[*members]].mean())
+    return table, spread
+
+
 def spread_of(cells: pd.DataFrame, metric: str) -> Spread:
     """Return the deviations and numbers of seeds that belong to the table of one measure."""
-    by_method = values_by_seed(cells, metric).T.groupby(level="label", sort=False)
-    deviations, counts = (frame.T.rename_axis(columns=None) for frame in (by_method.std(), by_method.count()))
-    return Spread(deviations, counts, seeds_of(cells))
+    return _over_seeds(values_by_seed(cells, metric), seeds_of(cells))[1]
+
+
+def _over_seeds(values: pd.DataFrame, seeds: list[str]) -> tuple[pd.DataFrame, Spread]:
+    by_method = values.T.groupby(level="label", sort=False)
+    mean, deviations, counts = (
+        frame.T.rename_axis(columns=None) for frame in (by_method.mean(), by_method.std(), by_method.count())
+    )
+    return mean, Spread(deviations, counts, seeds)
 
 
 def tidy(table: pd.DataFrame, spread: Spread) -> pd.DataFrame:
@@ -88,17 +129,18 @@ def tidy(table: pd.DataFrame, spread: Spread) -> pd.DataFrame:
 
 def seeds_of(cells: pd.DataFrame) -> list[str]:
     """Return the seeds of the cells that ran to an end, well or not, in ascending order."""
-    return sorted(pd.unique(_ended(cells)["seed"]), key=int)
+    return sorted(pd.unique(ended(cells)["seed"]), key=int)
 
 
-def describe_seeds(seeds: list[str], metric: str) -> str:
-    """Return what a caption says of the seeds: which, and how entries sum them up."""
+def describe_seeds(seeds: list[str], metric: str, mean: str = MEAN) -> str:
+    """Return what a caption says of the seeds: which, and how entries and the row of means sum them up."""
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
-    parts = [
-        f"mean ± standard deviation over {len(seeds)} seeds ({_listed(map(int, seeds))})",
-        f"row {MEAN}: the same of each seed's mean over all categories, leaving out seeds that lack one",
-    ]
+    parts = [f"mean ± standard deviation over {len(seeds)} seeds ({_listed(map(int, seeds))})"]
+    if mean:
+        parts.append(
+            f"row {mean}: the same of each seed's mean over all categories, leaving out seeds that lack one"
+        )
     if len(seeds) >= ENOUGH_SEEDS:
         parts.append(
             f"{100 * CONFIDENCE:.0f} % confidence intervals where n is at least {ENOUGH_SEEDS} seeds, in "
@@ -114,17 +156,3 @@ def _listed(seeds: Iterable[int]) -> str:
     if len(numbers) > LISTED_SEEDS and numbers == list(range(first, last + 1)):
         return f"{first} to {last}"
     return ", ".join(map(str, numbers))
-
-
-def _ended(cells: pd.DataFrame) -> pd.DataFrame:
-    return cells[cells["status"].isin(["FINISHED", "FAILED"])]
-
-
-def _labels(cells: pd.DataFrame) -> "pd.Series[str]":
-    return cells["method"].where(cells["variant"] == "", cells["method"] + " (" + cells["variant"] + ")")
-
-
-def _rows(cells: pd.DataFrame) -> "pd.Series[str]":
-    if cells["dataset"].nunique() == 1:
-        return cells["category"]
-    return cells["dataset"] + " " + cells["category"]

@@ -1,0 +1,268 @@
+"""What a reader of the tables might overlook, a sentence each."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from metrics import MEASURES, is_oracle
+from reports.cells import labels, rows
+from reports.tables.cost import machines
+from reports.tables.seeds import ENOUGH_SEEDS
+
+# cells named one by one; of more, how many there are
+NAMED = 4
+OWN_IMAGES = re.compile(r"\d+ train images of ")
+"""How the tag `pretext` begins where teachers learnt on the categories' own images, as `benchmark.job` sets it."""
+
+
+def caveats(cells: pd.DataFrame) -> list[str]:
+    """Return the warnings of a report, the most serious first, each naming the methods that it concerns.
+
+    First what is missing, then what makes numbers incomparable with others or with each other, then what they
+    cannot tell. Empty if nothing is to be said.
+    """
+    named = cells.assign(label=labels, row=rows)
+    done = named[named["status"] == "FINISHED"]
+    found = [sentence for rule in _OF_ALL for sentence in rule(named)]
+    if done.empty:
+        return found
+    return found + [sentence for rule in _OF_FINISHED for sentence in rule(done)]
+
+
+def _ended_otherwise(named: pd.DataFrame) -> list[str]:
+    """Cells that have no numbers: failed, running, interrupted."""
+    runs = _one_each(named)
+    verbs = {"FAILED": "failed", "RUNNING": "still running"}
+    states = runs["status"].map(lambda status: verbs.get(status, f"unfinished ({status.lower()})"))
+    return [
+        f"{len(part)} of {len(runs)} cells {_be(part, state)}, and means go without: {_cells(part)}."
+        for state, part in _by(runs.assign(state=states), "state")
+        if (part["status"] != "FINISHED").all()
+    ]
+
+
+def _never_ran(named: pd.DataFrame) -> list[str]:
+    """Cells that some method, category or seed lets expect."""
+    keys = ["label", "row", "seed"]
+    expected = pd.MultiIndex.from_product([pd.unique(named[key]) for key in keys], names=keys)
+    missing = expected.difference(pd.MultiIndex.from_frame(named[keys]), sort=False).to_frame(index=False)
+    if missing.empty:
+        return []
+    was = "was" if len(missing) == 1 else "were"
+    return [
+        f"{len(missing)} of {len(expected)} cells {was} never run, and means go without: {_cells(missing)}."
+    ]
+
+
+def _undefined(done: pd.DataFrame) -> list[str]:
+    """Measures that some finished cells have and others have not."""
+    sentences = []
+    every = _one_each(done)
+    for name, measure in MEASURES.items():
+        having = _one_each(done[(done["metric"] == name) & done["value"].notna()])
+        lacking = every[~_keys(every).isin(_keys(having))]
+        if len(having) and len(lacking):
+            sentences.append(
+                f"{measure.label} is undefined or was not measured in {len(lacking)} of {len(every)} finished cells, "
+                f"and means go without: {_cells(lacking)}."
+            )
+    return sentences
+
+
+def _untrained(done: pd.DataFrame) -> list[str]:
+    concerned = done[done["weights"] == "random"]
+    if concerned.empty:
+        return []
+    return [
+        f"The teacher is untrained (random weights) for {_labels(concerned)}: these numbers mean nothing beside "
+        "published ones."
+    ]
+
+
+def _quick(done: pd.DataFrame) -> list[str]:
+    concerned = done[done["protocol"] == "quick"]
+    if concerned.empty:
+        return []
+    return [
+        f"Protocol quick (small images, few epochs) for {_labels(concerned)}: no comparison with published numbers."
+    ]
+
+
+def _changed(done: pd.DataFrame) -> list[str]:
+    return [
+        f"Settings were changed from what the protocol prints for {_labels(part)}: {changes}."
+        for changes, part in _by(done, "changes")
+        if changes
+    ]
+
+
+def _own_images(done: pd.DataFrame) -> list[str]:
+    return [
+        f"The teachers of {_labels(part)} were distilled on {images}, the tested categories themselves, and not on "
+        "natural images as published."
+        for images, part in _by(done, "pretext")
+        if OWN_IMAGES.match(images)
+    ]
+
+
+def _mixed_protocols(done: pd.DataFrame) -> list[str]:
+    return _mixed(done, "protocol", "protocols", "so schedules and sizes of images may differ")
+
+
+def _mixed_limits(done: pd.DataFrame) -> list[str]:
+    overlaps = done[done["metric"].str.startswith("pro")]
+    consequence = "so their PROs are different measures"
+    return _mixed(overlaps, "fpr_limit", "limits of the false-positive rate", consequence)
+
+
+def _mixed_policies(done: pd.DataFrame) -> list[str]:
+    at_threshold = done[done["metric"].isin([m.name for m in MEASURES.values() if m.at_threshold])]
+    consequence = f"so values of {_titles(at_threshold)} do not compare"
+    return _mixed(at_threshold, "threshold_policy", "rules for thresholds", consequence)
+
+
+def _mixed_teachers(done: pd.DataFrame) -> list[str]:
+    consequence = "so a difference between methods may be one between teachers"
+    return [
+        *_mixed(done, "backbone", "teacher networks", consequence),
+        *_mixed(done, "weights", "teacher weights", consequence),
+    ]
+
+
+def _oracles(done: pd.DataFrame) -> list[str]:
+    """Measures whose thresholds look at the test labels."""
+    sentences = []
+    for policy, part in _by(done, "threshold_policy"):
+        measures = [m.name for m in MEASURES.values() if m.at_threshold and is_oracle(policy)]
+        concerned = part[part["metric"].isin(measures)]
+        if len(concerned):
+            sentences.append(
+                f"Oracle: {_titles(concerned)} of {_labels(concerned)} {_be_of(concerned)} taken at thresholds chosen "
+                f"on the test images ({policy}), which production does not have."
+            )
+    always = done[done["metric"].isin([m.name for m in MEASURES.values() if m.oracle])]
+    if len(always):
+        sentences.append(
+            f"Oracle: {_titles(always)} of {_labels(always)} {_be_of(always)} the best over all thresholds, chosen on "
+            "the test images."
+        )
+    return sentences
+
+
+def _code(done: pd.DataFrame) -> list[str]:
+    """Several commits, unknown ones, and changes that no commit holds."""
+    short = done.assign(commit=done["git_commit"].str[:10].replace("", "unknown"))
+    sentences = _mixed(short, "commit", "states of the code (commits)", "so the code may differ too")
+    dirty = short[short["git_dirty"] == "true"]
+    if len(dirty):
+        sentences.append(
+            f"Uncommitted changes were in the code of {_labels(dirty)}: commit "
+            f"{_listed(pd.unique(dirty['commit']))} alone does not reproduce these numbers."
+        )
+    unknown = short[short["commit"] == "unknown"]
+    if len(unknown):
+        sentences.append(f"The state of the code is not recorded for {_labels(unknown)}.")
+    return sentences
+
+
+def _one_category(done: pd.DataFrame) -> list[str]:
+    found = pd.unique(done["row"])
+    if len(found) > 1:
+        return []
+    return [
+        f"There is but one category, {found[0]} ({_labels(done)}): nothing tells how methods do on others."
+    ]
+
+
+def _few_seeds(done: pd.DataFrame) -> list[str]:
+    seeds = done.groupby("label", sort=False)["seed"].nunique()
+    one, few = seeds[seeds == 1], seeds[(seeds > 1) & (seeds < ENOUGH_SEEDS)]
+    sentences = []
+    if len(one):
+        sentences.append(
+            f"One seed of {_listed(one.index)}: how far another seed would differ cannot be told, so there are neither "
+            "deviations nor confidence intervals."
+        )
+    if len(few):
+        counted = [f"{label} ({count})" for label, count in few.items()]
+        sentences.append(
+            f"Fewer than {ENOUGH_SEEDS} seeds of {_listed(counted)}: deviations are themselves uncertain, and "
+            "there are no confidence intervals."
+        )
+    return sentences
+
+
+def _mixed_machines(done: pd.DataFrame) -> list[str]:
+    timed = done[done["metric"].str.endswith("_seconds") | done["metric"].str.startswith("inference_")]
+    setups: dict[str, list[str]] = {}
+    for label, part in _by(timed, "label"):
+        for setup in machines(part):
+            setups.setdefault(setup, []).append(label)
+    if len(setups) < 2:
+        return []
+    listed = "; ".join(f"{setup} ({_listed(own)})" for setup, own in setups.items())
+    return [f"Costs were measured with {len(setups)} setups, so times do not compare: {listed}."]
+
+
+def _mixed(done: pd.DataFrame, column: str, title: str, consequence: str) -> list[str]:
+    """Return a sentence if a column has several values, each with its methods; "" is a value like others."""
+    if column not in done or done[column].nunique() < 2:
+        return []
+    # a file is named without its folder
+    listed = "; ".join(f"{Path(value).name or 'none'} ({_labels(part)})" for value, part in _by(done, column))
+    return [f"Different {title} stand side by side, {consequence}: {listed}."]
+
+
+def _by(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
+    """Return the parts of a table by the values of a column, in order of appearance."""
+    return [(str(value), part) for value, part in table.groupby(column, sort=False)]
+
+
+def _one_each(named: pd.DataFrame) -> pd.DataFrame:
+    return named.drop_duplicates(["label", "row", "seed", "protocol", "status"])
+
+
+def _keys(named: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(named[["label", "row", "seed", "protocol"]])
+
+
+def _cells(runs: pd.DataFrame) -> str:
+    """Name cells by method: categories and seeds."""
+    parts = []
+    for label, part in _by(runs, "label"):
+        items = [f"{row} seed {seed}" for row, seed in part[["row", "seed"]].itertuples(index=False)]
+        more = [f"{len(items) - NAMED} more"] if len(items) > NAMED else []
+        parts.append(f"{label} ({_listed([*items[:NAMED], *more])})")
+    return "; ".join(parts)
+
+
+def _labels(part: pd.DataFrame) -> str:
+    return _listed(pd.unique(part["label"]))
+
+
+def _titles(part: pd.DataFrame) -> str:
+    return _listed(measure.label for name, measure in MEASURES.items() if (part["metric"] == name).any())
+
+
+def _be(part: pd.DataFrame, state: str) -> str:
+    if state == "failed":
+        return state
+    return f"{'is' if len(part) == 1 else 'are'} {state}"
+
+
+def _be_of(part: pd.DataFrame) -> str:
+    return "is" if part["metric"].nunique() == 1 else "are"
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))
+
+
+_Rule = Callable[[pd.DataFrame], list[str]]
+_OF_ALL: Sequence[_Rule] = (_ended_otherwise, _never_ran)
+_OF_FINISHED: Sequence[_Rule] = (
+    *(_undefined, _untrained, _quick, _changed, _mixed_protocols, _mixed_limits, _mixed_policies, _oracles),
+    *(_own_images, _mixed_teachers, _code, _one_category, _few_seeds, _mixed_machines),
+)

@@ -1,0 +1,182 @@
+"""Curves against the false-positive rate: ROC of images and pixels, and the overlap of regions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+
+from metrics import MEASURES
+from reports.artifacts import Artifacts
+from reports.figures.shown import Found, Seeds, caption, columns, find
+from reports.figures.style import FAINT, PAGE, drawing, linestyles, palette, wrap
+from reports.naming import slug
+from reports.parts import Figure
+from reports.tables.seeds import values_by_seed
+
+GRID = 501
+"""At how many false-positive rates several curves are averaged."""
+WIDTH = 28
+"""Characters of a line of a legend, which is no wider than a panel."""
+# (curve in curves.csv, measure, title, label of the y axis)
+PANELS = (
+    ("image_roc", "image_auroc", "ROC of images", "True-positive rate"),
+    ("pixel_roc", "pixel_auroc", "ROC of pixels", "True-positive rate"),
+    ("pro", "pro", "Overlap of regions", "Mean overlap per region"),
+)
+WHAT = "ROC of image scores and of pixels, and mean overlap of the ground-truth regions"
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""False-positive rates and values, (N,) each."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method's curve in one panel, and what the legend says of it."""
+
+    curve: Curve
+    note: str
+
+
+def curve_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
+    """Return the ROC and PRO curves: one figure of the means over categories, one figure per category.
+
+    Curves of several seeds or categories are averaged vertically, value by value at equal false-positive
+    rates (Fawcett, 2006: An introduction to ROC analysis), so that the area under a mean is the mean of the
+    areas. A category without any curve has no figure.
+    """
+    found = find(cells, artifacts.curves)
+    drawn = {category: methods for category, methods in found.items() if any(methods.values())}
+    values = {measure: values_by_seed(cells, measure) for _, measure, *_ in PANELS}
+    limits = sorted({float(limit) for limit in pd.unique(cells["fpr_limit"]) if limit})
+    order = columns(cells)
+    figures = [_overview(cells, found, values, limits)] if len(drawn) > 1 else []
+    for category, methods in drawn.items():
+        panels = {
+            name: {
+                label: Line(mean_curve(own), _number(values[measure], [category], label))
+                for label, seeds in methods.items()
+                if (own := curves_of(seeds.values(), name))
+            }
+            for name, measure, *_ in PANELS
+        }
+        text = caption(WHAT + _limited(limits), cells, methods, "curves", category)
+        draw = partial(draw_curves, panels, order, limits)
+        name = slug("curves", category)
+        figures.append(Figure(name, f"Curves of {category}", text, draw, "curves", category))
+    return figures
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """Return one curve as it is, several as their vertical mean at `GRID` rates."""
+    if len(curves) == 1:
+        return curves[0]
+    end = min(rates[-1] for rates, _ in curves)
+    grid = np.linspace(0, end, GRID)
+    return grid, np.mean([np.interp(grid, rates, values) for rates, values in curves], axis=0)
+
+
+def curves_of(tables: Iterable[pd.DataFrame], name: str) -> list[Curve]:
+    """Return the curves of one name in tables of `curves.csv`, leaving out tables without it."""
+    chosen = (table[table["curve"] == name] for table in tables)
+    return [
+        (table["false_positive_rate"].to_numpy(float), table["value"].to_numpy(float))
+        for table in chosen
+        if not table.empty
+    ]
+
+
+def draw_curves(
+    panels: Mapping[str, Mapping[str, Line]], order: Sequence[str], limits: Sequence[float]
+) -> Drawing:
+    """Draw one panel per kind of curve, each with its legend below.
+
+    Parameters
+    ----------
+    panels
+        By name in `curves.csv` and label.
+    order
+        All labels, by which colours are given.
+    limits
+        The false-positive rates to which PRO was integrated; the first one is shaded.
+    """
+    legends = {
+        name: {label: wrap(f"{label} {line.note}", WIDTH) for label, line in lines.items()}
+        for name, lines in panels.items()
+    }
+    entries = max(len(texts) for texts in legends.values())
+    lines = max(sum(text.count("\n") + 1 for text in texts.values()) for texts in legends.values())
+    figure, [axes] = drawing(PAGE, 2.6 + 0.05 * entries + 0.12 * lines, 1, len(PANELS), sharey=True)
+    colours, styles = palette(order), linestyles(order)
+    for panel, (name, measure, title, ylabel) in zip(axes, PANELS, strict=True):
+        for label, line in panels[name].items():
+            look = {"color": colours[label], "linestyle": styles[label], "label": legends[name][label]}
+            panel.plot(*line.curve, **look)
+        if name == "pro":
+            _mark(panel, limits)
+        panel.set(title=title, xlabel="False-positive rate", ylabel=ylabel, ylim=(0, 1.02))
+        panel.set_xlim(0, max((line.curve[0][-1] for line in panels[name].values()), default=1))
+        panel.grid()
+        if panels[name]:
+            # a fixed distance below the axes, however high these become
+            below = panel.transAxes + ScaledTranslation(0, -0.4, figure.dpi_scale_trans)
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
+            panel.legend(title=MEASURES[measure].label, borderaxespad=0, **place)
+        else:
+            panel.text(0.5, 0.5, "none recorded", ha="center", va="center", transform=panel.transAxes)
+    return figure
+
+
+def _mark(panel: Axes, limits: Sequence[float]) -> None:
+    for limit in limits:
+        panel.axvline(limit, color="black", linewidth=0.7, linestyle=(0, (1, 1)))
+    if limits:
+        panel.axvspan(0, limits[0], color=FAINT, alpha=0.25, linewidth=0)
+
+
+def _overview(
+    cells: pd.DataFrame,
+    found: Found[pd.DataFrame],
+    values: Mapping[str, pd.DataFrame],
+    limits: Sequence[float],
+) -> Figure:
+    """Return the figure of the means over categories, each curve beside how many categories it covers."""
+    order = columns(cells)
+    panels: dict[str, dict[str, Line]] = {name: {} for name, *_ in PANELS}
+    for name, measure, *_ in PANELS:
+        for label in order:
+            by_category = {c: curves_of(found[c][label].values(), name) for c in found}
+            covered = [category for category, curves in by_category.items() if curves]
+            if covered:
+                fewer = f" [{len(covered)} of {len(found)}]" if len(covered) < len(found) else ""
+                mean = mean_curve([mean_curve(by_category[category]) for category in covered])
+                panels[name][label] = Line(mean, _number(values[measure], covered, label) + fewer)
+    seeds: dict[str, Seeds[pd.DataFrame]] = {
+        label: {seed: table for methods in found.values() for seed, table in methods[label].items()}
+        for label in order
+    }
+    what = f"{WHAT}{_limited(limits)}; means over {len(found)} categories, or fewer where the legend says so"
+    return Figure(
+        name="curves",
+        title="Mean curves",
+        caption=caption(what, cells, seeds, "curves"),
+        draw=partial(draw_curves, panels, order, limits),
+        section="curves",
+    )
+
+
+def _limited(limits: Sequence[float]) -> str:
+    named = ", ".join(f"{limit:g}" for limit in limits)
+    return f" (shaded: to the limit of PRO, {named})" if limits else ""
+
+
+def _number(values: pd.DataFrame, categories: Sequence[str], label: str) -> str:
+    """Return the mean of a measure over categories and seeds, as the legend prints it."""
+    if values.empty:
+        return "–"
+    mean = values.loc[list(categories)].T.groupby(level="label", sort=False).mean().loc[label].mean()
+    return "–" if np.isnan(mean) else f"{mean:.3f}"

@@ -1,0 +1,129 @@
+"""Image scores: their distribution over normal and defective images, and how well each kind of defect is found."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import roc_auc_score
+
+from reports.artifacts import Artifacts
+from reports.cells import labels, rows
+from reports.figures.shown import Seeds, caption, columns, find, lowest, policies
+from reports.figures.style import PAGE, drawing, legend_below, side_by_side, wrap
+from reports.naming import slug
+from reports.parts import Figure
+
+BINS = 30
+ACROSS = 3
+"""Panels side by side."""
+GOOD, DEFECTIVE = "#0072B2", "#D55E00"
+
+
+def score_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
+    """Return two figures per category: histograms of image scores, and the AUROC of each kind of defect."""
+    found = find(cells, artifacts.scores)
+    order, thresholds = columns(cells), _thresholds(cells)
+    figures = []
+    for category, methods in found.items():
+        if not any(methods.values()):
+            continue
+        first = lowest(methods)
+        panels = {
+            label: (table, thresholds.get((category, label, seed), np.nan))
+            for label, seeds in first.items()
+            for seed, table in seeds.items()
+        }
+        what = f"Image scores of test images; line: the image threshold, {policies(cells)}"
+        text = caption(what, cells, first, "scores", category)
+        draw = partial(draw_histograms, panels)
+        title = f"Scores of {category}"
+        figures.append(Figure(slug("scores", category), title, text, draw, "distributions", category))
+        kinds, counts = auroc_of_kinds(methods)
+        if not kinds.empty:
+            what = "Image AUROC of the defective images of one kind (their number in brackets) against all good ones"
+            text = caption(what, cells, methods, "scores", category)
+            draw = partial(draw_kinds, kinds, counts, order)
+            title = f"Kinds of defect of {category}"
+            figures.append(Figure(slug("kinds", category), title, text, draw, "distributions", category))
+    return figures
+
+
+def auroc_of_kinds(methods: Mapping[str, Seeds[pd.DataFrame]]) -> tuple[pd.DataFrame, "pd.Series[int]"]:
+    """Return the image AUROC of each kind of defect against all good images.
+
+    Parameters
+    ----------
+    methods
+        Tables of `scores.csv`, by label and seed.
+
+    Returns
+    -------
+    The AUROCs, a row per kind and a column per label, mean over seeds; and the number of images of each kind.
+    Empty where there are no good images.
+    """
+    entries, counts = [], {}
+    for label, seeds in methods.items():
+        for table in seeds.values():
+            good = table[table["label"] == 0]
+            for kind, own in table[table["label"] == 1].groupby("kind", sort=False):
+                both = pd.concat([good, own])
+                defined = not good.empty and both["score"].notna().all()
+                auroc = roc_auc_score(both["label"], both["score"]) if defined else np.nan
+                entries.append((str(kind), label, auroc))
+                counts[str(kind)] = len(own)
+    frame = pd.DataFrame(entries, columns=["kind", "label", "auroc"])
+    if frame.empty:
+        return pd.DataFrame(), pd.Series(dtype=int)
+    means = frame.groupby(["kind", "label"], sort=False)["auroc"].mean().unstack("label")
+    return means, pd.Series(counts)
+
+
+def draw_histograms(panels: Mapping[str, tuple[pd.DataFrame, float]]) -> Drawing:
+    """Draw a histogram of normal and defective images per method; NaN is no threshold."""
+    lines = -(-len(panels) // ACROSS)
+    figure, axes = drawing(PAGE, 0.5 + 1.7 * lines, lines, min(len(panels), ACROSS))
+    for panel in axes.flat[len(panels) :]:
+        panel.remove()
+    for panel, (label, (table, threshold)) in zip(axes.flat, panels.items(), strict=False):
+        scores = table["score"].to_numpy(float)
+        finite = scores[np.isfinite(scores)]
+        edges = np.histogram_bin_edges(finite, bins=BINS)
+        for value, name, colour, hatch in ((0, "normal", GOOD, ""), (1, "defective", DEFECTIVE, "////")):
+            counts, _ = np.histogram(finite[table["label"].to_numpy()[np.isfinite(scores)] == value], edges)
+            panel.stairs(counts, edges, fill=True, color=colour, alpha=0.35)
+            panel.stairs(counts, edges, color=colour, hatch=hatch, label=name)
+        if np.isfinite(threshold):
+            panel.axvline(threshold, color="black", linewidth=1, linestyle="--", label="image threshold")
+        left_out = len(scores) - len(finite)
+        note = f" ({left_out} not finite)" if left_out else ""
+        panel.set(title=wrap(label + note, 28), xlabel="Image score", ylabel="Images")
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    legend_below(figure)
+    return figure
+
+
+def draw_kinds(kinds: pd.DataFrame, counts: "pd.Series[int]", order: Sequence[str]) -> Drawing:
+    """Draw the AUROC of each kind of defect, a marker per method side by side."""
+    figure, [[panel]] = drawing(PAGE, 2.7)
+    side_by_side(panel, kinds, order)
+    panel.axhline(0.5, color="black", linewidth=0.7, linestyle=(0, (1, 1)))
+    bottom = min(0.9, float(np.nanmin(kinds.to_numpy(float), initial=1)) - 0.05)
+    panel.set(xlabel="Kind of defect (number of images)", ylabel="Image AUROC", ylim=(bottom, 1.02))
+    ticks = [wrap(f"{kind} ({counts[kind]})", 14) for kind in kinds.index]
+    panel.set_xticks(range(len(ticks)), ticks)
+    legend_below(figure)
+    return figure
+
+
+def _thresholds(cells: pd.DataFrame) -> Mapping[tuple[str, str, str], float]:
+    """Return the image thresholds of runs, by category, label and seed."""
+    named = cells.assign(row=rows, label=labels)
+    chosen = named[named["metric"] == "image_threshold"]
+    return {
+        (str(row), str(label), str(seed)): float(value)
+        for row, label, seed, value in chosen[["row", "label", "seed", "value"]].itertuples(index=False)
+    }

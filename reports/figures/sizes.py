@@ -1,0 +1,95 @@
+"""How much of a region is found, by its size."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from reports.artifacts import Artifacts
+from reports.figures.shown import Found, Seeds, caption, columns, find, listed
+from reports.figures.style import PAGE, drawing, legend_below, side_by_side
+from reports.parts import Figure
+
+EDGES = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
+"""Borders between bins: area of a region as a part of its image, the upper border included."""
+
+
+def size_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
+    """Return the figure of the regions' overlap by their size, pooled over categories; none without regions."""
+    found = find(cells, artifacts.regions)
+    pooled = pool(found)
+    if pooled.empty:
+        return []
+    seeds: dict[str, Seeds[pd.DataFrame]] = {
+        label: {seed: table for methods in found.values() for seed, table in methods[label].items()}
+        for label in columns(cells)
+    }
+    what = "Mean overlap of ground-truth regions up to the limit of PRO, by their size, all categories pooled"
+    covered = {label: sum(bool(methods[label]) for methods in found.values()) for label in seeds}
+    if fewer := [f"{label} ({n} of {len(found)})" for label, n in covered.items() if 0 < n < len(found)]:
+        what += f"; not all categories: {listed(fewer)}"
+    return [
+        Figure(
+            name="sizes",
+            title="Overlap by size of region",
+            caption=caption(what, cells, seeds, "regions"),
+            draw=partial(draw_sizes, *by_size(pooled), columns(cells)),
+            section="distributions",
+        )
+    ]
+
+
+def pool(found: Found[pd.DataFrame]) -> pd.DataFrame:
+    """Return the regions of all cells in one table, with the columns `category`, `label` and `seed`."""
+    tables = [
+        table.assign(category=category, label=label, seed=seed)
+        for category, methods in found.items()
+        for label, seeds in methods.items()
+        for seed, table in seeds.items()
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def by_size(regions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Sum regions up by their size.
+
+    Parameters
+    ----------
+    regions
+        See `pool`.
+
+    Returns
+    -------
+    The mean of `pro`, a row per bin of `EDGES` that has regions and a column per label; and of each bin how many
+    regions there are, a range where the methods, which may look at images of several sizes, differ.
+    """
+    binned = regions.assign(bin=pd.cut(regions["part"], EDGES))
+    groups = binned.groupby(["bin", "label"], observed=True)
+    means = groups["pro"].mean().unstack("label")
+    # seeds see the same regions
+    per_seed = binned.groupby(["bin", "label", "seed"], observed=True).size()
+    counts = per_seed.groupby(["bin", "label"], observed=True).max().unstack("label").fillna(0).astype(int)
+    ranges = zip(counts.min(axis=1), counts.max(axis=1), strict=True)
+    return means, [str(low) if low == high else f"{low}–{high}" for low, high in ranges]
+
+
+def draw_sizes(means: pd.DataFrame, counts: Sequence[str], order: Sequence[str]) -> Drawing:
+    """Draw the mean overlap of each bin of sizes, a marker per method side by side."""
+    figure, [[panel]] = drawing(PAGE, 2.7)
+    side_by_side(panel, means, order)
+    ticks = [f"{_percent(interval)}\n({count})" for interval, count in zip(means.index, counts, strict=True)]
+    panel.set_xticks(range(len(ticks)), ticks)
+    panel.set(
+        xlabel="Area of the region, % of the image (number of regions)", ylabel="Mean overlap", ylim=(0, 1.02)
+    )
+    legend_below(figure)
+    return figure
+
+
+def _percent(interval: "pd.Interval[float]") -> str:
+    if interval.left == EDGES[0]:
+        return f"up to {100 * interval.right:g}"
+    if interval.right == EDGES[-1]:
+        return f"over {100 * interval.left:g}"
+    return f"{100 * interval.left:g} to {100 * interval.right:g}"

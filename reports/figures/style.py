@@ -1,0 +1,224 @@
+"""How figures look and how they are written: readable in print, in grey and for colour-blind readers."""
+
+import gc
+import io
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
+
+from reports.parts import Figure
+
+COLUMN, PAGE = 3.3, 7.0
+"""Widths in inches of one column and of a page of a paper; figures are printed at their size."""
+DOTS = 150
+"""Dots per inch of the PNG."""
+# Okabe and Ito (2008) in an order of good contrast; their yellow, too bright on white, is grey here
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9", "#8C8C8C")
+# as many as have no divisor in common with the colours: 40 and 56 labels differ from each other
+LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+CHARACTERS = 16
+"""About how many characters of a legend fit into an inch."""
+FAINT = "#B3B3B3"
+STYLE: dict[Any, Any] = {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#E0E0E0",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.5,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+    "text.parse_math": False,  # names may hold `$`
+}
+
+# tells every table of a font that a PDF does not need
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+
+
+def palette(labels: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each label, by its place; the ninth has the first one's again, with another line."""
+    return dict(zip(labels, cycle(COLOURS)))
+
+
+def markers(labels: Iterable[str]) -> dict[str, str]:
+    """Return a marker for each label, by its place."""
+    return dict(zip(labels, cycle(MARKERS)))
+
+
+def linestyles(labels: Iterable[str]) -> dict[str, Any]:
+    """Return a style of line for each label, by its place."""
+    return dict(zip(labels, cycle(LINES)))
+
+
+def drawing(
+    width: float = PAGE,
+    height: float = 2.6,
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    sharex: bool = False,
+    sharey: bool = False,
+    **grid: Any,
+) -> tuple[Drawing, NDArray[Any]]:
+    """Return a figure of its own, which no global state knows, and its axes.
+
+    Parameters
+    ----------
+    width, height
+        In inches, see `COLUMN` and `PAGE`.
+    rows, columns
+        Of axes.
+    sharex, sharey
+        Whether all axes have one range.
+    **grid
+        `width_ratios` and `height_ratios` of the axes.
+
+    Returns
+    -------
+    The figure, and (rows, columns) axes: `figure, [[axes]] = drawing(COLUMN, 2.4)`.
+    """
+    figure = Drawing(figsize=(width, height), dpi=DOTS, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey, **grid)
+    return figure, axes
+
+
+def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with plain numbers at its ticks (10, not a power in mathematical text).
+
+    To be called when everything is drawn: a short axis has more than its powers of ten printed.
+    """
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
+    subs = [*range(1, 10)] if high < 8 * low else [1, 2, 5] if high < 300 * low else [1]
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def legend_below(figure: Drawing) -> None:
+    """Put one legend for all axes below them, each name once, in as many columns as the names allow."""
+    entries = {
+        text: handle
+        for axes in figure.axes
+        for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if entries:
+        wide = figure.get_figwidth() * CHARACTERS / (6 + max(map(len, entries)))
+        number = max(1, min(len(entries), int(wide)))
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=number)
+
+
+def side_by_side(axes: Axes, table: pd.DataFrame, order: Sequence[str]) -> None:
+    """Draw a marker per entry of a table: its rows along the axis, its columns side by side.
+
+    Parameters
+    ----------
+    axes
+        To draw on.
+    table
+        A row per place on the axis, a column per label; NaN is not drawn.
+    order
+        All labels, by which colours and markers are given.
+    """
+    colours, shapes = palette(order), markers(order)
+    places = np.arange(len(table))
+    for i, label in enumerate(order):
+        if label in table:
+            offset = 0.7 * ((i + 0.5) / len(order) - 0.5)
+            values = table[label].to_numpy(float)
+            axes.plot(places + offset, values, shapes[label], color=colours[label], label=label, alpha=0.9)
+    for border in places[1:] - 0.5:
+        axes.axvline(border, color="#E0E0E0", linewidth=0.5)
+    axes.set_xlim(-0.5, len(table) - 0.5)
+    axes.grid(axis="y")
+
+
+def wrap(name: str, width: int) -> str:
+    """Break a name into lines of up to so many characters, after spaces and `_ = , / -` where it can be.
+
+    Examples
+    --------
+    >>> wrap("uninformed_students", 12)
+    'uninformed_\\nstudents'
+    """
+    pieces = [
+        piece[i : i + width]
+        for piece in re.split(r"(?<=[ _=,/-])", name)
+        for i in range(0, max(len(piece), 1), width)
+    ]
+    lines = [""]
+    for piece in pieces:
+        if len(lines[-1] + piece.rstrip()) <= width:
+            lines[-1] += piece
+        else:
+            lines.append(piece)
+    return "\n".join(line.rstrip() for line in lines if line)
+
+
+def save(figure: Figure, folder: Path) -> Path:
+    """Draw a figure and write it as PDF and PNG, both whole or none.
+
+    The same figure gives the same bytes, whenever it is written.
+
+    Returns
+    -------
+    The path of the PNG.
+    """
+    with mpl.rc_context(STYLE), _without_collection():
+        drawn = figure.draw()
+        contents = {"png": io.BytesIO(), "pdf": io.BytesIO()}
+        # the canvases write at once what `savefig` would first draw unseen; only the first lays out
+        FigureCanvasAgg(drawn).print_png(contents["png"])
+        drawn.set_layout_engine("none")
+        FigureCanvasPdf(drawn).print_pdf(contents["pdf"], metadata={"CreationDate": None})
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".") as unfinished:
+        for ending, content in contents.items():
+            (Path(unfinished) / ending).write_bytes(content.getvalue())
+        for ending in contents:
+            (Path(unfinished) / ending).replace(folder / f"{figure.name}.{ending}")
+    return folder / f"{figure.name}.png"
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Leave garbage for later: looking for it among a figure's many parts takes a quarter of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,132 @@
+"""How one measure varies over categories: box plots and heat maps of the comparison tables."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Rectangle
+
+from metrics import MEASURES
+from reports.figures.shown import about, listed, policies
+from reports.figures.style import PAGE, drawing, palette, wrap
+from reports.naming import slug
+from reports.parts import DASH, Figure
+from reports.tables.captions import title_of
+from reports.tables.entries import DIGITS, states
+from reports.tables.seeds import Spread, summary
+
+COLOUR_MAP = "viridis"
+ENOUGH = 3
+"""From so many categories on there are quartiles."""
+CROWDED = 20
+"""More points than this would cover a box, and are drawn smaller."""
+
+
+def summary_figures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Figure]:
+    """Return two figures per measure: a heat map of method and category, and a box plot over enough categories."""
+    figures = []
+    for metric in metrics:
+        if (found := summary(cells, metric, {})) is None:
+            continue
+        table, spread = found
+        title, told = title_of(metric), _told(cells, metric, table, spread)
+        what = f"{title} of each method and category, hatched where there is no value"
+        draw = partial(draw_heat, table, words(cells, table), title)
+        figures.append(Figure(slug("heat", metric), f"{title}, all", f"{what}; {told}", draw, "results"))
+        if len(table) >= ENOUGH:
+            what = f"{title} over {len(table)} categories: median, quartiles, and each category as a point"
+            draw = partial(draw_boxes, table, title)
+            name, heading = slug("boxes", metric), f"{title} over categories"
+            figures.append(Figure(name, heading, f"{what}; {told}", draw, "results"))
+    return figures
+
+
+def words(cells: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return what is printed for each entry of a table: its number, or why there is none."""
+    numbers = table.map(lambda value: f"{value:.{DIGITS}f}").astype(object)
+    return numbers.where(table.notna(), states(cells).reindex_like(table).fillna(DASH))
+
+
+def draw_heat(table: pd.DataFrame, words: pd.DataFrame, title: str) -> Drawing:
+    """Draw a heat map with a number, or a word, in each field."""
+    names = _broken([*map(str, table)])
+    figure, [[panel]] = drawing(PAGE, max(1.2, 0.4 + 0.19 * len(table)) + _room(names))
+    seaborn.heatmap(
+        table.astype(float),
+        cmap=COLOUR_MAP,
+        annot=words.to_numpy(str),
+        fmt="",
+        annot_kws={"fontsize": 7},
+        cbar_kws={"label": title, "fraction": 0.03, "pad": 0.01},
+        ax=panel,
+    )
+    for y, x in np.argwhere(table.isna().to_numpy()):
+        panel.add_patch(Rectangle((x, y), 1, 1, facecolor="white", edgecolor="#B3B3B3", hatch="////"))
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        panel.text(x + 0.5, y + 0.5, words.iat[y, x], ha="center", va="center", fontsize=7, bbox=box)
+    panel.set(xlabel="", ylabel="")
+    panel.set_xticks(np.arange(len(names)) + 0.5, names, rotation=0)
+    panel.set_yticks(np.arange(len(table)) + 0.5, list(table.index), rotation=0)
+    panel.tick_params(length=0)
+    return figure
+
+
+def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
+    """Draw a box per method, with its categories as points."""
+    names, colours = _broken([*map(str, table)]), palette(map(str, table))
+    figure, [[panel]] = drawing(PAGE, 2.3 + _room(names))
+    values = [table[name].dropna().to_numpy(float) for name in table]
+    # matplotlib's own: seaborn's boxes rely on what matplotlib has deprecated
+    black = {"color": "black", "linewidth": 0.8}
+    boxes = panel.boxplot(
+        values,
+        positions=range(len(names)),
+        widths=0.5,
+        patch_artist=True,
+        showfliers=False,
+        medianprops=black,
+        whiskerprops=black,
+        capprops=black,
+    )
+    for box, name in zip(boxes["boxes"], map(str, table), strict=True):
+        box.set(facecolor=colours[name], alpha=0.4, linewidth=0.8)
+    # a jitter that is the same whenever the figure is drawn
+    jitter = np.random.default_rng(0).uniform(-0.12, 0.12, table.shape)
+    places = (np.arange(len(names)) + jitter)[table.notna().to_numpy()]
+    size = 3 if len(table) <= CROWDED else 2
+    points = table.to_numpy(float)[table.notna().to_numpy()]
+    panel.plot(places, points, "o", color="black", markersize=size, alpha=0.6, markeredgewidth=0)
+    panel.set(xlabel="Method", ylabel=title)
+    panel.set_xticks(range(len(names)), names)
+    panel.grid(axis="y")
+    return figure
+
+
+def _told(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spread) -> str:
+    """Return what a caption says of data, seeds, thresholds, and what the methods do not cover."""
+    number, measure = len(spread.seeds), MEASURES.get(metric)
+    over = f"mean over {number} seeds ({listed(spread.seeds)})" if number > 1 else f"seed {spread.seeds[0]}"
+    parts = [about(cells), over]
+    if fewer := int(((spread.counts > 0) & (spread.counts < number)).to_numpy().sum()):
+        parts.append(f"{fewer} of {table.size} entries from fewer seeds")
+    covered = table.count()
+    if lacking := [f"{label} ({n} of {len(table)})" for label, n in covered.items() if n < len(table)]:
+        parts.append(f"not all categories: {listed(lacking)}")
+    if measure and measure.at_threshold:
+        parts.append(f"threshold {policies(cells)}")
+    if measure and measure.oracle:
+        parts.append("oracle: its threshold is chosen on the test images")
+    return "; ".join(parts)
+
+
+def _broken(names: Sequence[str]) -> list[str]:
+    """Return the methods' names in lines that fit below their columns."""
+    return [wrap(name, max(7, 76 // len(names))) for name in names]
+
+
+def _room(names: Sequence[str]) -> float:
+    """Return how high these are, in inches."""
+    return 0.13 * max(name.count("\n") + 1 for name in names)

@@ -1,0 +1,244 @@
+"""The report as one self-contained HTML page: no request leaves it, and it opens from a disk."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from reports.parts import DASH, Figure, GalleryRow, Report, Sheet, Tile
+from reports.tables.rendering import to_html
+
+FOLDER = Path(__file__).parent
+SECTIONS = {
+    "results": "Results",
+    "statistics": "Statistics",
+    "cost": "Cost",
+    "published": "Published",
+}
+"""Where sheets go; what names another section goes to the results."""
+ON_OVERVIEW = 3
+"""So many sheets of the results are on the overview, too."""
+COLOURS = 128
+"""A figure's PNG is reduced to so many colours; its PDF keeps all."""
+MEANS = ("mean", "average")
+"""First words of the names of rows that sum others up: they stay below them however a table is sorted."""
+
+
+def write(report: Report, path: Path) -> None:
+    """Write the page of a report.
+
+    Parameters
+    ----------
+    report
+        What it shows.
+    path
+        The page. Its folder holds `figures/<name>.pdf`, and the full pictures that gallery tiles name.
+    """
+    path.write_text(render(report), encoding="utf-8")
+
+
+def render(report: Report) -> str:
+    """Return the page of a report: HTML with its styles, its script and all pictures in it."""
+    names = _Names.of(report)
+    gallery = [_shown_row(row, names) for row in report.gallery]
+    style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        report=report,
+        names=names,
+        style=Markup(style),
+        script=Markup(script),
+        hashes={"style": _digest(style), "script": _digest(script)},
+        sections=[
+            (key, title, [_shown_sheet(sheet, names, overview) for sheet, overview in sheets])
+            for key, title, sheets in _by_section(report.sheets)
+        ],
+        figures=[_shown_figure(figure, path, names) for figure, path in report.figures],
+        gallery=gallery,
+        gallery_views=" ".join(
+            _distinct(["gallery", *(view for shown in gallery for view in shown.views.split())])
+        ),
+        gallery_categories=_distinct(row.category for row in report.gallery),
+        kinds=_distinct(row.kind for row in report.gallery),
+        configs=[
+            (label, text, names.views("settings", method=names.owner(label)))
+            for label, text in report.configs
+        ],
+        environments=report.environments,
+        failures=[tuple(map(str, row)) for row in report.failures.itertuples(index=False)],
+    )
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The categories and methods that have views of their own, `category/<n>` and `method/<n>`."""
+
+    categories: list[str]
+    methods: list[str]
+
+    @classmethod
+    def of(cls, report: Report) -> "_Names":
+        """Return the names in the order in which sheets, figures and gallery mention them."""
+        parts: list[Sheet | Figure] = [*report.sheets, *(figure for figure, _ in report.figures)]
+        ranked = [label for row in report.gallery for label in row.ranks]
+        return cls(
+            _distinct([*(part.category for part in parts), *(row.category for row in report.gallery)]),
+            _distinct([*(part.method for part in parts), *ranked]),
+        )
+
+    def views(self, *others: str, category: str = "", method: str = "") -> str:
+        """Return the views in which something is shown, separated by spaces."""
+        views = list(others)
+        if category:
+            views.append(f"category/{self.categories.index(category)}")
+        if method:
+            views.append(f"method/{self.methods.index(method)}")
+        return " ".join(views)
+
+    def numbers(self, values: Iterable[object]) -> str:
+        """Return the number of the method that each column or row is about, `-` where it is about none."""
+        known = {method: str(number) for number, method in enumerate(self.methods)}
+        return " ".join(known.get(str(value), "-") for value in values)
+
+    def owner(self, label: str) -> str:
+        """Return the method that a configuration's label begins with, the longest if several do; or none."""
+        fitting = [name for name in self.methods if f"{label} ".startswith(f"{name} ")]
+        return max(fitting, key=len, default="")
+
+
+@dataclass(frozen=True)
+class _ShownSheet:
+    """A sheet as the template needs it; `fixed` are the positions of rows that stay last."""
+
+    sheet: Sheet
+    html: Markup
+    views: str
+    columns: str
+    lines: str
+    fixed: str
+
+
+@dataclass(frozen=True)
+class _ShownFigure:
+    figure: Figure
+    views: str
+    source: str
+    width: int
+    height: int
+    pdf: str
+
+
+@dataclass(frozen=True)
+class _ShownTile:
+    """A tile as the template needs it; `method` is a number, `-` for image and truth."""
+
+    tile: Tile
+    method: str
+    source: str
+    full: str
+    rank: str
+
+
+@dataclass(frozen=True)
+class _ShownRow:
+    row: GalleryRow
+    views: str
+    tiles: list[_ShownTile]
+
+
+def _by_section(sheets: Sequence[Sheet]) -> list[tuple[str, str, list[tuple[Sheet, bool]]]]:
+    """Return key, title and sheets of each section, each sheet with whether the overview shows it."""
+    grouped: dict[str, list[Sheet]] = {key: [] for key in SECTIONS}
+    for sheet in sheets:
+        grouped.get(sheet.section, grouped["results"]).append(sheet)
+    main = [sheet.name for sheet in grouped["results"] if not sheet.category and not sheet.method]
+    overview = set(main[:ON_OVERVIEW])
+    return [
+        (key, title, [(sheet, key == "results" and sheet.name in overview) for sheet in grouped[key]])
+        for key, title in SECTIONS.items()
+    ]
+
+
+def _shown_sheet(sheet: Sheet, names: _Names, overview: bool) -> _ShownSheet:
+    section = sheet.section if sheet.section in SECTIONS else "results"
+    views = names.views(*["overview"] * overview, section, category=sheet.category, method=sheet.method)
+    lines = [str(name) for name in sheet.values.index]
+    return _ShownSheet(
+        sheet=sheet,
+        # to_html escapes what comes from names
+        html=Markup(to_html(sheet)),
+        views=views,
+        columns=names.numbers(sheet.values.columns),
+        lines=names.numbers(lines),
+        fixed=" ".join(str(i) for i, name in enumerate(lines) if name.split(" ")[0] in MEANS),
+    )
+
+
+def _shown_figure(figure: Figure, path: Path, names: _Names) -> _ShownFigure:
+    also = [figure.section] if figure.section in ("statistics", "cost") else []
+    picture = _reduced(path)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return _ShownFigure(
+        figure=figure,
+        views=names.views("figures", *also, category=figure.category, method=figure.method),
+        source=_data_uri(buffer.getvalue(), "png"),
+        width=picture.width,
+        height=picture.height,
+        pdf=quote(f"figures/{figure.name}.pdf"),
+    )
+
+
+def _reduced(path: Path) -> Image.Image:
+    """Return a figure on white with few colours."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    flat = Image.alpha_composite(white, picture).convert("RGB")
+    return flat.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _shown_row(row: GalleryRow, names: _Names) -> _ShownRow:
+    ranks = list(row.ranks.items())
+    seen = len(row.tiles) - len(ranks)
+    views = [names.views(method=label) for label, _ in ranks]
+    tiles = [
+        *(_shown_tile(tile, "-", "") for tile in row.tiles[:seen]),
+        *(
+            _shown_tile(tile, names.numbers([label]), DASH if pd.isna(rank) else f"{rank:.3f}")
+            for tile, (label, rank) in zip(row.tiles[seen:], ranks, strict=True)
+        ),
+    ]
+    return _ShownRow(row, names.views("gallery", *views, category=row.category), tiles)
+
+
+def _shown_tile(tile: Tile, method: str, rank: str) -> _ShownTile:
+    source = _data_uri(tile.thumbnail, "jpeg") if tile.thumbnail else ""
+    return _ShownTile(tile, method, source, quote(tile.full.as_posix()), rank)
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _digest(text: str) -> str:
+    """Return what a Content-Security-Policy names an inline script or style by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name]

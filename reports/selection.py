@@ -1,0 +1,74 @@
+"""Which of a store's cells a report is about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from reports.cells import ReportError, find_sweep, labels, read_cells, sweeps_of, without_password
+
+ALL = "all"
+FILTERS = ("method", "dataset", "category", "seed", "protocol")
+"""Columns of the tidy table by which cells are chosen."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Sweeps of a store, and what is wanted of them.
+
+    Attributes
+    ----------
+    sweeps
+        Names; none: the latest; `all`: all of the store.
+    only
+        {column of `FILTERS`: accepted values}; a method may be given by its label in the tables, too.
+    """
+
+    sweeps: Sequence[str] = ()
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def names(self, uri: str) -> list[str]:
+        """Return the names of the sweeps, oldest first if they are all of the store.
+
+        Raises
+        ------
+        ReportError
+            If the store lacks one.
+        """
+        if list(self.sweeps) == [ALL]:
+            return sweeps_of(uri)
+        wanted: Sequence[str | None] = self.sweeps or [None]
+        return [find_sweep(uri, name).data.tags["sweep"] for name in wanted]
+
+    def read(self, uri: str) -> pd.DataFrame:
+        """Read the cells, as `read_cells` gives them.
+
+        Raises
+        ------
+        ReportError
+            If the store lacks a sweep, or no cell is left; the message lists what there is.
+        """
+        names = self.names(uri)
+        cells = read_cells(uri, names)
+        if cells.empty:
+            raise ReportError(f"sweep {', '.join(names)} in {without_password(uri)} has no cell yet")
+        for column, wanted in self.only.items():
+            cells = _filter(cells, column, list(wanted))
+        return cells
+
+    def __str__(self) -> str:
+        """Return what was selected, but for the sweeps."""
+        return ", ".join(f"{column} {' '.join(values)}" for column, values in self.only.items())
+
+
+def _filter(cells: pd.DataFrame, column: str, wanted: list[str]) -> pd.DataFrame:
+    values = {column: cells[column]} | ({"label": labels(cells)} if column == "method" else {})
+    known = [str(value) for column in values.values() for value in pd.unique(column)]
+    unknown = [value for value in wanted if value not in known]
+    if unknown:
+        raise ReportError(
+            f"--{column}: no cell of the selection has {', '.join(unknown)}; there are: "
+            + ", ".join(dict.fromkeys(known))
+        )
+    kept = pd.concat([series.isin(wanted) for series in values.values()], axis=1).any(axis=1)
+    return cells[kept].reset_index(drop=True)

@@ -1,0 +1,271 @@
+"""What tests over categories say of one measure: average ranks, critical differences, pairs of methods."""
+
+from functools import partial
+from textwrap import fill
+
+import pandas as pd
+import scikit_posthocs as posthocs
+from matplotlib.figure import Figure as Drawing
+
+from reports.cells import rows
+from reports.figures.shown import columns
+from reports.figures.style import PAGE, drawing, palette
+from reports.parts import Figure, Sheet
+from reports.statistics.ranks import ALPHA, RESAMPLES, Friedman, average_ranks, friedman, pairwise, smallest_p
+from reports.tables.captions import title_of
+from reports.tables.comparison import comparison
+from reports.tables.seeds import MEAN, seeds_of
+
+# the chi-squared distribution is close enough to Friedman's statistic above both (Demsar, 2006, section 3.2.2)
+MANY_CATEGORIES, MANY_METHODS = 10, 5
+# characters of a name on one line of the diagram
+WIDE = 34
+
+
+def statistics_of(cells: pd.DataFrame, metric: str) -> tuple[list[Sheet], list[Figure]]:
+    """Test whether methods differ in one measure; larger is better.
+
+    The samples are categories, as in Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets",
+    JMLR 7 (2006): of each the mean over seeds, where every method has one. Three or more methods are ranked and
+    compared by Friedman's test; then, and for two methods alone, every two by Wilcoxon's signed-rank test with
+    Holm's correction. Nemenyi's test, Demsar's own choice after Friedman's, lets the verdict on two methods
+    depend on which others were ranked with them; Benavoli, Corani and Mangili, "Should We Really Use Post-Hoc
+    Tests Based on Mean-Ranks?", JMLR 17 (2016) recommend Wilcoxon's in its place.
+
+    Returns
+    -------
+    Two lists, both empty with fewer than two methods, as there is nothing to compare, or with fewer than two
+    categories, as one sample tells nothing of others.
+    """
+    table = samples(cells, metric)
+    if min(table.shape) < 2:
+        return [], []
+    pairs = pairwise(table)
+    limits = " ".join(limits_of(cells, metric))
+    compared = _pairs_sheet(metric, pairs, limits)
+    if table.shape[1] == 2:
+        return [compared], []
+    ranks, test = average_ranks(table), friedman(table)
+    labels = list(table.columns)
+    diagram = Figure(
+        name=f"{metric}_critical_difference",
+        title=f"{title_of(metric)}: critical differences",
+        caption=f"{_diagram_caption(test)} {limits}",
+        draw=partial(
+            draw_critical_differences, ranks, _told_apart(pairs, test, labels), palette(columns(cells))
+        ),
+        section="statistics",
+    )
+    return [_ranks_sheet(metric, table, ranks, test), compared], [diagram]
+
+
+def samples(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return what is tested: a row per category in which all methods have a value, a column per method.
+
+    A method that has no value at all is left out, so that it does not take all categories with it.
+    """
+    return _means(cells, metric).dropna(axis=1, how="all").dropna()
+
+
+def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
+    """Return sentences on what the tests of one measure can show and cannot, or why there are none.
+
+    None if there are not two methods to compare.
+    """
+    everything, table = _means(cells, metric), samples(cells, metric)
+    categories, methods = table.shape
+    if methods < 2:
+        return []
+    if categories < 2:
+        return [
+            f"{title_of(metric)} is not tested: {categories} of {len(everything)} categories have a value of every "
+            "method, and a test over categories needs two."
+        ]
+    return [
+        _reach(categories, methods),
+        *_left_out(everything, table),
+        f"The samples are {categories} categories of {_datasets(cells, table)}, and those of one dataset are no "
+        "independent samples of all inspection tasks.",
+        "Each is a mean over seeds; how far seeds differ does not enter the tests."
+        if len(seeds_of(cells)) > 1
+        else "Each comes from one seed; what another seed would give does not enter the tests.",
+        f"A p of {ALPHA} or more does not show that methods are equal.",
+    ]
+
+
+def _means(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    table = comparison(cells, metric)
+    return table if table.empty else table.drop(index=MEAN)
+
+
+def _left_out(everything: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """Return sentences on categories and methods that are not tested."""
+    sentences = []
+    if methods := [str(name) for name in everything.columns if name not in table.columns]:
+        sentences.append(f"Left out, as they have no value: {', '.join(methods)}.")
+    if categories := [str(name) for name in everything.index if name not in table.index]:
+        sentences.append(
+            f"{len(categories)} of {len(everything)} categories left out, as not every method has a value there: "
+            f"{', '.join(categories)}."
+        )
+    return sentences
+
+
+def _datasets(cells: pd.DataFrame, table: pd.DataFrame) -> str:
+    return ", ".join(pd.unique(cells.loc[rows(cells).isin(table.index), "dataset"]))
+
+
+def draw_critical_differences(
+    ranks: "pd.Series[float]", told_apart: pd.DataFrame, colours: dict[str, str]
+) -> Drawing:
+    """Draw average ranks on a line, and bars with dots over methods that the tests do not tell apart.
+
+    Parameters
+    ----------
+    ranks
+        By method.
+    told_apart
+        (methods, methods) p-values.
+    colours
+        By method.
+    """
+    names = list(ranks.sort_values(kind="stable").index)
+    shown = [fill(str(name), WIDE) for name in names]
+    lines = max(text.count("\n") + 1 for text in shown)
+    figure, [[axes]] = drawing(PAGE, 0.9 + 0.16 * len(ranks) * lines)
+    axes.set_xlim(1, len(ranks))
+    axes.set_xticks(range(1, len(ranks) + 1))
+    # numbers in place of names: the library draws in the order of sets, which for texts changes with every process
+    numbers = dict(zip(names, range(len(names)), strict=True))
+    artists = posthocs.critical_difference_diagram(
+        ranks.loc[names].rename(numbers),
+        told_apart.loc[names, names].rename(index=numbers, columns=numbers),
+        alpha=ALPHA,
+        ax=axes,
+        label_fmt_left="{label}",
+        label_fmt_right="{label}",
+        marker_props={"s": 16},
+        # a bar may pass under a method that it does not join: only dots belong to it
+        crossbar_props={"marker": "o", "markersize": 3, "linewidth": 1.6, "solid_capstyle": "butt"},
+        color_palette={numbers[name]: colours[name] for name in names},
+        text_h_margin=0.03 * (len(ranks) - 1),
+    )
+    for label in artists["labels"]:
+        number = int(label.get_text())
+        name, rank = shown[number], f"{ranks[names[number]]:.2f}"
+        at_left = label.get_horizontalalignment() == "right"
+        label.set_text(f"{name}  {rank} " if at_left else f" {rank}  {name}")
+        label.set(color="black", parse_math=False)
+    for kind in ("markers", "elbows"):
+        for artist in artists[kind]:
+            artist.set_clip_on(False)  # the best and the last rank may lie at the ends of the line
+    axes.spines["top"].set_visible(True)
+    return figure
+
+
+def _told_apart(pairs: pd.DataFrame, test: Friedman, labels: list[str]) -> pd.DataFrame:
+    """Return the p-values of all pairs as a matrix: Holm's, or 1 where Friedman's test finds no difference."""
+    matrix = pd.DataFrame(1.0, index=labels, columns=labels)
+    if test.p < ALPHA:
+        for first, second, p in pairs[["first", "second", "p_holm"]].itertuples(index=False):
+            matrix.loc[first, second] = matrix.loc[second, first] = p
+    return matrix
+
+
+def _ranks_sheet(metric: str, table: pd.DataFrame, ranks: "pd.Series[float]", test: Friedman) -> Sheet:
+    values = pd.DataFrame({"average rank": ranks, "mean": table.mean()}).sort_values(
+        "average rank", kind="stable"
+    )
+    values.index.name = "method"
+    shown = values.map(lambda value: f"{value:.3f}")
+    places = pd.DataFrame({"average rank": shown["average rank"].astype(float).rank(method="min"), "mean": 0})
+    return Sheet(
+        name=f"{metric}_ranks",
+        title=f"{title_of(metric)}: average ranks",
+        caption=f"Average ranks over {len(table)} categories, 1 being the best and ties sharing their ranks, and "
+        f"means over the same categories. {_friedman_sentence(test, *table.shape)}",
+        values=values,
+        shown=shown,
+        best=places == 1,
+        second=places == 2,
+        section="statistics",
+    )
+
+
+def _friedman_sentence(test: Friedman, categories: int, methods: int) -> str:
+    f = "" if pd.isna(test.f) else f", Iman-Davenport F {test.f:.2f} (p {_p(test.p_f)})"
+    rough = categories <= MANY_CATEGORIES or methods <= MANY_METHODS
+    verdict = "the methods do not all rank alike" if test.p < ALPHA else "no difference is shown"
+    return (
+        f"Friedman's test: chi-squared {test.chi_squared:.2f} with {methods - 1} degrees of freedom "
+        f"(p {_p(test.p_chi_squared)}){f}; by permutations within categories (all, or {RESAMPLES} random ones) "
+        f"p {_p(test.p)}: {verdict}."
+        + (" The first distributions are rough for so few samples; the permutations hold." if rough else "")
+    )
+
+
+def _pairs_sheet(metric: str, pairs: pd.DataFrame, limits: str) -> Sheet:
+    titles = {
+        "median_difference": "median difference",
+        "effect_size": "rank-biserial r",
+        "better": "better",
+        "equal": "equal",
+        "worse": "worse",
+        "p": "p",
+        "p_holm": "p (Holm)",
+    }
+    values = pairs.rename(columns=titles)[list(titles.values())]
+    values.index = pd.Index(pairs["first"] + " vs. " + pairs["second"], name="pair")
+    shown = values.apply(_printed)
+    count = int(pairs[["better", "equal", "worse"]].iloc[0].sum())
+    return Sheet(
+        name=f"{metric}_wilcoxon",
+        title=f"{title_of(metric)}: pairs of methods",
+        caption=f"Wilcoxon's signed-rank test, two-sided and exact, of every two methods over {count} categories: "
+        "the median over categories of the first's value less the second's; the matched-pairs rank-biserial "
+        "correlation r, from -1 to 1, positive where the first is better; in how many categories the first is "
+        f"better, equal and worse; p, and p after Holm's correction for {len(pairs)} comparisons. {limits}",
+        values=values,
+        shown=shown,
+        section="statistics",
+    )
+
+
+def _printed(column: "pd.Series[float]") -> "pd.Series[str]":
+    if column.name in ("better", "equal", "worse"):
+        return column.astype(int).astype(str)
+    if column.name in ("p", "p (Holm)"):
+        return column.map(_p)
+    return column.map(lambda value: f"{value:+.3f}")
+
+
+def _diagram_caption(test: Friedman) -> str:
+    """Return how to read the diagram."""
+    bars = (
+        f"bars join what Wilcoxon's signed-rank tests with Holm's correction do not tell apart at {ALPHA} (as "
+        "Benavoli et al., 2016, recommend, not by Nemenyi's critical difference); only the methods with a dot on a "
+        "bar belong to it"
+        if test.p < ALPHA
+        else f"one bar joins all, as Friedman's test shows no difference (p {_p(test.p)})"
+    )
+    return f"Average ranks over categories, the best at the left (1); {bars}."
+
+
+def _reach(categories: int, methods: int) -> str:
+    """Return what p the tests of pairs can reach at best, and whether that suffices."""
+    pairs = methods * (methods - 1) // 2
+    alone, corrected = smallest_p(categories), smallest_p(categories, pairs)
+    after = f", and after Holm's correction for {pairs} pairs {corrected:.3g}" if pairs > 1 else ""
+    reach = (
+        f"With {categories} categories the smallest p that a two-sided Wilcoxon signed-rank test can reach is "
+        f"{alone:.3g}{after}"
+    )
+    if corrected >= ALPHA:
+        return (
+            f"{reach}: no difference between two methods can be significant at {ALPHA}, however large it is."
+        )
+    return f"{reach}: differences can be significant at {ALPHA}."
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

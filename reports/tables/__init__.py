@@ -1,0 +1,1 @@
+"""Tables: what they hold, how they are grouped and marked, and how they are written."""

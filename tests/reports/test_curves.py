@@ -1,0 +1,58 @@
+"""Curves against the false-positive rate: means, legends, and the limit of PRO."""
+
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+
+from reports.figures.curves import curve_figures, mean_curve
+from reports.figures.style import linestyles, palette
+from tests.reports.pictured import CELLS, FILES, METHODS, xs
+
+FIGURES = {figure.name: figure for figure in curve_figures(CELLS, FILES)}
+
+
+def test_one_curve_stays_as_it_is() -> None:
+    rates, values = np.array([0, 0.5, 1]), np.array([0, 0.8, 1])
+    assert mean_curve([(rates, values)]) == (rates, values)
+
+
+def test_the_area_under_a_mean_is_the_mean_of_the_areas() -> None:
+    corners = np.array([0.0, 0.5, 1.0])
+    curves = [(corners, np.array([0.0, 0.6, 1.0])), (corners, np.array([0.2, 1.0, 1.0]))]
+    rates, values = mean_curve(curves)
+    areas = [np.trapezoid(y, x) for x, y in curves]
+    assert np.trapezoid(values, rates) == pytest.approx(np.mean(areas))
+
+
+def test_a_curve_that_ends_at_the_limit_is_averaged_up_to_it() -> None:
+    limit = np.array([0.0, 0.3])
+    rates, values = mean_curve([(limit, limit), (limit, 2 * limit)])
+    assert rates[-1] == pytest.approx(0.3)
+    assert values[-1] == pytest.approx(0.45)
+
+
+def test_legends_give_the_measures_and_colours_stay_with_the_methods() -> None:
+    panel, *_ = FIGURES["curves-cable"].draw().axes
+    own = CELLS[(CELLS["category"] == "cable") & (CELLS["metric"] == "image_auroc")]
+    expected = own.groupby("method")["value"].mean()
+    assert panel.get_legend_handles_labels()[1] == [f"{m} {expected[m]:.3f}" for m in ("stfpm", "ast")]
+    # rd, which failed here, keeps the second colour
+    assert [line.get_color() for line in panel.lines] == [palette(METHODS)[m] for m in ("stfpm", "ast")]
+    assert [line.get_linestyle() for line in panel.lines] == [
+        linestyles(METHODS)[m] for m in ("stfpm", "ast")
+    ]
+
+
+def test_a_mean_over_fewer_categories_says_so_in_the_legend() -> None:
+    panel, *_ = FIGURES["curves"].draw().axes
+    named = [text.rsplit(" ", 4) for text in panel.get_legend_handles_labels()[1]]
+    assert [len(parts) for parts in named] == [5, 5, 2]
+    assert "[2 of 3]" in panel.get_legend_handles_labels()[1][1]
+
+
+def test_the_limit_of_pro_is_marked() -> None:
+    *_, panel = FIGURES["curves-bottle"].draw().axes
+    marks = [xs(line)[0] for line in panel.lines if len(xs(line)) == 2]
+    assert marks == [0.3]
+    (shade,) = [patch for patch in panel.patches if isinstance(patch, Rectangle)]
+    assert (shade.get_x(), shade.get_width()) == pytest.approx((0, 0.3))

@@ -1,0 +1,233 @@
+"""The gallery: which images it shows, in which order, and what its tiles show and say."""
+
+import io
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from reports.artifacts import Artifacts
+from reports.page.gallery import THUMBNAIL, gallery, slug
+from tests.reports.made import NAN, cells
+
+SIZE = 160
+IMAGES = ["test/good/000.png", "test/crack/000.png", "test/crack/001.png"]
+
+
+class Files(Artifacts):
+    """Files of cells that are in no store: a folder for each run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, run_id: str, name: str) -> Path | None:
+        path = self.folder / run_id / name
+        return path if path.exists() else None
+
+    def add_scores(self, run: str, scores: Sequence[float], images: Sequence[str] = IMAGES) -> None:
+        kinds = [name.split("/")[1] for name in images]
+        table = pd.DataFrame({"image": images, "kind": kinds, "label": [int(k != "good") for k in kinds]})
+        (self.folder / run).mkdir(parents=True, exist_ok=True)
+        table.assign(score=list(scores)).to_csv(self.folder / run / "scores.csv", index=False)
+
+    def add_maps(self, run: str, maps: NDArray[np.float32], images: Sequence[str] = IMAGES) -> None:
+        path = self.folder / run / "maps.npz"
+        np.savez_compressed(path, maps=maps.astype(np.float16), scale=np.float32(1), images=np.array(images))
+
+    def add_pictures(self, run: str, masks: Mapping[str, NDArray[np.bool_]]) -> None:
+        with zipfile.ZipFile(self.folder / run / "pictures.zip", "w") as target:
+            for name in IMAGES:
+                white = Image.new("RGB", (SIZE, SIZE), "white")
+                target.writestr(f"{name}.jpg", encoded(white, "JPEG"))
+            for name, mask in masks.items():
+                target.writestr(f"{name}.mask.png", encoded(Image.fromarray(mask), "PNG"))
+
+
+def encoded(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def table(*names: tuple[str, str], **columns: str) -> pd.DataFrame:
+    """Make the tidy table of (method, category), whose runs are called `<method>-<category>-<seed>`."""
+    made = cells(*((method, category, 0.9) for method, category in names), **columns)
+    return made.assign(run_id=made["method"] + "-" + made["category"] + "-" + made["seed"])
+
+
+def pixel(path: Path, x: int, y: int) -> tuple[int, int, int]:
+    with Image.open(path) as picture:
+        return picture.convert("RGB").getpixel((x, y))  # type: ignore[return-value]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path / "runs")
+
+
+def test_a_rank_is_the_part_of_the_other_images_with_a_lower_score(files: Files, tmp_path: Path) -> None:
+    files.add_scores("rd-bottle-0", [0.1, 0.2, 0.3])
+    files.add_scores("ast-bottle-0", [5.0, 9.0, 5.0])
+    found, _ = gallery(table(("rd", "bottle"), ("ast", "bottle")), files, tmp_path)
+    ranks = {row.image: dict(row.ranks) for row in found}
+    assert ranks == {
+        "test/good/000.png": {"rd": 0.0, "ast": 0.0},
+        "test/crack/000.png": {"rd": 0.5, "ast": 1.0},
+        "test/crack/001.png": {"rd": 1.0, "ast": 0.0},
+    }
+
+
+def test_the_images_with_the_largest_disagreement_come_first_and_the_rest_is_left_out(
+    files: Files, tmp_path: Path
+) -> None:
+    files.add_scores("rd-bottle-0", [0.1, 0.2, 0.3])
+    files.add_scores("ast-bottle-0", [5.0, 9.0, 5.0])
+    found, note = gallery(table(("rd", "bottle"), ("ast", "bottle")), files, tmp_path, per_category=2)
+    assert [(row.image, row.disagreement) for row in found] == [
+        ("test/crack/001.png", 1.0),
+        ("test/crack/000.png", 0.5),
+    ]
+    assert "The first 2 of each category" in note
+
+
+def test_a_lone_method_disagrees_with_nobody_and_shows_its_highest_ranks_first(
+    files: Files, tmp_path: Path
+) -> None:
+    files.add_scores("rd-bottle-0", [0.1, 0.2, 0.3])
+    found, _ = gallery(table(("rd", "bottle")), files, tmp_path)
+    assert [row.disagreement for row in found] == [0, 0, 0]
+    assert [row.image for row in found] == IMAGES[::-1]
+
+
+def test_an_undefined_score_has_no_rank_and_leaves_the_others_alone(files: Files, tmp_path: Path) -> None:
+    files.add_scores("rd-bottle-0", [0.1, NAN, 0.3])
+    found, _ = gallery(table(("rd", "bottle")), files, tmp_path)
+    ranks = {row.image: row.ranks["rd"] for row in found}
+    assert (ranks[IMAGES[0]], ranks[IMAGES[2]]) == (0, 1)
+    assert math.isnan(ranks[IMAGES[1]])
+
+
+def test_the_lowest_finished_seed_of_a_method_is_shown(files: Files, tmp_path: Path) -> None:
+    seeds = [
+        table(("rd", "bottle"), seed=seed, status=status)
+        for seed, status in (("10", "FINISHED"), ("2", "FINISHED"), ("0", "FAILED"))
+    ]
+    files.add_scores("rd-bottle-10", [3, 2, 1])
+    files.add_scores("rd-bottle-2", [1, 2, 3])
+    found, _ = gallery(pd.concat(seeds, ignore_index=True), files, tmp_path)
+    assert found[0].image == IMAGES[2]
+
+
+def test_truth_is_the_darkened_image_with_its_mask_in_red(files: Files, tmp_path: Path) -> None:
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[:80] = True
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    files.add_pictures("rd-bottle-0", {IMAGES[1]: mask})
+    found, _ = gallery(table(("rd", "bottle")), files, tmp_path)
+    rows = {row.image: row for row in found}
+    titles = {name: row.tiles[1].title for name, row in rows.items()}
+    assert titles == {
+        IMAGES[0]: "truth: defect-free",
+        IMAGES[1]: "truth",
+        IMAGES[2]: "truth: no mask",
+    }
+    truth = tmp_path / rows[IMAGES[1]].tiles[1].full
+    assert pixel(truth, 80, 20) == pytest.approx((240, 60, 60), abs=6)
+    assert pixel(truth, 80, 140) == pytest.approx((114, 114, 114), abs=6)
+
+
+def test_all_maps_of_a_method_and_category_share_one_colour_scale(files: Files, tmp_path: Path) -> None:
+    maps = np.zeros((3, SIZE, SIZE), np.float32)
+    maps[1, :80], maps[2, :80] = 1, 2
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    files.add_maps("rd-bottle-0", maps)
+    # the same maps in other units look the same
+    files.add_scores("ast-bottle-0", [1, 2, 3])
+    files.add_maps("ast-bottle-0", 500 * maps + 7)
+    found, _ = gallery(table(("rd", "bottle"), ("ast", "bottle")), files, tmp_path)
+    rows = {row.image: row for row in found}
+    for place in (2, 3):
+        shown = [pixel(tmp_path / rows[name].tiles[place].full, 80, 20) for name in IMAGES]
+        # the ends and the middle of inferno
+        assert shown[0] == pytest.approx((0, 0, 4), abs=6)
+        assert shown[1] == pytest.approx((188, 55, 84), abs=8)
+        assert shown[2] == pytest.approx((252, 255, 164), abs=6)
+
+
+def test_undefined_pixels_leave_the_colour_scale_alone(files: Files, tmp_path: Path) -> None:
+    maps = np.zeros((3, SIZE, SIZE), np.float32)
+    maps[:, :80], maps[0, 0, 0] = 1, np.nan
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    files.add_maps("rd-bottle-0", maps)
+    found, _ = gallery(table(("rd", "bottle")), files, tmp_path)
+    assert pixel(tmp_path / found[0].tiles[2].full, 80, 20) == pytest.approx((252, 255, 164), abs=6)
+
+
+def test_full_pictures_keep_their_size_and_thumbnails_are_small(files: Files, tmp_path: Path) -> None:
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    files.add_maps("rd-bottle-0", np.random.default_rng(0).random((3, SIZE, SIZE), np.float32))
+    files.add_pictures("rd-bottle-0", {})
+    found, _ = gallery(table(("rd", "bottle")), files, tmp_path)
+    for tile in (tile for row in found for tile in row.tiles):
+        with Image.open(tmp_path / tile.full) as full, Image.open(io.BytesIO(tile.thumbnail)) as small:
+            assert full.size == (SIZE, SIZE)
+            assert (small.size, small.format) == ((THUMBNAIL, THUMBNAIL), "JPEG")
+
+
+def test_what_is_missing_says_so_in_its_tile(files: Files, tmp_path: Path) -> None:
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    files.add_maps("rd-bottle-0", np.ones((1, SIZE, SIZE), np.float32), images=IMAGES[:1])
+    rows = pd.concat(
+        [table(("rd", "bottle")), table(("ast", "bottle"), status="FAILED", metric="")], ignore_index=True
+    )
+    found, _ = gallery(rows, files, tmp_path)
+    titles = {row.image: [tile.title for tile in row.tiles] for row in found}
+    assert titles[IMAGES[0]] == ["image: not kept", "truth: not kept", "rd", "ast: no map"]
+    assert titles[IMAGES[1]] == ["image: not kept", "truth: not kept", "rd: no map", "ast: no map"]
+    assert math.isnan(found[0].ranks["ast"])
+    assert all(not tile.thumbnail for row in found for tile in row.tiles if ":" in tile.title)
+
+
+def test_a_category_without_scores_is_named(files: Files, tmp_path: Path) -> None:
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    found, note = gallery(table(("rd", "bottle"), ("rd", "cable")), files, tmp_path)
+    assert {row.category for row in found} == {"bottle"}
+    assert note.endswith("Without image scores, and so not shown: cable.")
+
+
+def test_progress_counts_categories(files: Files, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    gallery(
+        table(("rd", "bottle"), ("rd", "cable")),
+        files,
+        tmp_path,
+        progress=lambda *counts: told.append(counts),
+    )
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_no_name_leads_out_of_the_folder(files: Files, tmp_path: Path) -> None:
+    images = ["../../../x.png", "test/good/<b>.png", "C:\\x.png"]
+    odd = table(("../rd", ".."))
+    odd["run_id"] = "run"
+    files.add_scores("run", [1, 2, 3], images=[f"{name}/good/1" for name in images])
+    files.add_maps("run", np.ones((3, SIZE, SIZE), np.float32), images=[f"{name}/good/1" for name in images])
+    found, _ = gallery(odd, files, tmp_path / "report")
+    full = [tile.full for row in found for tile in row.tiles if tile.thumbnail]
+    assert len(set(full)) == 3
+    for path in full:
+        assert (tmp_path / "report" / path).resolve().is_relative_to(tmp_path / "report" / "pictures")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a/b", "a-b"), ("Bottle", "bottle"), ("é", "è"), ("x" * 99, "x" * 98)]
+)
+def test_different_names_have_different_files(one: str, other: str) -> None:
+    assert slug(one) != slug(other)
+    assert slug(one).replace("-", "").replace("_", "").isalnum()

@@ -1,0 +1,283 @@
+"""Measured beside published: which numbers are compared, which are only shown, and what is said of both."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.cells import ReportError
+from reports.parts import Sheet
+from reports.tables import literature, published
+from reports.tables.literature import needs, read_published
+from reports.tables.published import published_sheets
+from tests.reports.made import NAN, cells, over_seeds
+
+TEACHERS = {
+    "stfpm": "resnet18.tv_in1k",
+    "rd": "wide_resnet50_2.tv_in1k",
+    "ast": "tf_efficientnet_b5.aa_in1k",
+    "uninformed_students": "resnet18.tv_in1k",
+}
+REAL = read_published()
+CATEGORIES = [str(name) for name in pd.unique(REAL.loc[REAL["dataset"] == "mvtec_ad", "category"])][:-1]
+
+
+def sources(*rows: tuple[str, str, str, float], metric: str = "image_auroc", **columns: str) -> pd.DataFrame:
+    """Make the table of published numbers of (source, variant, category, value)."""
+    shared = {"method": "stfpm", "dataset": "mvtec_ad", "metric": metric, "note": "", **columns}
+    return pd.DataFrame(
+        [{**shared, "source": s, "variant": v, "category": c, "value": x} for s, v, c, x in rows]
+    )
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Two sources that may be compared with ResNet-18's STFPM, one of another teacher, one of another size."""
+    table = sources(
+        ("paper (X), Table 1", "resnet18", "bottle", 0.95),
+        ("paper (X), Table 1", "resnet18", "cable", 0.80),
+        ("paper (X), Table 1", "resnet18", "average", 0.875),
+        ("code", "resnet18", "bottle", 0.93),
+        ("other teacher", "wide_resnet50_2", "bottle", 0.99),
+        ("thesis", "resnet18_224", "bottle", 0.10),
+    )
+    monkeypatch.setattr(published, "read_published", lambda: table)
+    return table
+
+
+def measured(method: str, *values: tuple[str, float], **columns: str) -> pd.DataFrame:
+    shared = {"metric": "image_auroc", "backbone": TEACHERS[method], "mode": "rgb", **columns}
+    return cells(*[(method, category, value) for category, value in values], **shared)
+
+
+def only(sheets: list[Sheet]) -> Sheet:
+    (sheet,) = sheets
+    return sheet
+
+
+def stfpm(*values: tuple[str, float], **columns: str) -> Sheet:
+    return only(published_sheets(measured("stfpm", *values, **columns), "image_auroc"))
+
+
+def real(method: str, metric: str = "image_auroc", **columns: str) -> Sheet:
+    """Return the sheet of a method that measured 0.9 everywhere, with the numbers that were really published."""
+    values = [(category, 0.9) for category in CATEGORIES]
+    return only(published_sheets(measured(method, *values, metric=metric, **columns), metric))
+
+
+def compared(sheet: Sheet) -> list[str]:
+    """Return the sources that are compared."""
+    number = dict(sheet.spans).get("comparable", 0)
+    return [str(name) for name in sheet.values.columns[1 : 1 + number]]
+
+
+@pytest.mark.usefixtures("printed")
+def test_measured_published_difference_and_verdict_stand_side_by_side() -> None:
+    sheet = stfpm(("bottle", 0.94), ("cable", 0.85))
+    assert [*sheet.shown.columns] == ["measured", "[1]", "[2]", "[3]", "[4]", "difference", "verdict"]
+    assert sheet.spans == (("", 1), ("comparable", 2), ("not comparable", 2), ("", 2))
+    row = sheet.shown.loc["bottle"]
+    assert (row["measured"], row["verdict"]) == ("0.940", "within")
+    assert sorted(row[["[1]", "[2]"]]) == ["0.930", "0.950"]
+    assert sorted(row[["[3]", "[4]"]]) == ["0.100", "0.990"]
+    assert (sheet.section, sheet.method, sheet.name) == ("published", "stfpm", "published_image_auroc_stfpm")
+
+
+@pytest.mark.usefixtures("printed")
+@pytest.mark.parametrize(
+    ("value", "difference", "verdict"),
+    [
+        (0.97, "+0.020", "above"),
+        (0.9504, "+0.000", "within"),  # as printed
+        (0.945, "-0.005", "within"),  # to the closest
+        (0.93, "+0.000", "within"),
+        (0.90, "-0.030", "below"),
+    ],
+)
+def test_the_verdict_is_by_the_range_of_what_may_be_compared(
+    value: float, difference: str, verdict: str
+) -> None:
+    row = stfpm(("bottle", value)).shown.loc["bottle"]
+    assert (row["difference"], row["verdict"]) == (difference, verdict)
+
+
+@pytest.mark.usefixtures("printed")
+def test_one_source_gives_a_difference_and_no_verdict() -> None:
+    row = stfpm(("cable", 0.85)).shown.loc["cable"]
+    assert (row["difference"], row["verdict"]) == ("+0.050", "one source")
+
+
+@pytest.mark.usefixtures("printed")
+def test_the_caption_names_every_source_and_why_it_is_left_out() -> None:
+    text = stfpm(("bottle", 0.94)).caption
+    assert "paper (X), Table 1, resnet18;" in text
+    assert "other teacher, wide_resnet50_2, not compared: backbone wide_resnet50_2;" in text
+    assert "thesis, resnet18_224, not compared: training.image_size 224;" in text
+
+
+@pytest.mark.usefixtures("printed")
+def test_a_cell_is_compared_with_the_variant_that_has_its_settings() -> None:
+    assert compared(stfpm(("bottle", 0.94), variant="training.image_size=224")) == ["thesis, resnet18_224"]
+    wide = stfpm(("bottle", 0.94), backbone="wide_resnet50_2.tv_in1k")
+    assert compared(wide) == ["other teacher, wide_resnet50_2"]
+
+
+@pytest.mark.usefixtures("printed")
+def test_an_average_is_compared_where_all_categories_were_measured() -> None:
+    whole = stfpm(("bottle", 0.94), ("cable", 0.85)).shown.loc["average"]
+    assert (whole["measured"], whole["difference"]) == ("0.895", "+0.020")
+    part = stfpm(("bottle", 0.94)).shown.loc["average"]
+    assert list(part[["measured", "difference", "verdict"]]) == ["0.940 [1 of 2 categories]", "–", "–"]
+
+
+@pytest.mark.usefixtures("printed")
+def test_a_category_that_failed_says_so_and_is_not_compared() -> None:
+    failed = measured("stfpm", ("cable", NAN), status="FAILED").assign(metric="")
+    table = pd.concat([measured("stfpm", ("bottle", 0.94)), failed])
+    shown = only(published_sheets(table, "image_auroc")).shown
+    assert list(shown.loc["cable", ["measured", "difference", "verdict"]]) == ["failed", "–", "–"]
+    assert shown.loc["average", "measured"] == "0.940 [1 of 2 categories]"
+
+
+@pytest.mark.usefixtures("printed")
+def test_seeds_stand_as_mean_and_deviation() -> None:
+    seeds = over_seeds({("stfpm", "bottle"): [0.92, 0.96]}).assign(metric="image_auroc", backbone="resnet18")
+    sheet = only(published_sheets(seeds, "image_auroc"))
+    assert sheet.shown.loc["bottle", "measured"] == "0.940 ± 0.028"
+    assert "over 2 seeds (0, 1)" in sheet.caption
+
+
+def test_what_was_never_published_has_no_sheet(printed: pd.DataFrame) -> None:
+    assert published_sheets(measured("rd", ("bottle", 0.9)), "image_auroc") == []
+    assert published_sheets(measured("stfpm", ("bottle", 0.9), dataset="folder"), "image_auroc") == []
+    assert published_sheets(measured("stfpm", ("bottle", 0.9)), "pixel_auroc") == []
+
+
+def test_a_paper_and_its_copies_are_one_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("paper (X), Table 1", 0.90), ("paper (X), as copied in a README", 0.92)]
+    table = sources(*[(source, "resnet18", "bottle", value) for source, value in rows])
+    monkeypatch.setattr(published, "read_published", lambda: table)
+    assert stfpm(("bottle", 0.94)).shown.loc["bottle", "verdict"] == "one source"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"protocol": "quick"}, "NOT the published ones: protocol quick"),
+        ({"weights": "random"}, "NOT the published ones: an untrained teacher"),
+        ({"changes": "training.epochs=5"}, "NOT the published ones: training.epochs=5"),
+        ({"variant": "half=true"}, "NOT the published ones: half=true"),
+        ({"pretext": "240 train images of bottle"}, "ones: teachers distilled on 240 train images of bottle"),
+    ],
+)
+@pytest.mark.usefixtures("printed")
+def test_the_caption_says_where_measured_settings_are_not_the_published(
+    columns: dict[str, str], said: str
+) -> None:
+    assert said in stfpm(("bottle", 0.94), **columns).caption
+
+
+@pytest.mark.usefixtures("printed")
+@pytest.mark.parametrize("protocol", ["paper", "paper_3d"])
+def test_published_settings_need_no_warning(protocol: str) -> None:
+    assert "NOT the published" not in stfpm(("bottle", 0.94), protocol=protocol).caption
+
+
+def test_every_published_variant_is_understood() -> None:
+    """None needs a setting that no cell can have; and every number that was read finds its method."""
+    for method, variant in REAL[["method", "variant"]].drop_duplicates().itertuples(index=False):
+        assert "variant" not in needs(method, variant), (method, variant)
+    assert "variant" in needs("stfpm", "resnet18 with dropout")
+
+
+def test_runs_that_chose_their_epoch_on_test_images_are_shown_and_not_compared() -> None:
+    sheet = real("rd")
+    assert compared(sheet) == [
+        "re-run of the official code (hq-deng/RD4AD at 6554076), wide_resnet50_2",
+        "paper (reverse distillation), wide_resnet50_2",
+    ]
+    assert "[3] open-edge-platform/anomalib README" in sheet.caption
+    assert "not compared: epoch chosen on the test images" in sheet.caption
+    assert sheet.shown.loc["toothbrush", "[3]"] == "0.953"
+
+
+def test_a_run_that_diverged_is_shown_and_not_compared() -> None:
+    sheet = real("stfpm", backbone="wide_resnet50_2.tv_in1k")
+    assert compared(sheet) == []
+    assert "toothbrush diverged" in sheet.caption
+    assert set(sheet.shown["verdict"]) == {"–"}
+
+
+def test_ast_is_compared_by_mode_and_its_ablations_by_name() -> None:
+    names = [str(name) for name in pd.unique(REAL.loc[REAL["dataset"] == "mvtec_3d", "category"])]
+    values = [(name, 0.9) for name in names if name != "average"]
+    columns = {"dataset": "mvtec_3d", "protocol": "paper_3d", "mode": "rgbd"}
+    whole = only(published_sheets(measured("ast", *values, **columns), "image_auroc"))
+    assert compared(whole) == [
+        "paper (AST), rgbd",
+        "paper (AST), Table 5, rgbd",
+        "paper (AST), Table 6, rgbd_4_blocks",
+    ]
+    assert whole.shown.loc["average", "verdict"] == "one source"
+    assert whole.shown.loc["average", "difference"] == "-0.037"
+    assert not any("depth" in str(name) for name in whole.values.columns)
+    likelihood = measured("ast", *values, **columns, variant="score=nll")
+    assert compared(only(published_sheets(likelihood, "image_auroc"))) == [
+        "paper (AST), Table 5, ast_teacher_nll, rgbd"
+    ]
+    more = measured("ast", *values, **columns, changes="student_blocks=8")
+    assert compared(only(published_sheets(more, "image_auroc"))) == ["paper (AST), Table 6, rgbd_8_blocks"]
+
+
+def test_scales_of_uninformed_students_are_compared_one_by_one() -> None:
+    assert compared(real("uninformed_students", "pixel_auroc")) == ["DRAEM paper, Table 2, multi_scale"]
+    assert compared(real("uninformed_students", "pixel_auroc", variant="patch_sizes=[17]")) == []
+
+
+def test_an_exact_pro_is_compared_with_no_published_one() -> None:
+    """They used other variants, or did not say which; each is named."""
+    for method, name in (
+        ("rd", "PRO (per image, 200 thresholds)"),
+        ("stfpm", "PRO (rescaled)"),
+        ("uninformed_students", "PRO (variant not stated)"),
+    ):
+        sheet = real(method, "pro")
+        assert compared(sheet) == []
+        assert set(sheet.shown["verdict"]) == {"–"}
+        assert name in sheet.caption
+
+
+def test_a_published_pro_is_compared_with_the_same_variant() -> None:
+    sheet = real("rd", "pro_per_image_200")
+    assert len(compared(sheet)) == 2
+    assert sheet.shown.loc["average", "verdict"] == "below"
+    assert "measured" in sheet.title
+    assert "PRO variant per_image_200" in sheet.caption
+    assert compared(real("rd", "pro_per_image_200", fpr_limit="0.1")) == []
+
+
+def test_dice_is_compared_at_the_published_threshold_alone() -> None:
+    small = {"variant": "training.image_size=224"}
+    assert compared(real("stfpm", "dice", **small)) == ["thesis (Polidori 2022), resnet18_224"]
+    honest = real("stfpm", "dice", **small, threshold_policy="train_quantile")
+    assert compared(honest) == []
+    assert "not compared: threshold f1_image" in honest.caption
+
+
+def test_the_values_of_every_source_are_those_of_the_table() -> None:
+    sheet = real("rd")
+    for name in sheet.values.columns[1:4]:
+        source = str(name).rpartition(", ")[0]
+        listed = REAL[
+            (REAL["source"] == source) & (REAL["metric"] == "image_auroc") & (REAL["method"] == "rd")
+        ]
+        expected = listed.set_index("category")["value"].reindex(sheet.values.index)
+        pd.testing.assert_series_equal(sheet.values[name], expected, check_names=False)
+
+
+def test_a_missing_or_broken_table_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="not found"):
+        literature.read_published(tmp_path / "published.csv")
+    (tmp_path / "published.csv").write_text("source,method,variant,note\n")
+    with pytest.raises(ReportError, match="lacks the columns dataset, category, metric, value"):
+        literature.read_published(tmp_path / "published.csv")
