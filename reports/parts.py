@@ -17,7 +17,7 @@ class Sheet:
     Attributes
     ----------
     name
-        File name without its ending, and label in LaTeX: letters, digits and `_`.
+        File name without its ending, and label in LaTeX: letters, digits, `_` and `-`.
     title
         Heading, a few words.
     caption

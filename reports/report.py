@@ -116,7 +116,7 @@ def write_report(
             Report(
                 title=title,
                 facts=_facts(uri, cells),
-                warnings=[*caveats(cells), *_untested(cells, headline)],
+                warnings=[*caveats(cells), *_untested(cells, headline), *_unkept(cells, artifacts)],
                 failures=_failures(cells),
                 sheets=sheets,
                 figures=drawn,
@@ -211,6 +211,18 @@ def _untested(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     """Return why measures have no statistics."""
     without = (metric for metric in metrics if not statistics_of(cells, metric)[0])
     return list(dict.fromkeys(sentence for metric in without for sentence in limits_of(cells, metric)))
+
+
+def _unkept(cells: pd.DataFrame, artifacts: Artifacts) -> list[str]:
+    """Return which finished cells have no files to draw, if there are such."""
+    runs = cells[cells["status"] == "FINISHED"].drop_duplicates("run_id").assign(label=labels)
+    without = runs[[artifacts.path(run, "curves.csv") is None for run in runs["run_id"]]]
+    if without.empty:
+        return []
+    counts = ", ".join(
+        f"{label} ({count})" for label, count in without["label"].value_counts(sort=False).items()
+    )
+    return [f"Figures and gallery leave out cells whose files are not among their artifacts: {counts}."]
 
 
 def _failures(cells: pd.DataFrame) -> pd.DataFrame:

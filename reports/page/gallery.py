@@ -1,8 +1,6 @@
 """The gallery: the test images on which methods disagree most, with their truth and every method's map."""
 
-import hashlib
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from PIL import Image
 
 from reports.artifacts import Artifacts, Pictures
 from reports.cells import labels, rows
+from reports.naming import slug
 from reports.parts import GalleryRow, Tile
 
 THUMBNAIL = 112  # pixels
@@ -22,7 +21,6 @@ RED = (240, 60, 60)
 KEYS = ["image", "kind", "label"]
 LOWEST, HIGHEST = 1.0, 99.9
 """Percentiles of a method's maps of a category that the colour scale spans."""
-NAME_LENGTH = 60
 NOTE = (
     "Rows are sorted by disagreement: the largest minus the smallest rank that a method gives the image, where a "
     "rank is the part of the category's other test images with a lower score. Of equal disagreement, 0 where there is "
@@ -85,21 +83,6 @@ def gallery(
     return shown, note + (
         f" Without image scores, and so not shown: {', '.join(without)}." if without else ""
     )
-
-
-def slug(name: str) -> str:
-    """Return a file name for any name: itself if harmless, else what is harmless of it, and a hash.
-
-    Examples
-    --------
-    >>> slug("metal_nut"), slug("../A b")
-    ('metal_nut', 'a-b-e3f8e011')
-    """
-    plain = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:NAME_LENGTH]
-    if plain == name:
-        return plain
-    # lower case and cut names may coincide, on disks that ignore case too
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def _lowest_seeds(done: pd.DataFrame) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """The comparison of methods over categories: what a sweep's tables hold and say, and where they go."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from reports.cells import labels, rows
+from reports.naming import slug
 from reports.parts import Sheet
 from reports.tables.captions import caption, facts, marking, title_of, words
 from reports.tables.entries import printed, ranked, states
@@ -75,7 +75,7 @@ def category_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
     """
     found = _all_entries(cells, metrics)
     sheets = []
-    for name, row in zip(sheet_names("category", order := row_order(cells)), order, strict=True):
+    for row in row_order(cells):
         values = pd.DataFrame({title: part.values.loc[row] for title, part in found.items()})
         shown = pd.DataFrame({title: part.shown.loc[row] for title, part in found.items()})
         best, second = (marked.T for marked in ranked(values.T, {}))
@@ -87,7 +87,7 @@ def category_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
         ]
         sheets.append(
             Sheet(
-                name=name,
+                name=slug("category", row),
                 title=row,
                 caption="; ".join(filter(None, [*text, words(shown, seeds_of(cells))])),
                 values=values.rename_axis(index="method"),
@@ -107,14 +107,14 @@ def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
     """
     found = _all_entries(cells, metrics)
     sheets = []
-    for name, label in zip(sheet_names("method", order := column_order(cells)), order, strict=True):
+    for label in column_order(cells):
         values = pd.DataFrame({title: part.values[label] for title, part in found.items()})
         shown = pd.DataFrame({title: part.shown[label] for title, part in found.items()})
         own = cells[labels(cells) == label]
         text = [label, *facts(own, metrics, seeds_of(cells)), coverage(cells), words(shown, seeds_of(cells))]
         sheets.append(
             Sheet(
-                name=name,
+                name=slug("method", label),
                 title=label,
                 caption="; ".join(filter(None, text)),
                 values=values.rename_axis(index="category"),
@@ -149,16 +149,3 @@ def _all_entries(cells: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Entri
     """Return the tables of all measures that something has, by their titles."""
     found = {title_of(metric): entries_of(cells, metric) for metric in metrics}
     return {title: part for title, part in found.items() if part is not None}
-
-
-def sheet_names(prefix: str, texts: Iterable[str]) -> list[str]:
-    """Return a file name for each text; two texts that differ in other signs alone are told apart by a number."""
-    names: list[str] = []
-    for text in texts:
-        name = first = f"{prefix}_{re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_').lower()}"
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{first}_{number}"
-        names.append(name)
-    return names

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
 from reports.cells import labels
+from reports.naming import slug
 from reports.parts import DASH, Sheet
 from reports.tables.captions import facts, title_of, words
-from reports.tables.comparison import Entries, entries_of, sheet_names
+from reports.tables.comparison import Entries, entries_of
 from reports.tables.entries import DIGITS
 from reports.tables.groups import column_order, row_order
 from reports.tables.literature import (
@@ -78,8 +79,7 @@ def published_sheets(cells: pd.DataFrame, metric: str) -> list[Sheet]:
             if columns:
                 measured = _measured(found, label, set(listed["category"]) - {AVERAGE}, part)
                 sheets.append(_sheet(measured, columns, own, metric, label, seeds_of(cells)))
-    names = sheet_names(f"published_{metric}", [sheet.method for sheet in sheets])
-    return [replace(sheet, name=name) for sheet, name in zip(sheets, names, strict=True)]
+    return sheets
 
 
 def _columns(listed: pd.DataFrame, own: pd.DataFrame, metric: str) -> list[_Column]:
@@ -169,7 +169,7 @@ def _sheet(
     )
     ends = ("difference", "verdict")
     return Sheet(
-        name="published",
+        name=slug("published", own["dataset"].iloc[0], metric, label),
         title=f"{label}: {title_of(metric)}, measured and published",
         caption=_caption(columns, keys, own, metric, seeds, measured["shown"]),
         values=pd.concat(values, axis=1, keys=["measured", *(column.title for column in columns), *ends]),

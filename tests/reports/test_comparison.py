@@ -257,7 +257,7 @@ SEVERAL = pd.concat(
 
 def test_a_category_has_a_sheet_of_all_methods_and_measures() -> None:
     bottle, cable = category_sheets(SEVERAL, ["pro", "dice", "image_ap"])
-    assert (bottle.category, bottle.name, bottle.shown.index.name) == ("bottle", "category_bottle", "method")
+    assert (bottle.category, bottle.name, bottle.shown.index.name) == ("bottle", "category-bottle", "method")
     assert bottle.shown.to_dict("index") == {
         "rd": {"PRO (exact)": "0.850 ± 0.071", "Dice": "0.550 ± 0.071"},
         "stfpm": {"PRO (exact)": "0.700 ± 0.000", "Dice": "0.600 ± 0.000"},
@@ -269,7 +269,7 @@ def test_a_category_has_a_sheet_of_all_methods_and_measures() -> None:
 
 def test_a_method_has_a_sheet_of_all_categories_and_measures() -> None:
     rd, stfpm = method_sheets(SEVERAL, ["pro", "dice"])
-    assert (rd.method, rd.name, rd.best) == ("rd", "method_rd", None)
+    assert (rd.method, rd.name, rd.best) == ("rd", "method-rd", None)
     assert rd.shown["PRO (exact)"].to_dict() == {
         "bottle": "0.850 ± 0.071",
         "cable": "0.600 [1 of 2]",
@@ -284,7 +284,7 @@ def test_names_that_differ_in_signs_alone_get_files_of_their_own() -> None:
     odd = cells(*[("rd", name, 0.5) for name in ("a 2", "a", "a+", "a-", "中")])
     names = [sheet.name for sheet in category_sheets(odd, ["pro"])]
     assert len(set(names)) == 5
-    assert all(re.fullmatch(r"\w+", name, re.ASCII) for name in names)
+    assert all(re.fullmatch(r"[\w-]+", name, re.ASCII) for name in names)
 
 
 def test_no_measure_gives_no_sheets() -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.artifacts import Artifacts
-from reports.page.gallery import THUMBNAIL, gallery, slug
+from reports.naming import slug
+from reports.page.gallery import THUMBNAIL, gallery
 from tests.reports.made import NAN, cells
 
 SIZE = 160

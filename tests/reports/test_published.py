@@ -80,7 +80,11 @@ def test_measured_published_difference_and_verdict_stand_side_by_side() -> None:
     assert (row["measured"], row["verdict"]) == ("0.940", "within")
     assert sorted(row[["[1]", "[2]"]]) == ["0.930", "0.950"]
     assert sorted(row[["[3]", "[4]"]]) == ["0.100", "0.990"]
-    assert (sheet.section, sheet.method, sheet.name) == ("published", "stfpm", "published_image_auroc_stfpm")
+    assert (sheet.section, sheet.method, sheet.name) == (
+        "published",
+        "stfpm",
+        "published-mvtec_ad-image_auroc-stfpm",
+    )
 
 
 @pytest.mark.usefixtures("printed")
