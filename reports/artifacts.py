@@ -2,10 +2,12 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -16,6 +18,10 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from PIL import Image
+
+T = TypeVar("T")
+# what libraries raise over files that were cut short or changed
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,18 @@ class Outputs:
 
 
 class Pictures:
-    """The test images of a cell and their truth, at the size at which they were scored."""
+    """The test images of a cell and their truth, at the size at which they were scored.
 
-    def __init__(self, path: Path) -> None:
-        self._zip = zipfile.ZipFile(path)
+    Parameters
+    ----------
+    path
+        The archive.
+    damaged
+        Is told what cannot be read.
+    """
+
+    def __init__(self, path: Path, damaged: list[str]) -> None:
+        self._path, self._damaged, self._zip = path, damaged, zipfile.ZipFile(path)
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -65,11 +79,19 @@ class Pictures:
         return self._open(f"{name}.mask.png")
 
     def _open(self, member: str) -> Image.Image | None:
-        return Image.open(io.BytesIO(self._zip.read(member))) if member in self._names else None
+        if member not in self._names:
+            return None
+        try:
+            picture = Image.open(io.BytesIO(self._zip.read(member)))
+            picture.load()
+        except DAMAGE as error:
+            self._damaged.append(f"{self._path}, {member}: {error}")
+            return None
+        return picture
 
 
 class Artifacts:
-    """The files of all cells of a store. What a cell does not have, or is empty, is None.
+    """The files of all cells of a store. What a cell does not have, or is empty or damaged, is None.
 
     Parameters
     ----------
@@ -77,18 +99,24 @@ class Artifacts:
         Of the tracking store.
     folder
         Where files of a store on another machine are downloaded to.
+
+    Attributes
+    ----------
+    damaged
+        Files that could not be read, and why.
     """
 
     def __init__(self, uri: str, folder: Path) -> None:
         self.client, self.folder = MlflowClient(tracking_uri=uri), folder
+        self.damaged: list[str] = []
 
     def scores(self, run_id: str) -> pd.DataFrame | None:
         """Return the image scores: `image`, `kind`, `label` (1: defective), `score`."""
-        return self._table(run_id, "scores.csv")
+        return self._table(run_id, "scores.csv", "image", "kind", "label", "score")
 
     def curves(self, run_id: str) -> pd.DataFrame | None:
         """Return points of curves: `curve` (image_roc, pixel_roc or pro), `false_positive_rate`, `value`."""
-        return self._table(run_id, "curves.csv")
+        return self._table(run_id, "curves.csv", "curve", "false_positive_rate", "value")
 
     def regions(self, run_id: str) -> pd.DataFrame | None:
         """Return the ground-truth regions: `image`, `kind`, `area` (pixels), `part`, `overlap`, `pro`.
@@ -97,34 +125,23 @@ class Artifacts:
         pixel threshold, and `pro` its mean up to the limit of the false-positive rate; the mean of `pro` over all
         regions is the measure.
         """
-        return self._table(run_id, "regions.csv")
+        return self._table(run_id, "regions.csv", "image", "kind", "area", "part", "overlap", "pro")
 
     def maps(self, run_id: str) -> Maps | None:
         """Return the anomaly maps."""
-        path = self.path(run_id, "maps.npz")
-        if path is None:
-            return None
-        with np.load(path) as stored:
-            maps = stored["maps"].astype(np.float32) * stored["scale"]
-            return Maps(maps, [str(name) for name in stored["images"]])
+        return self._read(run_id, "maps.npz", _read_maps)
 
     def pictures(self, run_id: str) -> Pictures | None:
         """Return the test images and their truth."""
-        path = self.path(run_id, "pictures.zip")
-        return None if path is None else Pictures(path)
+        return self._read(run_id, "pictures.zip", partial(Pictures, damaged=self.damaged))
 
     def outputs(self, run_id: str) -> Outputs | None:
         """Return what teacher and student say at sampled locations."""
-        path = self.path(run_id, "outputs.npz")
-        if path is None:
-            return None
-        with np.load(path) as stored:
-            return Outputs(stored["teacher"], stored["student"], stored["distance"], stored["defective"])
+        return self._read(run_id, "outputs.npz", _read_outputs)
 
     def text(self, run_id: str, name: str) -> str | None:
         """Return a text file, `config.yaml` or `traceback.txt`."""
-        path = self.path(run_id, name)
-        return None if path is None else path.read_text()
+        return self._read(run_id, name, Path.read_text)
 
     def history(self, run_id: str, metric: str) -> Mapping[int, float]:
         """Return the values of a curve, {epoch or step: value}: `<stage>/loss` or `<stage>/selection`."""
@@ -154,7 +171,30 @@ class Artifacts:
     def _run(self, run_id: str) -> Run:
         return self.client.get_run(run_id)
 
-    def _table(self, run_id: str, name: str) -> pd.DataFrame | None:
+    def _table(self, run_id: str, name: str, *columns: str) -> pd.DataFrame | None:
+        def read(path: Path) -> pd.DataFrame:
+            return pd.read_csv(path)[list(columns)]
+
+        table = self._read(run_id, name, read)
+        return None if table is None or table.empty else table
+
+    def _read(self, run_id: str, name: str, read: Callable[[Path], T]) -> T | None:
         path = self.path(run_id, name)
-        table = pd.DataFrame() if path is None else pd.read_csv(path)
-        return None if table.empty else table
+        if path is None:
+            return None
+        try:
+            return read(path)
+        except DAMAGE as error:
+            self.damaged.append(f"{path}: {error}")
+            return None
+
+
+def _read_maps(path: Path) -> Maps:
+    with path.open("rb") as file, np.load(file) as stored:
+        maps = stored["maps"].astype(np.float32) * stored["scale"]
+        return Maps(maps, [str(name) for name in stored["images"]])
+
+
+def _read_outputs(path: Path) -> Outputs:
+    with path.open("rb") as file, np.load(file) as stored:
+        return Outputs(stored["teacher"], stored["student"], stored["distance"], stored["defective"])

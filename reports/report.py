@@ -1,9 +1,13 @@
 """The whole report of a selection of cells: tables, figures, gallery and page, in one folder."""
 
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,6 +38,8 @@ from reports.tables.published import published_sheets
 PAGE = "report.html"
 HEADLINE = ("image_auroc", "pixel_auroc", "pro", "dice")
 """Measures with figures and statistics of their own; without any of them, the first that there are."""
+MANY, PROCESSES = 40, 4
+"""From so many figures on, up to so many processes draw: each takes seconds to start."""
 PARTS = ("tables", "figures", "pictures", PAGE)
 """What a report's folder holds."""
 SOFTWARE = ("python", "torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn")
@@ -105,18 +111,16 @@ def write_report(
             *loss_figures(cells, artifacts),
             *output_figures(cells, artifacts),
         ]
-        drawn: list[tuple[Figure, Path]] = []
-        for i, figure in enumerate(figures):
-            step("figures", len(figures), i)
-            drawn.append((figure, save(figure, made / "figures")))
-        step("figures", len(figures), len(figures))
-        pictures, note = gallery(cells, artifacts, made, progress=lambda done, of: step("gallery", of, done))
+        with _drawing(figures, made / "figures", step) as drawn:
+            pictures, note = gallery(
+                cells, artifacts, made, progress=lambda done, of: step("gallery", of, done)
+            )
         step("page", 1, 0)
         page.write(
             Report(
                 title=title,
                 facts=_facts(uri, cells),
-                warnings=[*caveats(cells), *_untested(cells, headline), *_unkept(cells, artifacts)],
+                warnings=[*caveats(cells), *_untested(cells, headline), *_unread(cells, artifacts)],
                 failures=_failures(cells),
                 sheets=sheets,
                 figures=drawn,
@@ -130,6 +134,30 @@ def write_report(
         step("page", 1, 1)
         _replace(made, folder)
     return folder / PAGE
+
+
+@contextmanager
+def _drawing(
+    figures: Sequence[Figure], folder: Path, step: Callable[[str, int, int], None]
+) -> Iterator[list[tuple[Figure, Path]]]:
+    """Draw figures while the block runs, in processes of their own if there are many; yield what then is drawn."""
+    drawn: list[tuple[Figure, Path]] = []
+
+    def collect(paths: Iterable[Path]) -> None:
+        for figure, path in zip(figures, paths, strict=True):
+            drawn.append((figure, path))
+            step("figures", len(figures), len(drawn))
+
+    step("figures", len(figures), 0)
+    if len(figures) < MANY:
+        yield drawn
+        collect(save(figure, folder) for figure in figures)
+        return
+    # started afresh: a process that forks while it has threads may hang
+    with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1), get_context("spawn")) as pool:
+        paths = pool.map(save, figures, repeat(folder))
+        yield drawn
+        collect(paths)
 
 
 def _measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
@@ -213,16 +241,16 @@ def _untested(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(sentence for metric in without for sentence in limits_of(cells, metric)))
 
 
-def _unkept(cells: pd.DataFrame, artifacts: Artifacts) -> list[str]:
-    """Return which finished cells have no files to draw, if there are such."""
+def _unread(cells: pd.DataFrame, artifacts: Artifacts) -> list[str]:
+    """Return which finished cells have no files to draw, and which files are damaged, if there are such."""
     runs = cells[cells["status"] == "FINISHED"].drop_duplicates("run_id").assign(label=labels)
-    without = runs[[artifacts.path(run, "curves.csv") is None for run in runs["run_id"]]]
-    if without.empty:
-        return []
-    counts = ", ".join(
-        f"{label} ({count})" for label, count in without["label"].value_counts(sort=False).items()
-    )
-    return [f"Figures and gallery leave out cells whose files are not among their artifacts: {counts}."]
+    counts = runs["label"][
+        [artifacts.path(run, "curves.csv") is None for run in runs["run_id"]]
+    ].value_counts(sort=False)
+    without = ", ".join(f"{label} ({count})" for label, count in counts.items())
+    kept = f"Figures and gallery leave out cells whose files are not among their artifacts: {without}."
+    damaged = [f"Damaged, and left out: {reason}." for reason in dict.fromkeys(artifacts.damaged)]
+    return ([kept] if without else []) + damaged
 
 
 def _failures(cells: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Image scores: their distribution over normal and defective images, and how well each kind of defect is found."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import roc_auc_score
+from scipy.stats import mannwhitneyu
 
 from reports.artifacts import Artifacts
 from reports.cells import labels, rows
@@ -69,16 +70,21 @@ def auroc_of_kinds(methods: Mapping[str, Seeds[pd.DataFrame]]) -> tuple[pd.DataF
         for table in seeds.values():
             good = table[table["label"] == 0]
             for kind, own in table[table["label"] == 1].groupby("kind", sort=False):
-                both = pd.concat([good, own])
-                defined = not good.empty and both["score"].notna().all()
-                auroc = roc_auc_score(both["label"], both["score"]) if defined else np.nan
-                entries.append((str(kind), label, auroc))
+                entries.append((str(kind), label, _auroc(own["score"], good["score"])))
                 counts[str(kind)] = len(own)
     frame = pd.DataFrame(entries, columns=["kind", "label", "auroc"])
     if frame.empty:
         return pd.DataFrame(), pd.Series(dtype=int)
     means = frame.groupby(["kind", "label"], sort=False)["auroc"].mean().unstack("label")
     return means, pd.Series(counts)
+
+
+def _auroc(defective: "pd.Series[float]", good: "pd.Series[float]") -> float:
+    """Return the part of the pairs that are in the right order, ties half (Hanley and McNeil, 1982)."""
+    if good.empty:
+        return math.nan
+    pairs = mannwhitneyu(defective, good, method="asymptotic").statistic
+    return float(pairs / (len(defective) * len(good)))
 
 
 def draw_histograms(panels: Mapping[str, tuple[pd.DataFrame, float]]) -> Drawing:

@@ -25,7 +25,7 @@ class Files(Artifacts):
     """Files of cells that are in no store: a folder for each run."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.damaged = folder, []
 
     def path(self, run_id: str, name: str) -> Path | None:
         path = self.folder / run_id / name
