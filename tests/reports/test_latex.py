@@ -80,7 +80,7 @@ def test_every_part_has_whole_rows_and_braces_match() -> None:
 def test_names_of_tables_are_unique_and_plain() -> None:
     names = [sheet.name for sheet in sheets_of(selection())]
     assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"\w+", name, re.ASCII) for name in names)
+    assert all(re.fullmatch(r"[\w-]+", name, re.ASCII) for name in names)
 
 
 @pytest.mark.slow
