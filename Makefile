@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 5000
 
-.PHONY: help demo test measure cluster pages lint dashboard report status clean
+.PHONY: help demo test measure cluster pages speed lint dashboard report status clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,6 +41,9 @@ pages: $(READY)  ## reports in a browser, LaTeX compiled, MLflow's pages, 450 ce
 	apt-get install -y --no-install-recommends chromium texlive-latex-recommended texlive-fonts-recommended
 	$(BIN)/python -m pytest tests/reports -m "slow or not slow"
 	$(BIN)/python -m tests.reports.store
+
+speed: $(READY)  ## side by side with other libraries, which it installs in .peers, and with the machine's limit
+	$(BIN)/python -m tests.speed --peers .peers --out results/speed
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .

@@ -35,7 +35,7 @@ def normalise(images: Tensor, runtime: Runtime) -> Tensor:
     """Turn (B, H, W, 3) uint8 into (B, 3, H, W) float32 with ImageNet's mean and deviation, on the device."""
     mean = torch.tensor(IMAGENET_MEAN, device=runtime.device)
     std = torch.tensor(IMAGENET_STD, device=runtime.device)
-    scaled = (images.to(runtime.device, non_blocking=True).float().div_(255) - mean).div_(std)
+    scaled = images.to(runtime.device, non_blocking=True).float().div_(255).sub_(mean).div_(std)
     return scaled.permute(0, 3, 1, 2).contiguous(memory_format=runtime.memory_format)
 
 

@@ -31,6 +31,7 @@ CODE = (
             "features",
             "pretext",
             "runtime",
+            "schedules",
             "scoring",
             "training",
         )

@@ -17,7 +17,6 @@ from benchmark.errors import BenchmarkError
 from benchmark.identity import identity
 from benchmark.limits import room_told, time_limit
 from benchmark.mistakes import NO_METHOD
-from benchmark.outcome import record
 from benchmark.runtime import environment, start
 from benchmark.settings import Evaluation, Jobs, Tracking, Trainer, Training, build, convert, target_of, typed
 from benchmark.sweep import Sweep, open_sweep, opened, resolved
@@ -94,6 +93,8 @@ class Job:
             self._describe(run)
             with time_limit(self.settings.cell_seconds), room_told():
                 outcome = run_cell(cell, stored, checkpoint)
+            from benchmark.outcome import record  # draws figures: nothing that the training should wait for
+
             with room_told():
                 draft = tracker.draft(run, parent, cell.name, key, tags)
                 record(cell, outcome, draft)

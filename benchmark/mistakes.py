@@ -1,6 +1,7 @@
 """What a user got wrong on the command line, said in a sentence that names the option and what there is."""
 
 import difflib
+import sys
 from collections.abc import Sequence
 
 from hydra.errors import (
@@ -9,10 +10,8 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from mlflow.exceptions import MlflowException
 from omegaconf import DictConfig, Node
 from omegaconf.errors import OmegaConfBaseException
-from sqlalchemy.exc import SQLAlchemyError
 
 from benchmark.errors import USER_ERRORS
 
@@ -31,13 +30,23 @@ def explain(error: BaseException) -> str | None:
         return f"{error.override}: not an override ({_first_lines(error)}); accepted: name=value"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _first_lines(error)
-    if isinstance(error, MlflowException | SQLAlchemyError):
+    if _is_of_store(error):
         return f"the tracking store cannot be used ({_first_lines(error)})"
     if type(error).__name__ in ("UncompletedJobError", "FailedJobError"):  # of submitit, an optional extra
         return f"a job of the launcher ended before it was done ({_first_lines(error)})"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None
+
+
+def _is_of_store(error: BaseException) -> bool:
+    """Tell whether the libraries of the tracking store raised an error; a mistyped option need not wait for them."""
+    if "mlflow" not in sys.modules:
+        return False
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return isinstance(error, MlflowException | SQLAlchemyError)
 
 
 def _unknown_choice(error: MissingConfigException) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,7 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmark.errors import USER_ERRORS, BenchmarkError
 from benchmark.passwords import PASSWORD, has_password
 from benchmark.settings import Tracking, typed
-from benchmark.tracking import Run, Tracker
+
+if TYPE_CHECKING:
+    from benchmark.tracking import Run, Tracker
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Sweep:
     """An open sweep: its name, store and parent run, and the measures that its tables show."""
 
     name: str
-    tracker: Tracker
-    parent: Run
+    tracker: "Tracker"
+    parent: "Run"
     tables: tuple[str, ...]
 
     @property
@@ -77,6 +79,8 @@ class OpenSweep(Callback):
 
 def open_sweep(config: DictConfig) -> Sweep:
     """Open the store and the parent run that the configuration names."""
+    from benchmark.tracking import Tracker  # seconds, for which no mistake that Hydra finds should wait
+
     tracking = typed(Tracking, resolved(config, "tracking"), "tracking")
     if has_password(tracking.uri):
         raise BenchmarkError(

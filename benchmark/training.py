@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from torch import Tensor
 
 from benchmark.checkpoint import Checkpoint, Stream, TrainingState, restore_random_states
@@ -21,6 +20,7 @@ from benchmark.pretext import PretextStages
 from benchmark.progress import StageProgress
 from benchmark.records import StageRecord
 from benchmark.runtime import Runtime
+from benchmark.schedules import build_optimizer, schedules
 from benchmark.settings import Schedule, Training
 from datasets.batch import Batch
 from methods.method import Method, Stage
@@ -45,29 +45,6 @@ class TrainingData:
     train: Images
     validation: Images | None
     pretext: PretextStages | None = None
-
-
-def schedules(method: Method, training: Training) -> list[tuple[Stage, Schedule]]:
-    """Return a method's stages, each with its schedule.
-
-    Raises
-    ------
-    BenchmarkError
-        If `training.stages` names a stage that the method does not have.
-    """
-    stages = list(method.stages())
-    known = dict.fromkeys(name for stage in stages for name in (stage.schedule or stage.name, stage.name))
-    for name in training.stages:
-        if name not in known:
-            raise BenchmarkError(
-                f"method.training.stages.{name}: the method has no such stage; known: {', '.join(known)}"
-            )
-    return [(stage, _schedule(stage, training)) for stage in stages]
-
-
-def _schedule(stage: Stage, training: Training) -> Schedule:
-    own = stage.name in training.stages
-    return training.schedule(stage.name if own else stage.schedule or stage.name)
 
 
 def fit(
@@ -191,9 +168,10 @@ class _Lesson:
         """Train the stage, or the rest of it that is left after the saved state."""
         stage = self.stage
         rounds = math.ceil((self.schedule.epochs or self.schedule.steps or 0) / self.every)
-        optimizer = _optimizer(self.schedule.optimizer, stage)
-        stream = Stream(self.source, self.schedule.batch_size, self.generator)
-        course = _Course(rounds)
+        optimizer = build_optimizer(self.schedule.optimizer, stage)
+        source, seconds = self._with_constants()
+        stream = Stream(source, self.schedule.batch_size, self.generator)
+        course = _Course(rounds, seconds=seconds)
         if saved is not None:
             course = self._go_on(saved, optimizer, stream)
         self._announce(len(course.losses))
@@ -203,6 +181,7 @@ class _Lesson:
                 self._learn_round(number, optimizer, stream, course)
                 bar.epoch_done(number, course.losses[-1])
                 self.state.offer(lambda: _stage_state(optimizer, stream, course))
+        optimizer.zero_grad(set_to_none=True)  # the memory is the next stage's
         if course.best:
             stage.module.load_state_dict(course.best)
         return StageRecord(
@@ -214,6 +193,16 @@ class _Lesson:
             course.seconds,
             course.images,
         )
+
+    def _with_constants(self) -> tuple[Images | CropSource, float]:
+        """Return the images with what the stage computes once, and the seconds that this took."""
+        if self.stage.constant is None:
+            return self.source, 0.0
+        assert isinstance(self.source, Images), "a stage on crops has no constants"
+        start = time.perf_counter()
+        self.method.eval()
+        source = self.source.with_constants(self.stage.constant, self.schedule.batch_size)
+        return source, time.perf_counter() - start
 
     def _go_on(self, saved: Mapping[str, Any], optimizer: torch.optim.Optimizer, stream: Stream) -> _Course:
         """Bring all but the weights, which are there already, to the saved state."""
@@ -295,11 +284,3 @@ def _stage_state(optimizer: torch.optim.Optimizer, stream: Stream, course: _Cour
     """Return what a stage needs beside the weights to go on: see `_Lesson._go_on`."""
     course_state = {**vars(course), "best": dict(course.best)}
     return {"optimizer": optimizer.state_dict(), "stream": stream.place(), "course": course_state}
-
-
-def _optimizer(settings: Mapping[str, Any], stage: Stage) -> torch.optim.Optimizer:
-    try:
-        return instantiate(settings, params=list(stage.module.parameters()), _convert_="all")
-    except Exception as error:  # Hydra wraps whatever the optimiser raises
-        reason = error.__cause__ or error
-        raise BenchmarkError(f"method.training.optimizer: {reason}") from None

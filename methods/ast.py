@@ -15,6 +15,7 @@ from methods.errors import MethodError
 from methods.flow import ConditionalFlow
 from methods.method import Method, Stage
 
+TEACHER = "flow"  # the name of its outputs among a batch's features
 LIMIT = 1e4
 """Largest mean NLL, nats per channel: log-determinants are bounded, so only a z out of control gets there."""
 
@@ -125,7 +126,12 @@ class AsymmetricStudentTeacher(Method):
         """First the flow, by maximum likelihood, then the student, on the flow's outputs."""
         yield Stage("flow", self.flow, partial(self.loss, self.nll), limit=self.limit)
         if self.score == "distance":
-            yield Stage("student", self.student, partial(self.loss, self.distance))
+            yield Stage(
+                "student",
+                self.student,
+                partial(self.loss, self.distance),
+                constant=lambda batch: {TEACHER: self.taught(*self.inputs(batch))},
+            )
 
     def loss(self, values: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
         """Mean of a batch's values over all locations of its foreground; 0 if there is none."""
@@ -187,11 +193,16 @@ class AsymmetricStudentTeacher(Method):
         teacher, student = self.pair(batch)
         return (student - teacher).square().mean(1)
 
+    def taught(self, features: Tensor, encoding: Tensor) -> Tensor:
+        """Return the outputs of the teacher, which learns no more: (B, C, h, w)."""
+        with torch.no_grad():
+            return self.flow(features, encoding)[0]
+
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the outputs of teacher and student, (B, C, h, w)."""
         features, encoding = self.inputs(batch)
-        with torch.no_grad():
-            teacher, _ = self.flow(features, encoding)
+        known = batch.features.get(TEACHER)  # while the student trains
+        teacher = self.taught(features, encoding) if known is None else known
         if isinstance(self.student, ConditionalFlow):
             student, _ = self.student(features, encoding)
         else:

@@ -1,10 +1,19 @@
 """From features to anomaly maps: the distances and combinations that several methods share."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, cosine_similarity, interpolate, normalize
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.linalg import vector_norm
+from torch.nn.functional import conv2d, interpolate, normalize
+
+from methods.errors import MethodError
+
+# Shorter features count as so long, as in torch's normalize and cosine_similarity.
+SHORTEST, SHORTEST_COSINE = 1e-12, 1e-8
 
 
 def normalised(features: Tensor) -> Tensor:
@@ -14,12 +23,82 @@ def normalised(features: Tensor) -> Tensor:
 
 def squared_distance(teacher: Tensor, student: Tensor) -> Tensor:
     """Squared distance of two (..., C, h, w) maps with l2-normalised channels: (..., h, w) in 0..4, float32."""
-    return (normalised(teacher) - normalised(student)).square().sum(-3)
+    return _SquaredDistance.apply(teacher, student)
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
     """1 - cos along the channels of two (B, C, h, w) maps: (B, h, w) in 0..2, float32."""
-    return 1 - cosine_similarity(teacher.float(), student.float(), dim=1)
+    return _CosineDistance.apply(teacher, student, (1,))
+
+
+def flattened_distance(teacher: Tensor, student: Tensor) -> Tensor:
+    """1 - cos of two (B, C, h, w) maps, each read as one vector per image: (B,) in 0..2, float32."""
+    return _CosineDistance.apply(teacher, student, (1, 2, 3))
+
+
+class _SquaredDistance(Function):
+    """|s/|s| - t/|t||^2 along the channels.
+
+    A function of its own: autograd would keep copies of the features and go through them a dozen times, where
+    the gradient is s and t scaled at each location. It reaches the student alone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, teacher: Tensor, student: Tensor) -> Tensor:
+        _check(teacher)
+        t, s = teacher.float(), student.float()
+        t_length, s_length = (_length(x, (-3,), SHORTEST) for x in (t, s))
+        squared = (s / s_length).sub_(t / t_length).square_().sum(-3, keepdim=True)
+        ctx.save_for_backward(teacher, student, t_length, s_length, squared)
+        return squared.squeeze(-3)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        teacher, student, t_length, s_length, squared = ctx.saved_tensors
+        t, s = teacher.float(), student.float()
+        scale = 2 * gradient.unsqueeze(-3) / s_length
+        # What points along s changes no direction: it is taken out, unless s is too short to have one. Of
+        # s/|s| - t/|t| it is half of the square, or all if the teacher has no direction.
+        along = (squared + (t_length <= SHORTEST)).div_(2).where(s_length > SHORTEST, 0)
+        return None, _combine(s, scale * (1 - along) / s_length, t, scale / t_length).to(student.dtype)
+
+
+class _CosineDistance(Function):
+    """1 - cos along some dimensions; the gradient as in `_SquaredDistance`, which this is half of."""
+
+    @staticmethod
+    def forward(ctx: Any, teacher: Tensor, student: Tensor, along: tuple[int, ...]) -> Tensor:
+        _check(teacher)
+        t, s = teacher.float(), student.float()
+        t_length, s_length = (_length(x, along, SHORTEST_COSINE) for x in (t, s))
+        cosine = (s / s_length).mul_(t / t_length).sum(along, keepdim=True)
+        ctx.save_for_backward(teacher, student, t_length, s_length, cosine)
+        return 1 - cosine.squeeze(along)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
+        teacher, student, t_length, s_length, cosine = ctx.saved_tensors
+        t, s = teacher.float(), student.float()
+        scale = gradient.reshape(cosine.shape) / s_length
+        own = scale * cosine.where(s_length > SHORTEST_COSINE, 0) / s_length
+        return None, _combine(s, own, t, scale / t_length).to(student.dtype), None
+
+
+def _length(features: Tensor, along: tuple[int, ...], least: float) -> Tensor:
+    return vector_norm(features, dim=along, keepdim=True).clamp_min_(least)
+
+
+def _combine(student: Tensor, own: Tensor, teacher: Tensor, other: Tensor) -> Tensor:
+    return (student * own).sub_(teacher * other)
+
+
+def _check(teacher: Tensor) -> None:
+    if teacher.requires_grad:
+        raise MethodError(
+            "the teacher's features of a distance are data: no gradient reaches them; detach them"
+        )
 
 
 def resize_map(anomaly_map: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:

@@ -48,6 +48,10 @@ class Stage:
         are kept. None: those of the last epoch.
     prepare
         Is handed the train images once before the stage trains: for statistics of its targets, say.
+    constant
+        Batch -> {name: (B, ...)}: what the loss reads that does not change while the stage trains, such as
+        targets from a network that an earlier stage has trained. It is computed once per train image, in
+        evaluation mode, and stands in `features` beside the layers. Not with `crops`.
     schedule
         `training.stages.<schedule>` in the method's YAML may override `training` for this stage, and for
         all that go by the same; "": the stage's name.
@@ -65,6 +69,7 @@ class Stage:
     loss: Callable[[Batch], Tensor]
     select: Callable[[Batch], Tensor] | None = None
     prepare: Callable[[Iterable[Batch]], None] | None = None
+    constant: Callable[[Batch], dict[str, Tensor]] | None = None
     schedule: str = ""
     crops: Crops | None = None
     depends_on: tuple[str, ...] | None = None

@@ -10,7 +10,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
-from methods.maps import cosine_distance, gaussian_blur, multiply, resize_map
+from methods.maps import cosine_distance, flattened_distance, gaussian_blur, multiply, resize_map
 from methods.method import Method, Stage
 
 # block type, width of its 3x3 convolution per 64 channels, blocks of OCE, of decoder from deep to shallow
@@ -104,13 +104,10 @@ class ReverseDistillation(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """Sum over layers of 1 - cos, averaged over images (and locations)."""
-        flat = self.loss_form == "flattened"
+        distance = flattened_distance if self.loss_form == "flattened" else cosine_distance
         total = batch.image.new_zeros(())
         for k, student in self.restored(batch).items():
-            teacher = batch.features[k]
-            if flat:
-                teacher, student = teacher.flatten(1)[..., None, None], student.flatten(1)[..., None, None]
-            total = total + cosine_distance(teacher, student).mean()
+            total = total + distance(batch.features[k], student).mean()
         return total
 
     def anomaly_map(self, batch: Batch) -> Tensor:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_curve
 
 from metrics.checks import binary_array, finite_array, fraction
 from metrics.pixels import PixelScores, covered_rates
@@ -34,6 +33,8 @@ def image_roc(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64]
     labels = binary_array("labels", labels, scores.shape)
     if labels.all() or not labels.any():
         return np.empty(0), np.empty(0)
+    from sklearn.metrics import roc_curve  # a second, for which no training need wait
+
     false, true, _ = roc_curve(labels, scores)
     return false, true
 

@@ -10,7 +10,8 @@ from metrics.checks import binary_array, finite_array, fraction, known_name
 from metrics.errors import MetricError
 from metrics.images import best_f1_threshold, image_ap, image_auroc, image_f1
 from metrics.names import MEASURES, THRESHOLD_POLICIES, is_oracle
-from metrics.pixels import PixelScores, dice, dice_image, dice_max, pixel_ap, pixel_auroc, pro, rank_pixels
+from metrics.pixels import PixelScores
+from metrics.pooled import EXACT_PIXELS, ExactPixels, StreamedPixels
 from metrics.pro_variants import POOLED_PRO_VARIANTS, PRO_VARIANTS
 
 __all__ = ["THRESHOLD_POLICIES", "Evaluation", "evaluate", "is_oracle"]
@@ -34,7 +35,10 @@ class Evaluation:
     missing : dict of str to str
         For each measure that is NaN, a sentence that names the cause.
     pixels : PixelScores
-        The ranked pixels, for curves; without any where there are no masks.
+        The ranked pixels, for curves and regions; none where there are no masks or where not ``exact``.
+    exact : bool
+        Whether the pixel measures are exact, as they are up to `EXACT_PIXELS`; beyond, they are those of
+        `StreamingPixels`, which err by less than 1e-4.
     """
 
     values: dict[str, float]
@@ -43,6 +47,7 @@ class Evaluation:
     dice_max_threshold: float
     missing: dict[str, str]
     pixels: PixelScores = field(repr=False, compare=False)
+    exact: bool = True
 
 
 def evaluate(
@@ -59,6 +64,10 @@ def evaluate(
     pro_variants: Collection[str] = ("exact",),
 ) -> Evaluation:
     """Compute every measure of one test set, sorting its pixels once.
+
+    Above `EXACT_PIXELS`, they are read a few maps at a time (`StreamingPixels`): the memory needed beside the
+    maps then stays the same, there are no curves and no single regions, and the PRO variants that rank all
+    pixels, ``official_100`` and ``rescaled``, are NaN.
 
     One policy chooses two thresholds: one for pixels, in units of the maps, and one for images, in units of
     their scores. They are one number where every image's score is its peak, the largest pixel of its map.
@@ -103,23 +112,16 @@ def evaluate(
     >>> result.values["dice"], result.missing["dice"]
     (nan, 'no masks')
     """
-    maps = finite_array("maps", maps, ndim=3)
     scores = finite_array("scores", scores, ndim=1)
     labels = binary_array("labels", labels, scores.shape)
-    if len(maps) != len(scores):
-        raise MetricError(f"scores: found {len(scores)}; accepted are {len(maps)}, one for each map")
     known_name("threshold_policy", threshold_policy, THRESHOLD_POLICIES)
     variants = {known_name("pro_variants", name, PRO_VARIANTS) for name in pro_variants} - {"exact"}
 
-    peaks = maps.max(axis=(1, 2))
-    without_masks = masks is None
-    if masks is None:
-        # No pixel then has a class, which leaves every pixel measure undefined by its own rule.
-        maps = maps[:0]
-        masks = np.zeros(maps.shape, dtype=bool)
-    masks = binary_array("masks", masks, maps.shape)
-    pixels = rank_pixels(maps, masks)
-    best_dice, best_dice_threshold = dice_max(pixels)
+    pixels = (ExactPixels if np.size(maps) <= EXACT_PIXELS else StreamedPixels)(maps, masks)
+    peaks = pixels.peaks
+    if len(peaks) != len(scores):
+        raise MetricError(f"scores: found {len(scores)}; accepted are {len(peaks)}, one for each map")
+    best_dice, best_dice_threshold = pixels.dice_max()
     if threshold_policy == "f1_image":
         threshold = best_f1_threshold(labels, peaks)
         image_threshold = best_f1_threshold(labels, scores)
@@ -133,28 +135,31 @@ def evaluate(
 
     values = {
         "image_auroc": image_auroc(labels, scores),
-        "pixel_auroc": pixel_auroc(pixels),
-        "pro": pro(pixels, fpr_limit),
-        "dice": dice(pixels, threshold),
-        "dice_image": dice_image(maps, masks, threshold),
+        "pixel_auroc": pixels.pixel_auroc(),
+        "pro": pixels.pro(fpr_limit),
+        "dice": pixels.dice(threshold),
+        "dice_image": pixels.dice_image(threshold),
         "dice_max": best_dice,
-        "pixel_ap": pixel_ap(pixels),
+        "pixel_ap": pixels.pixel_ap(),
         "image_f1": image_f1(labels, judged, image_threshold),
         "image_ap": image_ap(labels, scores),
     }
     for name in variants:
-        pooled = POOLED_PRO_VARIANTS.get(name)
-        values[f"pro_{name}"] = (
-            pooled(pixels, fpr_limit) if pooled else PRO_VARIANTS[name](maps, masks, fpr_limit)
-        )
+        values[f"pro_{name}"] = pixels.pro_variant(name, fpr_limit)
     values = {name: values[name] for name in MEASURES if name in values}
 
     causes = {
         "image": _image_cause(labels),
-        "pixel": "no masks" if without_masks else _pixel_cause(pixels),
+        "pixel": "no masks" if masks is None else _pixel_cause(pixels),
     }
     missing = _missing(values, causes, threshold_policy)
-    return Evaluation(values, threshold, image_threshold, best_dice_threshold, missing, pixels)
+    if not pixels.exact:
+        ranked = {f"pro_{name}" for name in POOLED_PRO_VARIANTS} & missing.keys()
+        cause = f"the maps have more than {EXACT_PIXELS} pixels, which are not ranked at once"
+        missing |= dict.fromkeys(ranked, causes["pixel"] or cause)
+    return Evaluation(
+        values, threshold, image_threshold, best_dice_threshold, missing, pixels.ranked, pixels.exact
+    )
 
 
 def _train_quantile(name: str, values: ArrayLike | None, quantile: float) -> float:
@@ -177,11 +182,11 @@ def _image_cause(labels: NDArray[np.bool_]) -> str:
     return "" if labels.any() else "only normal images in the test set"
 
 
-def _pixel_cause(pixels: PixelScores) -> str:
+def _pixel_cause(pixels: ExactPixels | StreamedPixels) -> str:
     """Return why no pixel measure is defined, or the empty string."""
-    if pixels.defect.size == 0:
+    if pixels.defective_pixels == 0:
         return "no defective pixel in any mask"
-    return "" if pixels.normal.size else "no defect-free pixel in any mask"
+    return "" if pixels.normal_pixels else "no defect-free pixel in any mask"
 
 
 def _missing(values: dict[str, float], causes: dict[str, str], policy: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from metrics.checks import binary_array, finite_array
 
@@ -30,7 +29,11 @@ def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     0.875
     """
     labels, scores = _checked(labels, scores)
-    return np.nan if _one_class(labels) else float(roc_auc_score(labels, scores))
+    if _one_class(labels):
+        return np.nan
+    from sklearn.metrics import roc_auc_score  # a second, for which no training need wait
+
+    return float(roc_auc_score(labels, scores))
 
 
 def image_ap(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -44,7 +47,11 @@ def image_ap(labels: ArrayLike, scores: ArrayLike) -> float:
     0.833333
     """
     labels, scores = _checked(labels, scores)
-    return np.nan if _one_class(labels) else float(average_precision_score(labels, scores))
+    if _one_class(labels):
+        return np.nan
+    from sklearn.metrics import average_precision_score  # here for the reason that `image_auroc` gives
+
+    return float(average_precision_score(labels, scores))
 
 
 def image_f1(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:

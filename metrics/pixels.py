@@ -54,7 +54,11 @@ class PixelScores:
     @cached_property
     def normal_above(self) -> NDArray[np.int64]:
         """For each defective pixel, the defect-free pixels with a higher score, (m,)."""
-        return self.normal.size - np.searchsorted(self.normal, self.defect, side="right")
+        above, last = self.normal_at_or_above.copy(), self.normal.size - 1
+        # few scores are tied with a defect-free one, and only these have to be looked up again
+        tied = np.flatnonzero(self.normal[np.minimum(self.normal.size - above, last)] == self.defect)
+        above[tied] = self.normal.size - np.searchsorted(self.normal, self.defect[tied], side="right")
+        return above
 
     @cached_property
     def normal_at_or_above(self) -> NDArray[np.int64]:
@@ -157,12 +161,15 @@ def pro(scores: PixelScores, fpr_limit: float = 0.3) -> float:
 
 
 def covered_rates(scores: PixelScores, limit: float) -> NDArray[np.float64]:
-    """For each defective pixel, the width of the false positive rates up to a limit at which it is found, (m,).
+    """For each defective pixel, the width of the false positive rates up to a limit at which it is found, (m,)."""
+    n = scores.normal.size
+    return covered_widths(scores.normal_above / n, scores.normal_at_or_above / n, limit)
 
-    Inside its block of ties it is found in part, see `pro`.
-    """
-    before = scores.normal_above / scores.normal.size
-    after = scores.normal_at_or_above / scores.normal.size
+
+def covered_widths(
+    before: NDArray[np.float64], after: NDArray[np.float64], limit: float
+) -> NDArray[np.float64]:
+    """Widths of rates up to a limit at which pixels are found that come in between two rates, in part, see `pro`."""
     width = after - before
     inside = np.clip(limit - before, 0, width)
     in_ties = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)

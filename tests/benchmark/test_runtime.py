@@ -42,8 +42,10 @@ def test_glibc_keeps_freed_memory() -> None:
         "import sys, resource, torch; from benchmark.runtime import keep_freed_memory\n"
         "if sys.argv[1] == 'on': assert keep_freed_memory()\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "torch.ones(8_000_000).sum(); before = faults()\n"
-        "for _ in range(10): torch.ones(8_000_000).sum()\n"
+        # larger than what glibc learns to keep by itself (32 MB); the first ones find their place in the heap
+        "for _ in range(3): torch.ones(16_000_000).sum()\n"
+        "before = faults()\n"
+        "for _ in range(10): torch.ones(16_000_000).sum()\n"
         "print(faults() - before)"
     )
     faults = {

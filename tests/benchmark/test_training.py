@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.data import Images, open_images
 from benchmark.errors import BenchmarkError
+from benchmark.schedules import FUSED, build_optimizer
 from benchmark.training import ROUND, TrainingData, fit, schedules
 from datasets.batch import Batch
 from datasets.category import Category
@@ -207,3 +208,26 @@ def test_a_schedule_of_an_unknown_stage_is_refused_by_name() -> None:
 def test_a_wrong_optimizer_is_named(splits: tuple[Images, Images], optimizer: dict[str, object]) -> None:
     with pytest.raises(BenchmarkError, match=r"method\.training\.optimizer"):
         train(Toy(), splits, optimizer=optimizer)
+
+
+def test_a_finished_stage_leaves_no_gradients_in_memory(splits: tuple[Images, Images]) -> None:
+    method = Toy()
+    train(method, splits)
+    assert all(parameter.grad is None for parameter in method.parameters())
+
+
+@pytest.mark.parametrize("name", [optimizer.__name__ for optimizer in FUSED])
+def test_fused_optimizers_take_the_steps_of_plain_ones(name: str) -> None:
+    settings = {"_target_": f"torch.optim.{name}", "lr": 0.01, "weight_decay": 0.1}
+    weights = []
+    for choice in ({}, {"fused": False}):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)).to(memory_format=torch.channels_last)
+        optimizer = build_optimizer({**settings, **choice}, Stage("student", module, lambda batch: Tensor()))
+        assert optimizer.defaults["fused"] == (choice == {})
+        for _ in range(5):
+            optimizer.zero_grad()
+            module(torch.randn(2, 3, 8, 8)).square().sum().backward()
+            optimizer.step()
+        weights.append(module.state_dict())
+    torch.testing.assert_close(weights[0], weights[1])

@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from torch.nn.functional import cosine_similarity
 
-from methods.maps import cosine_distance, gaussian_blur, multiply, resize_map, squared_distance
+from methods.errors import MethodError
+from methods.maps import (
+    cosine_distance,
+    flattened_distance,
+    gaussian_blur,
+    multiply,
+    normalised,
+    resize_map,
+    squared_distance,
+)
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -111,3 +121,77 @@ def test_multiply_is_the_elementwise_product_of_any_iterable() -> None:
         [[math.prod(float(m[b, y, x]) for m in maps) for x in range(4)] for y in range(3)] for b in range(2)
     ]
     torch.testing.assert_close(multiply(m for m in maps), torch.tensor(expected))
+
+
+def squared_formula(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+    return (normalised(teacher) - normalised(student)).square().sum(-3)
+
+
+def cosine_formula(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+    return 1 - cosine_similarity(teacher.float(), student.float(), dim=1)
+
+
+def flattened_formula(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
+    return 1 - cosine_similarity(teacher.float().flatten(1), student.float().flatten(1), dim=1)
+
+
+FORMULAS = pytest.mark.parametrize(
+    ("distance", "formula"),
+    [
+        (squared_distance, squared_formula),
+        (cosine_distance, cosine_formula),
+        (flattened_distance, flattened_formula),
+    ],
+    ids=["squared", "cosine", "flattened"],
+)
+
+
+@FORMULAS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_distances_and_their_gradients_are_those_of_their_formulas(
+    distance: Distance, formula: Distance, dtype: torch.dtype, layout: torch.memory_format, features: Pair
+) -> None:
+    teacher, values = (f.to(dtype, memory_format=layout) for f in features)
+    teacher[0, :, 0, 0] = 0  # no direction
+    weights, found = torch.rand(2, 5, 7), []
+    for function in (distance, formula):
+        student = values.clone().requires_grad_()
+        each = function(teacher, student)
+        (each * (weights if each.ndim == 3 else weights[:, 0, 0])).sum().backward()
+        assert student.grad is not None
+        assert student.grad.dtype == dtype
+        found.append((each, student.grad))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    atol, rtol = (1e-6, 1e-5) if dtype is torch.float32 else (1e-3, 1e-2)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=atol, rtol=rtol)
+
+
+def test_several_students_are_compared_with_one_teacher(features: Pair) -> None:
+    teacher, _ = features
+    students = torch.randn(2, 3, 8, 5, 7, requires_grad=True)
+    together = squared_distance(teacher[:, None], students)
+    together.mean().backward()
+    assert students.grad is not None
+    apart = torch.stack([squared_distance(teacher, students[:, i]) for i in range(3)], 1)
+    torch.testing.assert_close(together, apart)
+    (gradient,) = torch.autograd.grad(apart.mean(), students)
+    torch.testing.assert_close(students.grad, gradient)
+
+
+@FORMULAS
+def test_a_student_without_direction_gets_the_gradient_of_the_formula(
+    distance: Distance, formula: Distance, features: Pair
+) -> None:
+    gradients = []
+    for function in (distance, formula):
+        student = torch.zeros_like(features[0]).requires_grad_()
+        function(features[0], student).sum().backward()
+        gradients.append(student.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@FORMULAS
+def test_a_teacher_that_would_learn_is_refused(distance: Distance, formula: Distance, features: Pair) -> None:
+    with pytest.raises(MethodError, match="no gradient reaches them"):
+        distance(features[0].requires_grad_(), features[1])

@@ -1,0 +1,199 @@
+"""Pixel measures of this suite, exact and streaming, beside other libraries: seconds, memory and values.
+
+    python -m tests.speed.measures [--peers PYTHON] [--sizes 100x256 ...] [--rounds N] [--out JSON]
+
+Every library has a process of its own with one thread, and they take turns on the same maps in files. The
+first round is not counted. A library whose call takes longer than `--patience` seconds is not asked again: that
+call counts. Memory is what the calls take at their peak beyond the maps and masks. `--peers` names the Python of
+an environment with the other libraries; without it, they are left out and said to be. Timings decide nothing.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from tests.metrics.speed import example
+from tests.speed.commands import median
+from tests.speed.measures_worker import LIBRARIES
+from tests.speed.pairs import Pair, markdown, write
+
+WORKER = Path(__file__).with_name("measures_worker.py")
+SIZES = ("100x256", "100x1024", "2000x256")
+EXACT, EXACT_AP, STREAMING = (name for name in LIBRARIES if name.startswith("this suite"))
+#: What stands beside what: the same measures, or fewer, by another library.
+BESIDE = (
+    (EXACT, "anomalib AUPRO", "pixel AUROC and PRO exact, beside PRO"),
+    (EXACT, "torchmetrics", "pixel AUROC and PRO exact, beside AUROC"),
+    (EXACT, "scikit-learn", "pixel AUROC and PRO exact, beside AUROC"),
+    (STREAMING, "adeval", "pixel AUROC, PRO and AP streaming"),
+    (EXACT_AP, "adeval", "pixel AUROC, PRO and AP exact"),
+    (STREAMING, EXACT_AP, "pixel AUROC, PRO and AP streaming"),
+)
+
+
+@dataclass
+class Library:
+    """One library at one size: its process, and what its calls told.
+
+    Attributes
+    ----------
+    seconds
+        Of each counted call.
+    megabytes
+        At the peak of all calls, beyond the maps and masks.
+    values
+        The measures, by name.
+    problem
+        Why it has no (more) calls, or empty.
+    """
+
+    name: str
+    process: "subprocess.Popen[str] | None" = None
+    seconds: list[float] = field(default_factory=list)
+    megabytes: list[float] = field(default_factory=list)
+    values: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
+
+    def start(self, python: Path | None, folder: Path) -> None:
+        """Start the process, and wait until it has read the maps."""
+        if python is None:
+            self.problem = "not measured: --peers is not given"
+            return
+        self.process = subprocess.Popen(
+            [python, WORKER, self.name, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(folder / f"{self.name}.log").open("w"),
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+        self._answer(folder)
+
+    def call(self, folder: Path, counted: bool, patience: float) -> None:
+        """Let it measure once."""
+        if self.problem:
+            return
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        if not (line := self._answer(folder)):
+            return
+        told: dict[str, Any] = json.loads(line)
+        self.values = told["values"]
+        slow = told["seconds"] > patience
+        if counted or slow:
+            self.seconds.append(told["seconds"])
+            self.megabytes = [told["bytes"] / 1e6]
+        if slow:
+            self.problem = f"asked {len(self.seconds)} times: slower than {patience:g} s"
+            self.stop()
+
+    def _answer(self, folder: Path) -> str:
+        """Return its next line, or remember why there is none."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        if line := self.process.stdout.readline():
+            return line
+        last = (folder / f"{self.name}.log").read_text().strip().splitlines()[-1:]
+        self.problem = f"failed with code {self.process.wait()}: {''.join(last)[-200:]}"
+        return ""
+
+    def stop(self) -> None:
+        """End the process, which frees its memory for the others."""
+        if self.process is not None:
+            self.process.communicate()
+
+
+def measure(size: str, peers: Path | None, rounds: int, patience: float) -> list[Library]:
+    """Let all libraries measure the maps of one size, e.g. 100x256, in turns."""
+    images, side = map(int, size.split("x"))
+    found = [Library(name) for name in LIBRARIES]
+    with TemporaryDirectory() as name, ExitStack() as ends:
+        folder = Path(name)
+        maps, masks = example(images, side)
+        np.save(folder / "maps.npy", maps)
+        np.save(folder / "masks.npy", masks)
+        del maps, masks
+        for library in found:
+            library.start(Path(sys.executable) if library.name.startswith("this") else peers, folder)
+            ends.callback(library.stop)
+        for turn in range(rounds + 1):
+            for library in found:
+                library.call(folder, turn > 0, patience)
+    return found
+
+
+def rows(size: str, found: list[Library]) -> list[dict[str, str]]:
+    """Return a table's row for each library: medians, and how far its values are from the exact ones."""
+    exact = next(library.values for library in found if library.name == EXACT_AP)
+    table = []
+    for library in found:
+        errors = {name: value - exact[name] for name, value in library.values.items() if name in exact}
+        table.append(
+            {
+                "maps": size,
+                "library": library.name,
+                "s": f"{median(library.seconds):.3f}" if library.seconds else "–",
+                "MB": f"{median(library.megabytes):.0f}" if library.megabytes else "–",
+                **{name: f"{errors[name]:+.1e}" if name in errors else "–" for name in exact},
+                "note": library.problem,
+            }
+        )
+    return table
+
+
+def pairs(size: str, found: list[Library]) -> list[Pair]:
+    """Return seconds and memory of what stands beside each other."""
+    by_name = {library.name: library for library in found}
+    result = []
+    for ours, theirs, what in BESIDE:
+        this, other = by_name[ours], by_name[theirs]
+        note = "; ".join(filter(None, [this.problem, other.problem]))
+        title = f"{what}, {size}"
+        result.append(Pair(title, "s", this.seconds, other.seconds, theirs, note))
+        result.append(Pair(f"{title}, memory", "MB", this.megabytes, other.megabytes, theirs, note))
+    return result
+
+
+def main() -> None:
+    """Measure every size, print a table of the libraries and one of the pairs, and write both."""
+    parser = argparse.ArgumentParser(prog="python -m tests.speed.measures", description=__doc__)
+    parser.add_argument("--peers", type=Path, help="the Python of an environment with the other libraries")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, help="maps x side, default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--patience", type=float, default=20, help="seconds, default: %(default)s")
+    parser.add_argument("--out", type=Path, help="a JSON file")
+    given = parser.parse_args()
+    beside: list[Pair] = []
+    table: list[dict[str, str]] = []
+    details: dict[str, Any] = {}
+    for size in given.sizes:
+        found = measure(size, given.peers, given.rounds, given.patience)
+        beside += pairs(size, found)
+        table += rows(size, found)
+        details[size] = {
+            library.name: {
+                "seconds": library.seconds,
+                "megabytes": library.megabytes,
+                "values": library.values,
+                "note": library.problem,
+            }
+            for library in found
+        }
+    print("Medians; memory beyond the maps; measures as differences from the exact ones.\n")
+    print(markdown(table) + "\n")
+    write(given.out, "measures", beside, details)
+
+
+if __name__ == "__main__":
+    main()

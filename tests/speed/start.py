@@ -1,0 +1,187 @@
+"""The time from the command to the first training step, warm and with cold caches, and that of a mistyped option.
+
+    python -m tests.speed.start [--rounds N] [--peers PYTHON] [--out JSON]
+
+Every figure is of the real command, in a process of its own. The method is STFPM as a plug-in that notes the time
+at which its loss is asked for first, and ends the run there. Cold: nothing generated, stored or computed yet, no
+results folder. Warm: images, teacher features and store are there. `--peers` names the Python of an environment
+with anomalib: its imports alone, a lower limit of its own start, take turns with the warm runs. The parts are from
+one run more, with `-X importtime`, which takes longer. Not part of the test suite: timings decide nothing.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.conftest import PROJECT_ROOT
+
+CODE = """
+import json, os, sys, time
+from pathlib import Path
+
+from methods.stfpm import STFPM
+
+imported = time.monotonic()
+
+
+class Noted(STFPM):
+    def loss(self, batch):
+        now = {"imported": imported, "first_step": time.monotonic(), "cpu_seconds": time.process_time()}
+        Path(os.environ["NOTED"]).write_text(json.dumps(now))
+        print("the first step", file=sys.stderr, flush=True)
+        raise KeyboardInterrupt
+"""
+YAML = "defaults: [stfpm]\n_target_: noted.Noted\n"
+ARGUMENTS = ("dataset.categories=[washer]", "trainer.progress=false", "tracking.report=false")
+PEER = (
+    "from anomalib.data import Folder; from anomalib.engine import Engine; from anomalib.models import Stfpm"
+)
+INTERRUPTED, MISTAKE = 130, 2
+LARGEST = 12
+
+
+def start_seconds(folder: Path, results: Path, *flags: str) -> tuple[dict[str, float], str]:
+    """Return seconds from the start of the process to what the plug-in notes, and what the command wrote to stderr.
+
+    `flags` are Python's.
+    """
+    noted = folder / "noted.json"
+    noted.unlink(missing_ok=True)
+    plugin = ("--config-dir", str(write_plugin(folder / "plugin")), "method=noted", f"results_dir={results}")
+    begin = time.monotonic()  # one clock for all processes of a machine
+    errors = command([*flags, "run_benchmark.py", *plugin, *ARGUMENTS], INTERRUPTED, {"NOTED": str(noted)})
+    times = json.loads(noted.read_text())
+    seconds = {
+        "first_step": times["first_step"] - begin,
+        "until_method_is_imported": times["imported"] - begin,
+        "cpu": times["cpu_seconds"],
+    }
+    return seconds, errors
+
+
+def write_plugin(folder: Path) -> Path:
+    """Write the method that notes when its loss is asked for first."""
+    (folder / "method").mkdir(parents=True, exist_ok=True)
+    (folder / "noted.py").write_text(CODE)
+    (folder / "method" / "noted.yaml").write_text(YAML)
+    return folder
+
+
+def mistake_seconds(results: Path) -> float:
+    """Return the seconds in which a mistyped method is told."""
+    begin = time.monotonic()
+    errors = command(["run_benchmark.py", "method=stfpmm", f"results_dir={results}"], MISTAKE)
+    seconds = time.monotonic() - begin
+    assert "did you mean 'stfpm'" in errors, errors
+    return seconds
+
+
+def peer_seconds(python: str) -> float:
+    """Return the seconds of a process that imports what a training by anomalib needs."""
+    begin = time.monotonic()
+    subprocess.run([python, "-c", PEER], capture_output=True, check=True)
+    return time.monotonic() - begin
+
+
+def command(arguments: Sequence[str], code: int, variables: dict[str, str] | None = None) -> str:
+    """Run Python in the project; return its stderr. Anything but the expected exit code is an error."""
+    environment = {**os.environ, **(variables or {})}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, env=environment
+    )
+    if done.returncode != code:
+        raise RuntimeError(f"exit code {done.returncode} instead of {code}:\n{done.stdout}\n{done.stderr}")
+    return done.stderr
+
+
+def import_seconds(text: str) -> dict[str, tuple[float, float]]:
+    """Return {package: (seconds of its own modules, seconds with all that they import first)} of `-X importtime`.
+
+    Modules come before those that import them, deeper in the tree.
+    """
+    own: Counter[str] = Counter()
+    whole: Counter[str] = Counter()
+    line = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( +)([\w.]+)")
+    rows = [found.groups() for found in map(line.match, text.splitlines()) if found]
+    above: list[tuple[int, str]] = []  # the modules that are importing, from the last line upwards
+    for alone, together, indent, module in reversed(rows):
+        package = module.partition(".")[0]
+        above = [(depth, name) for depth, name in above if depth < len(indent)]
+        own[package] += int(alone)
+        if package not in {name for _, name in above}:
+            whole[package] += int(together)
+        above.append((len(indent), package))
+    return {package: (seconds / 1e6, whole[package] / 1e6) for package, seconds in own.most_common()}
+
+
+def measure(rounds: int, peers: str | None) -> dict[str, Any]:
+    """Take all figures, in seconds; what is repeated takes turns."""
+    with TemporaryDirectory() as name:
+        folder, results = Path(name), Path(name) / "results"
+        mistake_seconds(results)  # compiles what has no bytecode yet
+        cold, _ = start_seconds(folder, results)
+        repeated: dict[str, list[Any]] = {"warm": [], "mistake": [], "peer_imports": []}
+        for _ in range(rounds):
+            repeated["warm"].append(start_seconds(folder, results)[0])
+            repeated["mistake"].append(mistake_seconds(results))
+            if peers:
+                repeated["peer_imports"].append(peer_seconds(peers))
+        slowed, errors = start_seconds(folder, results, "-X", "importtime")
+    # what the command imports after the interruption, for its tables, is not a part of the start
+    before, told, _ = errors.partition("the first step")
+    assert told, errors
+    parts = import_seconds(before)
+    return {"cold": cold, **repeated, "with_importtime": slowed, "imports": parts}
+
+
+def report(figures: dict[str, Any]) -> None:
+    """Print the medians, and the packages whose import takes longest."""
+    rounds = len(figures["warm"])
+    warm = {key: statistics.median(run[key] for run in figures["warm"]) for key in figures["cold"]}
+    spread = [
+        min(run["first_step"] for run in figures["warm"]),
+        max(run["first_step"] for run in figures["warm"]),
+    ]
+    print(f"seconds from the start of the process, medians of {rounds} (cold: once)")
+    print(
+        f"first training step, warm        {warm['first_step']:6.2f}   ({spread[0]:.2f} to {spread[1]:.2f})"
+    )
+    print(f"  libraries, configuration, store{warm['until_method_is_imported']:6.2f}")
+    print(f"  run, teacher, images, features {warm['first_step'] - warm['until_method_is_imported']:6.2f}")
+    print(f"  CPU time of all threads        {warm['cpu']:6.2f}")
+    print(f"first training step, cold caches {figures['cold']['first_step']:6.2f}")
+    print(f"a mistyped option is told        {statistics.median(figures['mistake']):6.2f}")
+    if figures["peer_imports"]:
+        print(f"anomalib: its imports alone      {statistics.median(figures['peer_imports']):6.2f}")
+    total = sum(own for own, _ in figures["imports"].values())
+    print(f"\nimports: {total:.2f} of {figures['with_importtime']['first_step']:.2f} s with -X importtime")
+    print(f"{'package':24} {'its own modules':>16} {'with all they bring':>20}")
+    for package, (own, whole) in list(figures["imports"].items())[:LARGEST]:
+        print(f"{package:24} {own:16.2f} {whole:20.2f}")
+
+
+def main() -> None:
+    """Measure, print and, if a file is named, write the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.speed.start", description=main.__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", metavar="PYTHON", help="of an environment with anomalib")
+    parser.add_argument("--out", type=Path, metavar="JSON")
+    arguments = parser.parse_args()
+    figures = measure(arguments.rounds, arguments.peers)
+    report(figures)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Whole trainings of STFPM and RD (ResNet-18) by this suite's command and by anomalib, on the same images.
+
+    python -m tests.speed.training [--peers FOLDER] [--data FOLDER] [--weights FILE] [--epochs 1 4] [--out JSON]
+
+Each run is a process of its own with cold caches, timed from outside, in rounds in which everything has its turn. A
+run with few epochs subtracted from one with more leaves the cost of an epoch; the rest is fixed: start, images,
+teacher, test and measures. Both see the same images, hold out the same part of them, take the same batches, read one
+file of teacher weights, test on all test images and measure image AUROC, pixel AUROC and PRO. This suite's fixed cost
+also holds what anomalib does not do: Dice, AP and F1, the timing of inference, and the tracking store with all maps.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.cluster.processes import end_at_sigterm
+from tests.conftest import PROJECT_ROOT
+from tests.speed.commands import Scratch, SpeedError, Usage, cells, measured, rounds, suite
+from tests.speed.inputs import Inputs, parser, prepare
+from tests.speed.pairs import SCORE, Pair, write
+from tests.speed.peers import peers_python
+
+BATCH = {"stfpm": 32, "rd": 16}
+HELD_OUT = {"stfpm": 0.2, "rd": 0.0}  # as published
+PRECISIONS = ("fp32", "bf16")
+PEER = "anomalib 2.7.0"
+MAX_WORKERS = 8  # anomalib's default
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained, and how."""
+
+    method: str
+    precision: str
+    epochs: int
+    image_size: int = 256
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one process took and measured: `train_seconds`, `after_seconds` (test and measures) and AUROCs."""
+
+    usage: Usage
+    values: dict[str, float]
+
+
+def train_here(setting: Setting, inputs: Inputs, scratch: Scratch) -> Found:
+    """Run this suite's command."""
+    results = scratch.new()
+    usage = suite(
+        results,
+        f"method={setting.method}",
+        *inputs.arguments(),
+        f"method.training.epochs={setting.epochs}",
+        f"method.training.image_size={setting.image_size}",
+        f"method.training.batch_size={BATCH[setting.method]}",
+        f"method.training.validation_fraction={HELD_OUT[setting.method]}",
+        f"trainer.precision={setting.precision}",
+        f"seed={setting.seed}",
+    )
+    found = cells(results)
+    if len(found) != 1:
+        raise SpeedError(f"{setting}: {len(found)} finished cells, not 1")
+    cell = {name: float(value) for name, value in found[0].items() if not isinstance(value, str)}
+    names = ("image_auroc", "pixel_auroc", "pro", "train_seconds")
+    return Found(usage, {name: cell[name] for name in names})
+
+
+def request(setting: Setting, inputs: Inputs, category: str, folder: Path) -> dict[str, object]:
+    """Return the same cell for anomalib."""
+    return {
+        "method": setting.method,
+        "category": str(inputs.root / category),
+        "weights": str(inputs.weights),
+        "image_size": setting.image_size,
+        "batch_size": BATCH[setting.method],
+        "epochs": setting.epochs,
+        "validation_fraction": HELD_OUT[setting.method],
+        "precision": setting.precision,
+        "seed": setting.seed,
+        "workers": min(len(os.sched_getaffinity(0)), MAX_WORKERS),
+        "folder": str(folder),
+    }
+
+
+def ask_anomalib(
+    python: Path, wanted: Sequence[dict[str, object]], folder: Path
+) -> tuple[Usage, list[dict[str, float]]]:
+    """Run cells with anomalib in one process of the peers' environment."""
+    question, answer = folder / "request.json", folder / "answer.json"
+    question.write_text(json.dumps(wanted))
+    usage = measured([python, "-P", PROJECT_ROOT / "tests" / "speed" / "anomalib_run.py", question, answer])
+    return usage, json.loads(answer.read_text())
+
+
+def train_there(setting: Setting, inputs: Inputs, scratch: Scratch, python: Path) -> Found:
+    """Run anomalib."""
+    folder = scratch.new()
+    wanted = [request(setting, inputs, inputs.categories[0], folder)]
+    usage, (found,) = ask_anomalib(python, wanted, folder)
+    seconds = {"train_seconds": found.pop("fit_seconds"), "after_seconds": found.pop("test_seconds")}
+    return Found(usage, found | seconds)
+
+
+def compare(
+    few: dict[str, list[Found]], more: dict[str, list[Found]], what: str, epochs: list[int]
+) -> list[Pair]:
+    """Return the pairs of one method and precision; the dicts hold rounds of `ours` and `theirs`."""
+
+    def pair(name: str, unit: str, value: Callable[[Found, Found], float], note: str = "") -> Pair:
+        ours, theirs = (
+            [value(a, b) for a, b in zip(few.get(who, ()), more.get(who, ()), strict=True)]
+            for who in ("ours", "theirs")
+        )
+        return Pair(f"{name}, {what}", unit, ours, theirs, PEER, note if theirs else "no --peers given")
+
+    low, high = epochs
+
+    def epoch(a: Found, b: Found) -> float:
+        return (b.usage.seconds - a.usage.seconds) / (high - low)
+
+    def fixed(a: Found, b: Found) -> float:
+        return a.usage.seconds - low * epoch(a, b)
+
+    def gained(a: Found, b: Found, name: str) -> float:
+        return b.values[name]
+
+    after = [found.values["after_seconds"] for found in more.get("theirs", ())]
+    return [
+        pair("an epoch", "s", epoch),
+        pair("fixed cost of a process", "s", fixed, "cold caches; this suite also times inference and logs"),
+        pair(f"whole process, {low} epochs", "s", lambda a, b: a.usage.seconds),
+        pair(f"whole process, {high} epochs", "s", lambda a, b: b.usage.seconds),
+        pair("training alone, as each reports it", "s", lambda a, b: b.values["train_seconds"]),
+        Pair(
+            f"test and measures alone, {what}", "s", [], after, PEER, "this suite's: part of the fixed cost"
+        ),
+        pair("peak memory of the process tree", "MB", lambda a, b: b.usage.peak_mb),
+        *(
+            pair(f"{name} after {high} epochs", SCORE, partial(gained, name=name))
+            for name in ("image_auroc", "pixel_auroc", "pro")
+        ),
+    ]
+
+
+def warm_up(python: Path | None) -> None:
+    """Import what both need, untimed: libraries are read from disk, and compiled, once."""
+    measured([sys.executable, "-c", "import benchmark.job, mlflow"])
+    if python:
+        measured([python, "-c", "import anomalib.data, anomalib.engine, anomalib.models"])
+
+
+def main() -> None:
+    """Train, compare and tell."""
+    options = parser("training", __doc__, peers=True)
+    options.add_argument("--epochs", type=int, nargs=2, default=[1, 4], help="few and more")
+    options.add_argument("--methods", nargs="+", choices=BATCH, default=list(BATCH))
+    options.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    options.add_argument("--image-size", type=int, default=256)
+    options.add_argument("--images", type=int, default=200, help="generated ones, if no --data")
+    options.add_argument("--repeats", type=int, default=3)
+    given = options.parse_args()
+    if not 0 < given.epochs[0] < given.epochs[1]:
+        options.error("--epochs: two numbers, the second above the first")
+    pairs: list[Pair] = []
+    end_at_sigterm()
+    with Scratch() as scratch:
+        try:
+            inputs = prepare(given.data, given.weights, scratch.root, given.images)
+            python = peers_python(given.peers) if given.peers else None
+            tasks: dict[str, Callable[[], Found]] = {}
+            for method in given.methods:
+                for precision in given.precisions:
+                    for epochs in given.epochs:
+                        setting = Setting(method, precision, epochs, given.image_size)
+                        name = f"{method} {precision} {epochs}"
+                        tasks[f"{name} ours"] = partial(train_here, setting, inputs, scratch)
+                        if python:
+                            tasks[f"{name} theirs"] = partial(train_there, setting, inputs, scratch, python)
+            warm_up(python)
+            found = rounds(tasks, given.repeats)
+        except SpeedError as error:
+            raise SystemExit(f"error: {error}") from None
+    who = ("ours", "theirs") if python else ("ours",)
+    for method in given.methods:
+        for precision in given.precisions:
+            few, more = (
+                {name: found[f"{method} {precision} {epochs} {name}"] for name in who}
+                for epochs in given.epochs
+            )
+            pairs += compare(few, more, f"{method} {precision}", given.epochs)
+    print(f"{inputs.told}; {given.image_size} px; {given.repeats} rounds", file=sys.stderr)
+    write(given.out, "training", pairs, {"inputs": inputs.told, "rounds": given.repeats})
+
+
+if __name__ == "__main__":
+    main()
