@@ -18,10 +18,10 @@ from benchmark.identity import identity
 from benchmark.limits import room_told, time_limit
 from benchmark.mistakes import NO_METHOD
 from benchmark.runtime import environment, start
+from benchmark.schedules import schedules
 from benchmark.settings import Evaluation, Jobs, Tracking, Trainer, Training, build, convert, target_of, typed
 from benchmark.sweep import Sweep, open_sweep, opened, resolved
 from benchmark.tracking import MEMBER, Run
-from benchmark.training import schedules
 from datasets.category import Category
 from datasets.pretext import natural_images, train_images
 from methods.backbone import FeatureBackbone

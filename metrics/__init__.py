@@ -10,10 +10,10 @@ or take all of them with `evaluate`; of maps that are not at hand all at once, `
 measure that is undefined on its input is NaN.
 """
 
-from metrics.curves import image_roc, overlaps_at, pixel_roc, pro_curve, pro_of_regions
+from metrics.curves import overlaps_at, pixel_roc, pro_curve, pro_of_regions
 from metrics.errors import MetricError
 from metrics.evaluation import Evaluation, evaluate
-from metrics.images import best_f1_threshold, image_ap, image_auroc, image_f1
+from metrics.images import best_f1_threshold, image_ap, image_auroc, image_f1, image_roc
 from metrics.names import MEASURES, THRESHOLD_POLICIES, Measure, is_oracle
 from metrics.pixels import PixelScores, dice, dice_image, dice_max, pixel_ap, pixel_auroc, pro, rank_pixels
 from metrics.pooled import EXACT_PIXELS

@@ -1,42 +1,10 @@
-"""The curves behind the measures, for figures, and what each region adds to them."""
+"""The curves behind the pixel measures, for figures, and what each region adds to them."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.checks import binary_array, finite_array, fraction
+from metrics.checks import fraction
 from metrics.pixels import PixelScores, covered_rates
-
-
-def image_roc(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ROC of image scores: false and true positive rates at its corners, ascending.
-
-    Parameters
-    ----------
-    labels : bool or {0, 1} array (N,)
-        True where an image is defective.
-    scores : float array (N,)
-        A higher score means more anomalous.
-
-    Raises
-    ------
-    MetricError
-        If labels are not binary, scores are not finite, or their lengths differ.
-
-    Examples
-    --------
-    >>> image_roc([0, 1], [0.1, 0.2])
-    (array([0., 0., 1.]), array([0., 1., 1.]))
-
-    Without images of either class, both are empty.
-    """
-    scores = finite_array("scores", scores, ndim=1)
-    labels = binary_array("labels", labels, scores.shape)
-    if labels.all() or not labels.any():
-        return np.empty(0), np.empty(0)
-    from sklearn.metrics import roc_curve  # a second, for which no training need wait
-
-    false, true, _ = roc_curve(labels, scores)
-    return false, true
 
 
 def pixel_roc(scores: PixelScores, rates: ArrayLike) -> NDArray[np.float64]:

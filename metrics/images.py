@@ -36,6 +36,27 @@ def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(roc_auc_score(labels, scores))
 
 
+def image_roc(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ROC of image scores: false and true positive rates at its corners, ascending.
+
+    Parameters, errors: as `image_auroc`.
+
+    Examples
+    --------
+    >>> image_roc([0, 1], [0.1, 0.2])
+    (array([0., 0., 1.]), array([0., 1., 1.]))
+
+    Without images of either class, both are empty.
+    """
+    labels, scores = _checked(labels, scores)
+    if _one_class(labels):
+        return np.empty(0), np.empty(0)
+    from sklearn.metrics import roc_curve  # here for the reason that `image_auroc` gives
+
+    false, true, _ = roc_curve(labels, scores)
+    return false, true
+
+
 def image_ap(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision of image scores. NaN where one class is missing.
 

@@ -69,12 +69,8 @@ def find_sweep(uri: str, name: str | None = None) -> Run:
     ReportError
         If the store has no such sweep.
     """
-    runs = search(uri, "tags.kind = 'sweep'")
+    runs = _sweeps(uri)
     names = [run.data.tags["sweep"] for run in runs]
-    if not runs:
-        raise ReportError(
-            f"{without_password(uri)} holds no sweep yet: run `python run_benchmark.py -m method=...` first"
-        )
     if name is None:
         return runs[-1]
     if name not in names:
@@ -92,8 +88,16 @@ def sweeps_of(uri: str) -> list[str]:
     ReportError
         If there is none.
     """
-    find_sweep(uri)
-    return [run.data.tags["sweep"] for run in search(uri, "tags.kind = 'sweep'")]
+    return [run.data.tags["sweep"] for run in _sweeps(uri)]
+
+
+def _sweeps(uri: str) -> list[Run]:
+    runs = search(uri, "tags.kind = 'sweep'")
+    if not runs:
+        raise ReportError(
+            f"{without_password(uri)} holds no sweep yet: run `python run_benchmark.py -m method=...` first"
+        )
+    return runs
 
 
 def read_cells(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from reports.cells import find_sweep, read_cells
-from reports.tables.comparison import comparison, comparison_sheet
+from reports.tables.comparison import comparison_sheet
 from reports.tables.files import write_tables
 from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
@@ -55,7 +55,7 @@ def publish_tables(uri: str, sweep: str, metrics: Sequence[str]) -> Published:
     means: dict[str, float] = {}
     sheets = [sheet for metric in metrics if (sheet := comparison_sheet(cells, metric))]
     for sheet in sheets:
-        averages = comparison(cells, sheet.name).T[MEAN].astype(float)
+        averages = sheet.values.T[MEAN].astype(float)
         means |= {metric_name(f"{sheet.name}/{label}"): value for label, value in averages.items()}
         title, _, rest = sheet.caption.partition("; ")
         console.print("", title, to_rich(sheet), sep="\n", style="bold", highlight=False)

@@ -91,6 +91,7 @@ def write_report(
         made, artifacts = Path(temporary) / "made", Artifacts(uri, Path(temporary) / "fetched")
         step("tables", 1, 0)
         statistics = [statistics_of(cells, metric) for metric in headline]
+        untested = [metric for metric, (found, _) in zip(headline, statistics, strict=True) if not found]
         sheets = [
             *filter(None, (comparison_sheet(cells, metric, relevant) for metric in metrics)),
             *category_sheets(cells, metrics),
@@ -120,7 +121,7 @@ def write_report(
             Report(
                 title=title,
                 facts=_facts(uri, cells),
-                warnings=[*caveats(cells), *_untested(cells, headline), *_unread(cells, artifacts)],
+                warnings=[*caveats(cells), *_untested(cells, untested), *_unread(cells, artifacts)],
                 failures=_failures(cells),
                 sheets=sheets,
                 figures=drawn,
@@ -237,8 +238,7 @@ def _facts(uri: str, cells: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _untested(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     """Return why measures have no statistics."""
-    without = (metric for metric in metrics if not statistics_of(cells, metric)[0])
-    return list(dict.fromkeys(sentence for metric in without for sentence in limits_of(cells, metric)))
+    return list(dict.fromkeys(sentence for metric in metrics for sentence in limits_of(cells, metric)))
 
 
 def _unread(cells: pd.DataFrame, artifacts: Artifacts) -> list[str]:

@@ -41,8 +41,8 @@ def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns
     -------
-    A row per category and their mean, a column per method and seed. What failed, was not run or is undefined
-    is NaN, and so is the mean of a seed that lacks a category. Empty if nothing has the measure.
+    A row per category, a column per method and seed. What failed, was not run or is undefined is NaN. Empty if
+    nothing has the measure.
     """
     # rows and columns are named before cells are chosen: what has no value at all is missed too
     named = cells.assign(category=rows, label=labels)
@@ -52,15 +52,13 @@ def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     columns = pd.MultiIndex.from_product(
         [pd.unique(named["label"]), seeds_of(cells)], names=["label", "seed"]
     )
-    values = (
+    return (
         chosen.groupby(["category", "label", "seed"])["value"]
         .mean()
         .unstack(["label", "seed"])
         .reindex(index=pd.unique(named["category"]), columns=columns)
         .rename_axis(index="category")
     )
-    values.loc[MEAN] = values.mean(skipna=False)
-    return values
 
 
 def summary(
@@ -87,26 +85,15 @@ def summary(
     values = values_by_seed(cells, metric)
     if values.empty:
         return None
-    values = values.drop(index=MEAN)
     averages = {name: values.loc[[*members]].mean(skipna=False) for name, members in means.items()}
     values = pd.concat([values, pd.DataFrame(averages).T]).rename_axis(index="category")
-    table, spread = _over_seeds(values, seeds_of(cells))
-    for name, members in means.items():
-        table.loc[name] = table.loc[name].fillna(table.loc[[*members]].mean())
-    return table, spread
-
-
-def spread_of(cells: pd.DataFrame, metric: str) -> Spread:
-    """Return the deviations and numbers of seeds that belong to the table of one measure."""
-    return _over_seeds(values_by_seed(cells, metric), seeds_of(cells))[1]
-
-
-def _over_seeds(values: pd.DataFrame, seeds: list[str]) -> tuple[pd.DataFrame, Spread]:
     by_method = values.T.groupby(level="label", sort=False)
-    mean, deviations, counts = (
+    table, deviations, counts = (
         frame.T.rename_axis(columns=None) for frame in (by_method.mean(), by_method.std(), by_method.count())
     )
-    return mean, Spread(deviations, counts, seeds)
+    for name, members in means.items():
+        table.loc[name] = table.loc[name].fillna(table.loc[[*members]].mean())
+    return table, Spread(deviations, counts, seeds_of(cells))
 
 
 def tidy(table: pd.DataFrame, spread: Spread) -> pd.DataFrame:

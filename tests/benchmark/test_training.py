@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from benchmark.data import Images, open_images
 from benchmark.errors import BenchmarkError
-from benchmark.schedules import FUSED, build_optimizer
-from benchmark.training import ROUND, TrainingData, fit, schedules
+from benchmark.schedules import FUSED, build_optimizer, schedules
+from benchmark.training import ROUND, TrainingData, fit
 from datasets.batch import Batch
 from datasets.category import Category
 from datasets.store import open_store

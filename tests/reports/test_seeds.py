@@ -9,9 +9,8 @@ from rich.console import Console
 from scipy import stats
 
 from reports.parts import Sheet
-from reports.tables.comparison import caption, comparison, comparison_sheet
+from reports.tables.comparison import caption, comparison_sheet, seed_entries
 from reports.tables.rendering import to_latex, to_markdown, to_rich
-from reports.tables.seeds import spread_of, tidy
 from tests.reports.made import NAN, cells, over_seeds
 
 # a: complete. b: undefined on cable for seed 1, not run on bottle for seed 2. c: failed but for one cell.
@@ -47,7 +46,7 @@ def markdown(made: pd.DataFrame) -> dict[str, list[str]]:
 
 def entry(made: pd.DataFrame, category: str, method: str, *columns: str) -> list[float]:
     """Return columns of one row of the tidy table."""
-    table = tidy(comparison(made, "pro"), spread_of(made, "pro"))
+    table = seed_entries(made, "pro")
     row = table[(table["category"] == category) & (table["method"] == method)]
     return row[[*columns]].to_numpy(float)[0].tolist()
 
