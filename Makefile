@@ -24,11 +24,9 @@ demo: $(READY)  ## RD and STFPM on generated data: trained, measured, tabled
 test: lint  ## lint, types and all tests but the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-measure: $(READY)  ## the long checks: accuracy on real images, speed side by side
+measure: $(READY)  ## the long checks: accuracy on real images, killed sweeps; time of depth and of training steps
 	$(BIN)/python -m pytest -m slow -s
-	$(BIN)/python -m tests.metrics.speed
 	$(BIN)/python -m tests.datasets.speed
-	$(BIN)/python -m tests.benchmark.speed
 	$(BIN)/python -m tests.benchmark.steps
 
 cluster: $(READY)  ## launchers on one machine and on Slurm, stores side by side (Debian, root)
@@ -42,8 +40,10 @@ pages: $(READY)  ## reports in a browser, LaTeX compiled, MLflow's pages, 450 ce
 	$(BIN)/python -m pytest tests/reports -m "slow or not slow"
 	$(BIN)/python -m tests.reports.store
 
-speed: $(READY)  ## side by side with other libraries, which it installs in .peers, and with the machine's limit
-	$(BIN)/python -m tests.speed --peers .peers --out results/speed
+speed: $(READY)  ## side by side with other libraries and the machine's limit (DATA=... WEIGHTS=...)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[joblib]"
+	$(BIN)/python -m tests.speed --peers .peers --out results/speed \
+		$(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS))
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .

@@ -22,8 +22,8 @@ from datasets.category import Category
 from datasets.store import StoredImages, open_store
 from methods.backbone import FeatureBackbone
 from methods.method import Method
+from metrics import EXACT_PIXELS, evaluate
 from metrics import Evaluation as Measures
-from metrics import evaluate
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +190,8 @@ def _measure(settings: Evaluation, test: Images, scores: Scores, held_out: Score
         fpr_limit=settings.fpr_limit,
         pro_variants=tuple(settings.pro_variants),
     )
+    if not measures.exact:
+        log.info("pixel measures: streamed, as the maps have more than %d pixels: within 1e-4", EXACT_PIXELS)
     if measures.missing:
         causes = "; ".join(sorted(set(measures.missing.values())))
         log.warning("undefined, so left out: %s (%s)", ", ".join(measures.missing), causes)

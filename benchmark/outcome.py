@@ -57,6 +57,8 @@ def record(cell: Cell, outcome: Outcome, draft: Draft) -> None:
     draft.tags |= {"teacher": cell.teacher, "dataset_fingerprint": outcome.stored.fingerprint}
     if outcome.pretext_fingerprint:
         draft.tags["pretext_fingerprint"] = outcome.pretext_fingerprint
+    if not outcome.measures.exact:
+        draft.tags["pixel_measures"] = "streamed"
     if outcome.measures.missing:
         draft.tags["missing"] = "; ".join(f"{k}: {v}" for k, v in outcome.measures.missing.items())
     _write_files(cell, outcome, draft.files)

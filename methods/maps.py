@@ -1,6 +1,6 @@
 """From features to anomaly maps: the distances and combinations that several methods share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from methods.errors import MethodError
 
 # Shorter features count as so long, as in torch's normalize and cosine_similarity.
 SHORTEST, SHORTEST_COSINE = 1e-12, 1e-8
+PART = (
+    2**20
+)  # values that go through a distance at a time, on a CPU: what it keeps in between fits into the cache
 
 
 def normalised(features: Tensor) -> Tensor:
@@ -23,17 +26,26 @@ def normalised(features: Tensor) -> Tensor:
 
 def squared_distance(teacher: Tensor, student: Tensor) -> Tensor:
     """Squared distance of two (..., C, h, w) maps with l2-normalised channels: (..., h, w) in 0..4, float32."""
-    return _SquaredDistance.apply(teacher, student)
+    return _in_parts(_SquaredDistance.apply, teacher, student)
 
 
 def cosine_distance(teacher: Tensor, student: Tensor) -> Tensor:
     """1 - cos along the channels of two (B, C, h, w) maps: (B, h, w) in 0..2, float32."""
-    return _CosineDistance.apply(teacher, student, (1,))
+    return _in_parts(_CosineDistance.apply, teacher, student, (1,))
 
 
 def flattened_distance(teacher: Tensor, student: Tensor) -> Tensor:
     """1 - cos of two (B, C, h, w) maps, each read as one vector per image: (B,) in 0..2, float32."""
-    return _CosineDistance.apply(teacher, student, (1, 2, 3))
+    return _in_parts(_CosineDistance.apply, teacher, student, (1, 2, 3))
+
+
+def _in_parts(distance: Callable[..., Tensor], teacher: Tensor, student: Tensor, *options: Any) -> Tensor:
+    """Apply a distance to some images after the others: the same numbers."""
+    size = max(PART * len(student) // max(student.numel(), 1), 1)
+    if student.device.type != "cpu" or student.dim() < 4 or size >= len(student):
+        return distance(teacher, student, *options)
+    parts = zip(teacher.split(size), student.split(size), strict=True)
+    return torch.cat([distance(*part, *options) for part in parts])
 
 
 class _SquaredDistance(Function):

@@ -107,6 +107,16 @@ def _own_images(done: pd.DataFrame) -> list[str]:
     ]
 
 
+def _streamed(done: pd.DataFrame) -> list[str]:
+    concerned = done[done["pixel_measures"] == "streamed"]
+    if concerned.empty:
+        return []
+    return [
+        f"Pixel measures of {_labels(concerned)} were streamed, as the test sets are large: they may differ from the "
+        "exact ones by 1e-4."
+    ]
+
+
 def _mixed_protocols(done: pd.DataFrame) -> list[str]:
     return _mixed(done, "protocol", "protocols", "so schedules and sizes of images may differ")
 
@@ -264,5 +274,5 @@ _Rule = Callable[[pd.DataFrame], list[str]]
 _OF_ALL: Sequence[_Rule] = (_ended_otherwise, _never_ran)
 _OF_FINISHED: Sequence[_Rule] = (
     *(_undefined, _untrained, _quick, _changed, _mixed_protocols, _mixed_limits, _mixed_policies, _oracles),
-    *(_own_images, _mixed_teachers, _code, _one_category, _few_seeds, _mixed_machines),
+    *(_own_images, _streamed, _mixed_teachers, _code, _one_category, _few_seeds, _mixed_machines),
 )

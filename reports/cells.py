@@ -31,6 +31,7 @@ TAGS = (
     "platform",
     "threshold_policy",
     "fpr_limit",
+    "pixel_measures",
     "git_commit",
     "git_dirty",
     "reason",

@@ -118,6 +118,18 @@ def test_without_masks_there_is_only_the_image_roc(tmp_path: Path) -> None:
         assert all(name.endswith(".jpg") for name in pictures.namelist())
 
 
+def test_streamed_measures_are_told_and_have_no_pixel_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = write(tmp_path / "exact", make_outcome())
+    monkeypatch.setattr("metrics.evaluation.EXACT_PIXELS", SIDE**2)
+    streamed = write(tmp_path / "streamed", make_outcome())
+    assert "pixel_measures" not in exact.tags
+    assert streamed.tags["pixel_measures"] == "streamed"
+    assert streamed.metrics["pro"][0] == pytest.approx(exact.metrics["pro"][0], abs=1e-4)
+    assert {row["curve"] for row in rows(streamed.files / "curves.csv")} == {"image_roc"}
+
+
 def test_what_is_not_wanted_is_not_written(tmp_path: Path) -> None:
     draft = write(tmp_path, make_outcome(), maps=False, pictures=False, student=False)
     assert sorted(path.name for path in draft.files.iterdir()) == ["curves.csv", "regions.csv", "scores.csv"]

@@ -54,6 +54,28 @@ def test_features_are_those_of_torchvision_with_the_same_weights(name: str) -> N
             torch.testing.assert_close(teacher(image)[step], x)
 
 
+def test_pooling_before_the_relu_changes_neither_features_nor_gradients() -> None:
+    student = random_backbone().untrained_copy(LAYERS)
+    theirs = timm.create_model("resnet18", features_only=True, out_indices=(1, 2, 3))
+    theirs.load_state_dict(student.network.state_dict())
+    image = torch.randn(2, 3, 64, 64)
+    found = []
+    for features in (student(image).values(), theirs(image)):
+        torch.cat([value.square().flatten() for value in features]).mean().backward()
+        found.append([value.detach() for value in features])
+    for network in (student.network, theirs):
+        found.append([parameter.grad for parameter in network.parameters()])
+    for ours, expected in (found[:2], found[2:]):
+        for value, same in zip(ours, expected, strict=True):
+            assert torch.equal(value, same)
+
+
+def test_the_stem_itself_is_a_layer_after_its_relu() -> None:
+    backbone = random_backbone()
+    assert backbone.teacher(["act1", "layer1"])(torch.randn(1, 3, 64, 64))["act1"].min() == 0
+    assert backbone.untrained_copy(["act1"])(torch.randn(1, 3, 64, 64))["act1"].shape == (1, 64, 32, 32)
+
+
 def test_layers_may_be_named_in_any_order_and_twice() -> None:
     image = torch.randn(1, 3, 64, 64)
     expected = random_backbone().teacher(LAYERS)(image)

@@ -167,6 +167,25 @@ def test_distances_and_their_gradients_are_those_of_their_formulas(
     torch.testing.assert_close(found[0][1], found[1][1], atol=atol, rtol=rtol)
 
 
+@FORMULAS
+def test_a_batch_that_goes_through_in_parts_has_the_same_distances_and_gradients(
+    distance: Distance, formula: Distance, features: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, values = (f.repeat(3, 1, 1, 1)[:5] for f in features)
+    found = []
+    for part in (2**20, 2 * values[0].numel(), 1):  # all five at once, two at a time, one
+        monkeypatch.setattr("methods.maps.PART", part)
+        student = values.clone().requires_grad_()
+        each = distance(teacher, student)
+        each.sum().backward()
+        assert student.grad is not None
+        found.append((each, student.grad))
+    for each, gradient in found[1:]:
+        assert torch.equal(each, found[0][0])
+        assert torch.equal(gradient, found[0][1])
+    torch.testing.assert_close(found[0][0], formula(teacher, values))
+
+
 def test_several_students_are_compared_with_one_teacher(features: Pair) -> None:
     teacher, _ = features
     students = torch.randn(2, 3, 8, 5, 7, requires_grad=True)

@@ -21,6 +21,7 @@ def cells(*rows: tuple[str, str, float], **columns: str) -> pd.DataFrame:
         "pretext": "",
         "threshold_policy": "f1_image",
         "fpr_limit": "0.3",
+        "pixel_measures": "",
         "git_commit": "0123456789abcdef",
         "git_dirty": "false",
         "metric": "pro",

@@ -131,6 +131,10 @@ def test_teachers_distilled_on_the_tested_categories_are_told_and_natural_images
     assert caveats(with_own("ast", pretext="1000 images of train")) == []
 
 
+def test_streamed_pixel_measures_are_told() -> None:
+    assert "Pixel measures of ast were streamed" in only(with_own("ast", pixel_measures="streamed"))
+
+
 def test_uncommitted_and_unknown_code_is_told() -> None:
     assert "Uncommitted changes were in the code of ast: commit 0123456789" in only(
         with_own("ast", git_dirty="true")

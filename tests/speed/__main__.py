@@ -4,7 +4,8 @@
 
 Each part is a command of its own (`python -m tests.speed.PART`) and leaves `PART.json` and what it told, `PART.md`.
 `speed.md` holds all of them, first the pairs: this suite beside a peer. A part that fails, or is not there, stands in
-it with its reason, and the exit code is 1. `speed.png` shows the ratios. Timings decide nothing.
+it with its reason, and the exit code is 1. `speed.png` shows the ratios, and `headlines.md` has those that the README
+shows. Timings decide nothing.
 """
 
 import argparse
@@ -18,19 +19,34 @@ from pathlib import Path
 
 from tests.conftest import PROJECT_ROOT
 from tests.speed.commands import SpeedError
-from tests.speed.pairs import Pair, machine, plot, read, table
+from tests.speed.pairs import Pair, machine, markdown, plot, read, row, table
 from tests.speed.peers import peers_python
 
 PARTS = {
     "start": ("peers",),
     "limits": (),
+    "factors": (),
     "measures": ("peers",),
     "training": ("peers", "data", "weights"),
+    "quality": ("peers", "data", "weights"),
     "sweep": ("peers",),
     "growth": (),
     "precision": ("data", "weights"),
 }
 """The parts, in order, and which options each takes. A sweep needs two categories, so it always generates them."""
+HEADLINES = (
+    "command to first training step",
+    "training step of STFPM with all factors",
+    "an epoch, ",
+    "whole process, ",
+    "image_auroc, ",
+    "pixel_auroc, ",
+    "pro, ",
+    "pixel AUROC",
+    "12 cells",
+    "8 cells",
+)
+"""How the pairs begin that the README shows, if something stands beside them."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,19 @@ def summary(parts: dict[str, Part], missing: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def headlines(parts: dict[str, Part]) -> str:
+    """Return what the README shows: the machine, and the pairs of `HEADLINES` in seconds and scores."""
+    pairs = [
+        pair
+        for part in parts.values()
+        for pair in part.pairs
+        if pair.what.startswith(HEADLINES) and pair.theirs and pair.unit != "MB"
+    ]
+    about = machine()
+    rows = [{name: value for name, value in row(pair).items() if name != "note"} for pair in pairs]
+    return f"{about['processor']}, {about['cores']} cores, no GPU:\n\n{markdown(rows)}\n"
+
+
 def main() -> int:
     """Run the parts, write the page, and return 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed", description=__doc__)
@@ -139,6 +168,7 @@ def main() -> int:
         told = (parts[name].problem or "done").splitlines()[-1]
         print(f"{name}: {told}, {parts[name].seconds:.0f} s", file=sys.stderr, flush=True)
         (folder / "speed.md").write_text(summary(parts, missing))
+        (folder / "headlines.md").write_text(headlines(parts))
     if plot({name: part.pairs for name, part in parts.items()}, folder / "speed.png"):
         print(f"plot: {folder / 'speed.png'}", file=sys.stderr)
     print((folder / "speed.md").read_text())

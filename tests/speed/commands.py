@@ -158,9 +158,12 @@ def median(values: Sequence[float]) -> float:
     return float(statistics.median(values))
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the size of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def positive(text: str) -> int:
+    """Return a number of rounds from the command line."""
+    number = int(text)
+    if number < 1:
+        raise ValueError  # argparse tells it
+    return number
 
 
 class Scratch:

@@ -20,7 +20,7 @@ import numpy as np
 
 from datasets.synthetic import generate
 from tests.cluster.processes import end_at_sigterm
-from tests.speed.commands import Scratch, SpeedError, Usage, cells, median, rounds, suite
+from tests.speed.commands import Scratch, SpeedError, Usage, cells, median, positive, rounds, suite
 from tests.speed.inputs import parser
 from tests.speed.pairs import Pair, markdown, write
 
@@ -165,7 +165,7 @@ def main() -> None:
     """Measure every curve, fit, plot and tell."""
     made = parser("growth", __doc__, data=False)
     made.add_argument("--quantities", nargs="+", choices=GROWTH, default=list(GROWTH))
-    made.add_argument("--repeats", type=int, default=3)
+    made.add_argument("--repeats", type=positive, default=3)
     given = made.parse_args()
     missing = []
     if "processes" in given.quantities and importlib.util.find_spec(LAUNCHER) is None:

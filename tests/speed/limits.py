@@ -1,6 +1,6 @@
 """How much of the machine's arithmetic a training step uses.
 
-    python -m tests.speed.limits [--rounds 2] [--methods stfpm rd] [--out limits.json]
+    python -m tests.speed.limits [--rounds 4] [--methods stfpm rd] [--out limits.json]
 
 The peak is the largest rate that torch's own matrix products and convolutions (channels_last) reach, alone and
 in sizes that suit them. A step's multiply-adds, forward and backward, are counted by torch; the fraction is
@@ -10,7 +10,6 @@ only RD's backbone is another, ResNet-18. Timings decide nothing.
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,6 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.runtime import keep_freed_memory
 from tests.benchmark.steps import METHODS, configuration, seconds, steps_of
+from tests.speed.commands import positive
+from tests.speed.pairs import SCORE, Pair, markdown, write
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MATRICES = (1024, 2048, 4096)
@@ -72,25 +73,29 @@ def measure(name: str, precision: str, rounds: int) -> list[dict[str, Any]]:
 
 def table(peaks: dict[str, float], rows: list[dict[str, Any]]) -> str:
     """Return the steps as a Markdown table: multiply-adds, and time and fraction of the peak per precision."""
-    heads = [f"{precision} {part}" for precision in peaks for part in ("ms", "of peak")]
-    head = ["training step", "size", "G multiply-adds", *heads]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for name in dict.fromkeys(row["step"] for row in rows):
         of_step = {row["precision"]: row for row in rows if row["step"] == name}
         any_row = next(iter(of_step.values()))
-        cells = [name, any_row["size"], f"{any_row['multiply_adds'] / 1e9:.1f}"]
+        line = {"training step": name, "size": any_row["size"]}
+        line["G multiply-adds"] = f"{any_row['multiply_adds'] / 1e9:.1f}"
         for precision, peak in peaks.items():
             row = of_step[precision]
-            fraction = row["multiply_adds"] / row["seconds"] / peak
-            cells += [f"{1000 * row['seconds']:.0f}", f"{100 * fraction:.0f} %"]
-        lines.append(cells)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+            line[f"{precision} ms"] = f"{1000 * row['seconds']:.0f}"
+            line[f"{precision} of peak"] = f"{100 * fraction(row, peak):.0f} %"
+        lines.append(line)
+    return markdown(lines)
+
+
+def fraction(row: dict[str, Any], peak: float) -> float:
+    """Return the part of the peak that a step reaches."""
+    return float(row["multiply_adds"] / row["seconds"] / peak)
 
 
 def main() -> None:
     """Print peaks and steps, and write them to a file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=2, help="timed steps of each stage")
+    parser.add_argument("--rounds", type=positive, default=4, help="timed steps of each stage")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     arguments = parser.parse_args()
@@ -110,10 +115,14 @@ def main() -> None:
     for precision, found in best.items():
         fastest = max(found, key=lambda name: found[name])
         print(f"peak {precision}: {peaks[precision] / 1e9:.0f} G multiply-adds per second ({fastest})")
-    print(table(peaks, rows))
-    if arguments.out:
-        figures = {"threads": torch.get_num_threads(), "rates": best, "peaks": peaks, "steps": rows}
-        arguments.out.write_text(json.dumps(figures, indent=1))
+    print(table(peaks, rows) + "\n")
+    pairs = [
+        Pair(f"fraction of the {p} peak, {row['step']}", SCORE, [fraction(row, peaks[p])])
+        for row in rows
+        if (p := row["precision"])
+    ]
+    figures = {"threads": torch.get_num_threads(), "rates": best, "peaks": peaks, "steps": rows}
+    write(arguments.out, "limits", pairs, figures)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
-from tests.metrics.speed import example
-from tests.speed.commands import median
+from tests.speed.commands import median, positive
 from tests.speed.measures_worker import LIBRARIES
 from tests.speed.pairs import Pair, markdown, write
 
@@ -38,6 +39,19 @@ BESIDE = (
     (EXACT_AP, "adeval", "pixel AUROC, PRO and AP exact"),
     (STREAMING, EXACT_AP, "pixel AUROC, PRO and AP streaming"),
 )
+
+
+def example(images: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Draw smooth maps, and discs as defects: one to three on 60 % of the images, 3 % of the pixels."""
+    rng = np.random.default_rng(0)
+    y, x = np.ogrid[:size, :size]
+    masks = np.zeros((images, size, size), dtype=bool)
+    for mask in masks[: int(0.6 * images)]:
+        for _ in range(rng.integers(1, 4)):
+            centre, radius = rng.integers(40, size - 40, 2), rng.integers(12, 34)
+            mask |= (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+    noise = ndimage.gaussian_filter(rng.normal(size=masks.shape), sigma=(0, 4, 4))
+    return (noise / noise.std() + 1.5 * masks).astype(np.float32), masks
 
 
 @dataclass
@@ -170,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.speed.measures", description=__doc__)
     parser.add_argument("--peers", type=Path, help="the Python of an environment with the other libraries")
     parser.add_argument("--sizes", nargs="+", default=SIZES, help="maps x side, default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--rounds", type=positive, default=5, help="default: %(default)s")
     parser.add_argument("--patience", type=float, default=20, help="seconds, default: %(default)s")
     parser.add_argument("--out", type=Path, help="a JSON file")
     given = parser.parse_args()

@@ -10,7 +10,7 @@ import statistics
 import sys
 
 from tests.cluster.processes import end_at_sigterm
-from tests.speed.commands import Scratch, SpeedError, cells, suite
+from tests.speed.commands import Scratch, SpeedError, cells, positive, suite
 from tests.speed.inputs import Inputs, parser, prepare
 from tests.speed.pairs import SCORE, Pair, markdown, write
 
@@ -55,7 +55,7 @@ def main() -> None:
     """Train in both precisions and tell the differences."""
     made = parser("precision", __doc__)
     made.add_argument("--methods", nargs="+", default=["stfpm", "rd"])
-    made.add_argument("--epochs", type=int, default=10)
+    made.add_argument("--epochs", type=positive, default=10)
     made.add_argument("--image-size", type=int, default=256)
     made.add_argument("--images", type=int, default=80, help="generated ones, if no --data")
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -24,6 +23,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.conftest import PROJECT_ROOT
+from tests.speed.commands import positive
+from tests.speed.pairs import Pair, markdown, write
 
 CODE = """
 import json, os, sys, time
@@ -144,43 +145,47 @@ def measure(rounds: int, peers: str | None) -> dict[str, Any]:
     return {"cold": cold, **repeated, "with_importtime": slowed, "imports": parts}
 
 
-def report(figures: dict[str, Any]) -> None:
-    """Print the medians, and the packages whose import takes longest."""
-    rounds = len(figures["warm"])
-    warm = {key: statistics.median(run[key] for run in figures["warm"]) for key in figures["cold"]}
-    spread = [
-        min(run["first_step"] for run in figures["warm"]),
-        max(run["first_step"] for run in figures["warm"]),
+def imports(figures: dict[str, Any]) -> str:
+    """Return the packages whose import takes longest as a Markdown table."""
+    rows = [
+        {
+            "package": package,
+            "s, its own modules": f"{own:.2f}",
+            "s, with all that they bring": f"{whole:.2f}",
+        }
+        for package, (own, whole) in list(figures["imports"].items())[:LARGEST]
     ]
-    print(f"seconds from the start of the process, medians of {rounds} (cold: once)")
-    print(
-        f"first training step, warm        {warm['first_step']:6.2f}   ({spread[0]:.2f} to {spread[1]:.2f})"
-    )
-    print(f"  libraries, configuration, store{warm['until_method_is_imported']:6.2f}")
-    print(f"  run, teacher, images, features {warm['first_step'] - warm['until_method_is_imported']:6.2f}")
-    print(f"  CPU time of all threads        {warm['cpu']:6.2f}")
-    print(f"first training step, cold caches {figures['cold']['first_step']:6.2f}")
-    print(f"a mistyped option is told        {statistics.median(figures['mistake']):6.2f}")
-    if figures["peer_imports"]:
-        print(f"anomalib: its imports alone      {statistics.median(figures['peer_imports']):6.2f}")
     total = sum(own for own, _ in figures["imports"].values())
-    print(f"\nimports: {total:.2f} of {figures['with_importtime']['first_step']:.2f} s with -X importtime")
-    print(f"{'package':24} {'its own modules':>16} {'with all they bring':>20}")
-    for package, (own, whole) in list(figures["imports"].items())[:LARGEST]:
-        print(f"{package:24} {own:16.2f} {whole:20.2f}")
+    first = figures["with_importtime"]["first_step"]
+    return f"Imports, {total:.2f} of {first:.2f} s with `-X importtime`:\n\n{markdown(rows)}\n"
+
+
+def pairs(figures: dict[str, Any]) -> list[Pair]:
+    """Return the start beside the imports of anomalib, which its own start cannot be shorter than."""
+    warm = figures["warm"]
+    first, imported, cpu = ([run[key] for run in warm] for key in figures["cold"])
+    note = "a lower limit of its start" if figures["peer_imports"] else "no --peers given"
+    return [
+        Pair(
+            "command to first training step", "s", first, figures["peer_imports"], "imports of anomalib", note
+        ),
+        Pair("of that, libraries, configuration and store", "s", imported),
+        Pair("CPU time of all threads until then", "s", cpu),
+        Pair("command to first training step, cold caches", "s", [figures["cold"]["first_step"]]),
+        Pair("a mistyped option is told", "s", figures["mistake"]),
+    ]
 
 
 def main() -> None:
     """Measure, print and, if a file is named, write the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed.start", description=main.__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--peers", metavar="PYTHON", help="of an environment with anomalib")
     parser.add_argument("--out", type=Path, metavar="JSON")
     arguments = parser.parse_args()
     figures = measure(arguments.rounds, arguments.peers)
-    report(figures)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(figures, indent=1))
+    print(imports(figures))
+    write(arguments.out, "start", pairs(figures), figures)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import product
 
 from tests.cluster.processes import end_at_sigterm
-from tests.speed.commands import Scratch, SpeedError, Usage, cells, rounds, suite
+from tests.speed.commands import Scratch, SpeedError, Usage, cells, positive, rounds, suite
 from tests.speed.inputs import Inputs, parser, prepare
 from tests.speed.pairs import Pair, write
 from tests.speed.peers import peers_python
@@ -66,10 +66,10 @@ def anomalib(inputs: Inputs, given: argparse.Namespace, scratch: Scratch) -> Usa
 def main() -> None:
     """Run the sweeps and tell what sharing saves."""
     made = parser("sweep", __doc__, peers=True)
-    made.add_argument("--epochs", type=int, default=3)
+    made.add_argument("--epochs", type=positive, default=3)
     made.add_argument("--image-size", type=int, default=128)
     made.add_argument("--images", type=int, default=80, help="generated ones per category, if no --data")
-    made.add_argument("--repeats", type=int, default=1)
+    made.add_argument("--repeats", type=positive, default=1)
     given = made.parse_args()
     end_at_sigterm()
     with Scratch() as scratch:

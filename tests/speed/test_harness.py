@@ -57,8 +57,10 @@ def test_an_epoch_and_the_fixed_cost_come_from_a_subtraction() -> None:
     def found(seconds: float) -> list[Found]:
         return [Found(Usage(seconds, 100), values)]
 
-    few, more = ({"ours": found(10 + 2 * n), "theirs": found(20 + 12 * n)} for n in (1, 4))
-    epoch, fixed = compare(few, more, "", [1, 4])[:2]
+    few, more = (
+        {("bf16", "ours"): found(10 + 2 * n), ("fp32", "theirs"): found(20 + 12 * n)} for n in (1, 4)
+    )
+    epoch, fixed = compare(few, more, ("bf16", "fp32"), "", [1, 4])[:2]
     assert (list(epoch.ours), list(epoch.theirs)) == ([2], [12])
     assert (list(fixed.ours), list(fixed.theirs)) == ([10], [20])
 

@@ -15,11 +15,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from tests.cluster.processes import end_at_sigterm
 from tests.conftest import PROJECT_ROOT
-from tests.speed.commands import Scratch, SpeedError, Usage, cells, measured, rounds, suite
+from tests.speed.commands import Scratch, SpeedError, Usage, cells, measured, positive, rounds, suite
 from tests.speed.inputs import Inputs, parser, prepare
 from tests.speed.pairs import SCORE, Pair, write
 from tests.speed.peers import peers_python
@@ -48,6 +49,10 @@ class Found:
 
     usage: Usage
     values: dict[str, float]
+
+
+Runs = dict[tuple[str, str], list[Found]]
+"""Of one method and number of epochs: {(precision, `ours` or `theirs`): a run per round}."""
 
 
 def train_here(setting: Setting, inputs: Inputs, scratch: Scratch) -> Found:
@@ -109,15 +114,13 @@ def train_there(setting: Setting, inputs: Inputs, scratch: Scratch, python: Path
 
 
 def compare(
-    few: dict[str, list[Found]], more: dict[str, list[Found]], what: str, epochs: list[int]
+    few: Runs, more: Runs, precisions: tuple[str, str], what: str, epochs: Sequence[int]
 ) -> list[Pair]:
-    """Return the pairs of one method and precision; the dicts hold rounds of `ours` and `theirs`."""
+    """Return the pairs of one method: this suite in the first precision, anomalib in the second."""
+    sides = list(zip(precisions, ("ours", "theirs"), strict=True))
 
     def pair(name: str, unit: str, value: Callable[[Found, Found], float], note: str = "") -> Pair:
-        ours, theirs = (
-            [value(a, b) for a, b in zip(few.get(who, ()), more.get(who, ()), strict=True)]
-            for who in ("ours", "theirs")
-        )
+        ours, theirs = ([value(a, b) for a, b in zip(few[side], more[side], strict=True)] for side in sides)
         return Pair(f"{name}, {what}", unit, ours, theirs, PEER, note if theirs else "no --peers given")
 
     low, high = epochs
@@ -131,7 +134,7 @@ def compare(
     def gained(a: Found, b: Found, name: str) -> float:
         return b.values[name]
 
-    after = [found.values["after_seconds"] for found in more.get("theirs", ())]
+    after = [found.values["after_seconds"] for found in more[sides[1]]]
     return [
         pair("an epoch", "s", epoch),
         pair("fixed cost of a process", "s", fixed, "cold caches; this suite also times inference and logs"),
@@ -164,7 +167,7 @@ def main() -> None:
     options.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     options.add_argument("--image-size", type=int, default=256)
     options.add_argument("--images", type=int, default=200, help="generated ones, if no --data")
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--repeats", type=positive, default=3)
     given = options.parse_args()
     if not 0 < given.epochs[0] < given.epochs[1]:
         options.error("--epochs: two numbers, the second above the first")
@@ -187,14 +190,20 @@ def main() -> None:
             found = rounds(tasks, given.repeats)
         except SpeedError as error:
             raise SystemExit(f"error: {error}") from None
-    who = ("ours", "theirs") if python else ("ours",)
     for method in given.methods:
+        few, more = (
+            {
+                (precision, who): found.get(f"{method} {precision} {epochs} {who}", [])
+                for precision, who in product(PRECISIONS, ("ours", "theirs"))
+            }
+            for epochs in given.epochs
+        )
         for precision in given.precisions:
-            few, more = (
-                {name: found[f"{method} {precision} {epochs} {name}"] for name in who}
-                for epochs in given.epochs
-            )
-            pairs += compare(few, more, f"{method} {precision}", given.epochs)
+            pairs += compare(few, more, (precision, precision), f"{method} {precision}", given.epochs)
+        if python and set(given.precisions) == set(PRECISIONS):
+            what = f"{method} bf16 here, fp32 there"  # what anomalib does unless asked
+            across = compare(few, more, ("bf16", "fp32"), what, given.epochs)
+            pairs += [pair for pair in across if pair.what.startswith(("an epoch", "whole process"))]
     print(f"{inputs.told}; {given.image_size} px; {given.repeats} rounds", file=sys.stderr)
     write(given.out, "training", pairs, {"inputs": inputs.told, "rounds": given.repeats})
 

@@ -1,0 +1,63 @@
+"""What both suites reach with equal work: STFPM and RD (ResNet-18) trained for longer, by this suite and by anomalib.
+
+    python -m tests.speed.quality [--peers FOLDER] [--data FOLDER] [--weights FILE] [--seeds 0] [--out JSON]
+
+As in `training`, with more epochs and one run of each seed. The suites draw different random numbers, so their
+measures differ by what another seed would do.
+"""
+
+from functools import partial
+
+from tests.cluster.processes import end_at_sigterm
+from tests.speed.commands import Scratch, SpeedError, positive
+from tests.speed.inputs import parser, prepare
+from tests.speed.pairs import SCORE, Pair, write
+from tests.speed.peers import peers_python
+from tests.speed.training import PEER, PRECISIONS, Setting, train_here, train_there, warm_up
+
+EPOCHS = {"stfpm": 30, "rd": 10}
+MEASURES = ("image_auroc", "pixel_auroc", "pro")
+
+
+def main() -> None:
+    """Train, compare and tell."""
+    options = parser("quality", __doc__, peers=True)
+    options.add_argument("--methods", nargs="+", choices=EPOCHS, default=list(EPOCHS))
+    options.add_argument("--epochs", type=positive, help=f"of every method; default: {EPOCHS}")
+    options.add_argument("--precision", choices=PRECISIONS, default="bf16")
+    options.add_argument("--image-size", type=positive, default=256)
+    options.add_argument("--images", type=positive, default=200, help="generated ones, if no --data")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0])
+    given = options.parse_args()
+    pairs: list[Pair] = []
+    end_at_sigterm()
+    with Scratch() as scratch:
+        try:
+            inputs = prepare(given.data, given.weights, scratch.root, given.images)
+            python = peers_python(given.peers) if given.peers else None
+            here = partial(train_here, inputs=inputs, scratch=scratch)
+            there = partial(train_there, inputs=inputs, scratch=scratch, python=python) if python else None
+            warm_up(python)
+            for method in given.methods:
+                epochs = given.epochs or EPOCHS[method]
+                settings = [
+                    Setting(method, given.precision, epochs, given.image_size, seed) for seed in given.seeds
+                ]
+                ours = [here(setting) for setting in settings]
+                theirs = [there(setting) for setting in settings] if there else []
+                what, note = (
+                    f"{method} {given.precision}, {epochs} epochs",
+                    "" if there else "no --peers given",
+                )
+                for name in MEASURES:
+                    values, others = ([found.values[name] for found in each] for each in (ours, theirs))
+                    pairs.append(Pair(f"{name}, {what}", SCORE, values, others, PEER, note))
+                seconds, others = ([found.usage.seconds for found in each] for each in (ours, theirs))
+                pairs.append(Pair(f"whole process, {what}", "s", seconds, others, PEER, note))
+        except SpeedError as error:
+            raise SystemExit(f"error: {error}") from None
+    write(given.out, "quality", pairs, {"inputs": inputs.told, "seeds": given.seeds})
+
+
+if __name__ == "__main__":
+    main()
