@@ -186,9 +186,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def _leave(code: int) -> NoReturn:
     """End the process as Python does, but for taking the libraries apart object by object, which takes seconds."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # nobody reads it any more
