@@ -14,9 +14,8 @@ from methods.errors import MethodError
 
 # Shorter features count as so long, as in torch's normalize and cosine_similarity.
 SHORTEST, SHORTEST_COSINE = 1e-12, 1e-8
-PART = (
-    2**20
-)  # values that go through a distance at a time, on a CPU: what it keeps in between fits into the cache
+# Values that go through a distance at a time on a CPU: what it keeps in between fits into the cache.
+PART = 2**20
 
 
 def normalised(features: Tensor) -> Tensor:

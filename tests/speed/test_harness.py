@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.speed.__main__ import Part, run_part, summary
+from tests.conftest import PROJECT_ROOT
+from tests.speed.__main__ import Part, headlines, run_part, summary, told_briefly
 from tests.speed.commands import SpeedError, measured, rounds
 from tests.speed.growth import exponent
 from tests.speed.inputs import GENERATED, prepare
@@ -78,6 +79,30 @@ def test_a_part_that_fails_stands_in_the_page_with_its_reason(tmp_path: Path) ->
     page = summary({"precision": part, "start": Part("told", [], "", 1)}, ["peers: none"])
     assert "precision failed" in page
     assert "missing: peers: none" in page
+
+
+def test_the_readme_shows_what_was_measured_and_nothing_else() -> None:
+    record = PROJECT_ROOT / "tests" / "speed" / "record"
+    assert (record / "headlines.md").read_text().strip() in (PROJECT_ROOT / "README.md").read_text()
+
+
+def test_headlines_have_something_beside_them_and_are_no_memory() -> None:
+    parts = {
+        "start": [
+            Pair("command to first training step", "s", [1.0], [2.0], "peer"),
+            Pair("an epoch, x", "s", [1]),
+        ],
+        "training": [
+            Pair("an epoch, stfpm", "s", [1], [6], "peer"),
+            Pair("pixel AUROC, memory", "MB", [1], [2]),
+        ],
+    }
+    kept = headlines(parts)
+    assert [pair.what for pairs in kept.values() for pair in pairs] == [
+        "command to first training step",
+        "an epoch, stfpm",
+    ]
+    assert "6.00" in told_briefly(parts)
 
 
 def test_a_part_that_is_not_there_is_told(tmp_path: Path) -> None:

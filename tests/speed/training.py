@@ -1,6 +1,6 @@
 """Whole trainings of STFPM and RD (ResNet-18) by this suite's command and by anomalib, on the same images.
 
-    python -m tests.speed.training [--peers FOLDER] [--data FOLDER] [--weights FILE] [--epochs 1 4] [--out JSON]
+    python -m tests.speed.training [--peers FOLDER] [--data FOLDER] [--weights FILE] [--epochs 1 5] [--out JSON]
 
 Each run is a process of its own with cold caches, timed from outside, in rounds in which everything has its turn. A
 run with few epochs subtracted from one with more leaves the cost of an epoch; the rest is fixed: start, images,
@@ -162,7 +162,7 @@ def warm_up(python: Path | None) -> None:
 def main() -> None:
     """Train, compare and tell."""
     options = parser("training", __doc__, peers=True)
-    options.add_argument("--epochs", type=int, nargs=2, default=[1, 4], help="few and more")
+    options.add_argument("--epochs", type=int, nargs=2, default=[1, 5], help="few and more")
     options.add_argument("--methods", nargs="+", choices=BATCH, default=list(BATCH))
     options.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     options.add_argument("--image-size", type=int, default=256)
