@@ -54,11 +54,8 @@ class PixelScores:
     @cached_property
     def normal_above(self) -> NDArray[np.int64]:
         """For each defective pixel, the defect-free pixels with a higher score, (m,)."""
-        above, last = self.normal_at_or_above.copy(), self.normal.size - 1
-        # few scores are tied with a defect-free one, and only these have to be looked up again
-        tied = np.flatnonzero(self.normal[np.minimum(self.normal.size - above, last)] == self.defect)
-        above[tied] = self.normal.size - np.searchsorted(self.normal, self.defect[tied], side="right")
-        return above
+        below = self.normal.size - self.normal_at_or_above
+        return self.normal.size - at_or_below(self.normal, self.defect, below)
 
     @cached_property
     def normal_at_or_above(self) -> NDArray[np.int64]:
@@ -69,6 +66,17 @@ class PixelScores:
     def defect_at_or_above(self) -> NDArray[np.int64]:
         """For each defective pixel, the defective pixels with its score or a higher one, (m,)."""
         return self.defect.size - np.searchsorted(self.defect, self.defect, side="left")
+
+
+def at_or_below(
+    ordered: NDArray[np.floating], scores: NDArray[np.floating], below: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Count how many of some ascending scores are at or below others, (m,), if it is known how many are below."""
+    found = below.copy()
+    # few scores are tied with an ordered one, and only these have to be looked up again
+    tied = np.flatnonzero(ordered[np.minimum(below, ordered.size - 1)] == scores)
+    found[tied] = np.searchsorted(ordered, scores[tied], side="right")
+    return found
 
 
 def rank_pixels(maps: ArrayLike, masks: ArrayLike) -> PixelScores:
@@ -269,8 +277,14 @@ def dice_image(maps: ArrayLike, masks: ArrayLike, threshold: float) -> float:
     defective = masks.any(axis=(1, 2))
     if not defective.any() or masks.all() or np.isnan(threshold):
         return np.nan
-    predicted = maps[defective] >= np.float64(threshold)  # exact, as in `dice`
-    masks = masks[defective]
+    return float(np.mean(dice_of_each(maps[defective], masks[defective], threshold)))
+
+
+def dice_of_each(
+    maps: NDArray[np.floating], masks: NDArray[np.bool_], threshold: float
+) -> NDArray[np.float64]:
+    """Dice coefficients of defective images, (N,)."""
+    predicted = maps >= np.float64(threshold)  # exact, as in `dice`
     true = np.count_nonzero(predicted & masks, axis=(1, 2))
     both = np.count_nonzero(predicted, axis=(1, 2)) + np.count_nonzero(masks, axis=(1, 2))
-    return float(np.mean(2 * true / both))
+    return 2 * true / both

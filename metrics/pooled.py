@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.checks import binary_array, finite_array
-from metrics.pixels import PixelScores, dice, dice_image, dice_max, pixel_ap, pixel_auroc, pro, rank_pixels
+from metrics.pixels import (
+    PixelScores,
+    dice,
+    dice_image,
+    dice_max,
+    dice_of_each,
+    pixel_ap,
+    pixel_auroc,
+    pro,
+    rank_pixels,
+)
 from metrics.pro_variants import POOLED_PRO_VARIANTS, PRO_VARIANTS
 from metrics.streaming import StreamingPixels, slices
 
@@ -103,12 +113,7 @@ class StreamedPixels(StreamingPixels):
         """See `metrics.dice_image`; exact."""
         if self.one_class or np.isnan(threshold):
             return np.nan
-        values = []
-        for scores, mask in self._defective():
-            predicted = scores >= np.float64(threshold)  # exact, as in `metrics.dice`
-            found = np.count_nonzero(predicted & mask)
-            values.append(2 * found / (np.count_nonzero(predicted) + np.count_nonzero(mask)))
-        return float(np.mean(values))
+        return float(np.mean([dice_of_each(m[None], k[None], threshold) for m, k in self._defective()]))
 
     def pro_variant(self, name: str, fpr_limit: float) -> float:
         """Return PRO by one of `PRO_VARIANTS`; NaN for those that rank all pixels at once."""

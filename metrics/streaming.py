@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.checks import binary_array, finite_array, fraction
-from metrics.pixels import covered_widths
+from metrics.pixels import at_or_below, covered_widths
 from metrics.regions import find_regions
 from metrics.sketches import LEAF, Points, Scores, Sketch, join, sort_points, summarise
 
@@ -214,10 +214,7 @@ class _Above:
 
     def __init__(self, points: Points, scores: Scores) -> None:
         below = np.searchsorted(points.scores, scores, side="left")
-        # few scores are tied with a point, and only these have to be looked up again
-        tied = np.flatnonzero(points.scores[np.minimum(below, points.scores.size - 1)] == scores)
-        not_above = below.copy()
-        not_above[tied] = np.searchsorted(points.scores, scores[tied], side="right")
+        not_above = at_or_below(points.scores, scores, below)
         self.at_or_above: NDArray[np.float64 | np.int64]
         self.above: NDArray[np.float64 | np.int64]
         if points.masses is None:

@@ -18,6 +18,12 @@ def large_and_exact(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Ev
     return evaluate(**options), exact
 
 
+def made_up() -> dict[str, Any]:
+    """Return a test set whose images are scored by their peaks."""
+    maps, masks = random_test_set(0, images=24, size=32, dtype=np.float32)
+    return {"maps": maps, "masks": masks, "labels": masks.any(axis=(1, 2)), "scores": maps.max(axis=(1, 2))}
+
+
 @pytest.mark.parametrize("policy", ["f1_image", "dice_max"])
 def test_a_large_test_set_is_streamed_and_says_so(monkeypatch: pytest.MonkeyPatch, policy: str) -> None:
     maps, masks = random_test_set(0, images=24, size=32, dtype=np.float32)
@@ -42,32 +48,14 @@ def test_a_large_test_set_is_streamed_and_says_so(monkeypatch: pytest.MonkeyPatc
 def test_variants_that_rank_all_pixels_are_missing_for_a_large_test_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    maps, masks = random_test_set(0, images=24, size=32, dtype=np.float32)
-    labels = masks.any(axis=(1, 2))
-    large, exact = large_and_exact(
-        monkeypatch,
-        maps=maps,
-        masks=masks,
-        labels=labels,
-        scores=maps.max(axis=(1, 2)),
-        pro_variants=metrics.PRO_VARIANTS,
-    )
+    large, exact = large_and_exact(monkeypatch, **made_up(), pro_variants=metrics.PRO_VARIANTS)
     assert set(large.missing) == {"pro_official_100", "pro_rescaled"}
     assert all("not ranked at once" in cause for cause in large.missing.values())
     assert large.values["pro_per_image_200"] == exact.values["pro_per_image_200"]
 
 
 def test_a_large_test_set_without_masks_has_image_measures_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    maps, masks = random_test_set(0, images=24, size=32, dtype=np.float32)
-    labels = masks.any(axis=(1, 2))
-    large, exact = large_and_exact(
-        monkeypatch,
-        maps=maps,
-        masks=None,
-        labels=labels,
-        scores=maps.max(axis=(1, 2)),
-        pro_variants=["rescaled"],
-    )
+    large, exact = large_and_exact(monkeypatch, **{**made_up(), "masks": None}, pro_variants=["rescaled"])
     np.testing.assert_equal(large.values, exact.values)
     assert large.missing == exact.missing
     assert set(large.missing.values()) == {"no masks"}

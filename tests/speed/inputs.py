@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.synthetic import generate
-from tests.speed.commands import SpeedError
+from tests.speed.commands import SpeedError, positive
 
 GENERATED = ("washer", "weave")
 LAYERS = ("layer1", "layer2", "layer3")
@@ -43,8 +43,15 @@ class Inputs:
         )
 
 
-def parser(part: str, text: str | None, data: bool = True, peers: bool = False) -> argparse.ArgumentParser:
-    """Return a parser of the options that the measurements share."""
+def parser(
+    part: str,
+    text: str | None,
+    data: bool = True,
+    peers: bool = False,
+    images: int | None = None,
+    image_size: int = 256,
+) -> argparse.ArgumentParser:
+    """Return a parser of the options that the measurements share; `images` and `image_size`: defaults of theirs."""
     made = argparse.ArgumentParser(prog=f"python -m tests.speed.{part}", description=text)
     if data:
         made.add_argument(
@@ -53,6 +60,11 @@ def parser(part: str, text: str | None, data: bool = True, peers: bool = False) 
     made.add_argument(
         "--weights", default="random", help="of ResNet-18 to layer3, a .pth file; default: random"
     )
+    if images is not None:
+        made.add_argument("--image-size", type=positive, default=image_size)
+        made.add_argument(
+            "--images", type=positive, default=images, help="generated ones per category, if no --data"
+        )
     made.add_argument("--out", type=Path, help="a JSON file for what is found")
     if peers:
         made.add_argument("--peers", type=Path, help="the peers' environment or its Python; default: none")

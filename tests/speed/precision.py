@@ -53,11 +53,9 @@ def difference(pair: Pair) -> dict[str, str]:
 
 def main() -> None:
     """Train in both precisions and tell the differences."""
-    made = parser("precision", __doc__)
+    made = parser("precision", __doc__, images=80)
     made.add_argument("--methods", nargs="+", default=["stfpm", "rd"])
     made.add_argument("--epochs", type=positive, default=10)
-    made.add_argument("--image-size", type=int, default=256)
-    made.add_argument("--images", type=int, default=80, help="generated ones, if no --data")
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = made.parse_args()
     if len(set(given.seeds)) < 2:

@@ -21,12 +21,10 @@ MEASURES = ("image_auroc", "pixel_auroc", "pro")
 
 def main() -> None:
     """Train, compare and tell."""
-    options = parser("quality", __doc__, peers=True)
+    options = parser("quality", __doc__, peers=True, images=200)
     options.add_argument("--methods", nargs="+", choices=EPOCHS, default=list(EPOCHS))
     options.add_argument("--epochs", type=positive, help=f"of every method; default: {EPOCHS}")
     options.add_argument("--precision", choices=PRECISIONS, default="bf16")
-    options.add_argument("--image-size", type=positive, default=256)
-    options.add_argument("--images", type=positive, default=200, help="generated ones, if no --data")
     options.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = options.parse_args()
     pairs: list[Pair] = []

@@ -65,10 +65,8 @@ def anomalib(inputs: Inputs, given: argparse.Namespace, scratch: Scratch) -> Usa
 
 def main() -> None:
     """Run the sweeps and tell what sharing saves."""
-    made = parser("sweep", __doc__, peers=True)
+    made = parser("sweep", __doc__, peers=True, images=80, image_size=128)
     made.add_argument("--epochs", type=positive, default=3)
-    made.add_argument("--image-size", type=int, default=128)
-    made.add_argument("--images", type=int, default=80, help="generated ones per category, if no --data")
     made.add_argument("--repeats", type=positive, default=1)
     given = made.parse_args()
     end_at_sigterm()

@@ -161,12 +161,10 @@ def warm_up(python: Path | None) -> None:
 
 def main() -> None:
     """Train, compare and tell."""
-    options = parser("training", __doc__, peers=True)
+    options = parser("training", __doc__, peers=True, images=200)
     options.add_argument("--epochs", type=int, nargs=2, default=[1, 5], help="few and more")
     options.add_argument("--methods", nargs="+", choices=BATCH, default=list(BATCH))
     options.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
-    options.add_argument("--image-size", type=int, default=256)
-    options.add_argument("--images", type=int, default=200, help="generated ones, if no --data")
     options.add_argument("--repeats", type=positive, default=3)
     given = options.parse_args()
     if not 0 < given.epochs[0] < given.epochs[1]:
