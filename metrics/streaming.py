@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.checks import binary_array, finite_array, fraction
-from metrics.pixels import at_or_below, covered_widths
+from metrics.pixels import covered_widths
 from metrics.regions import find_regions
-from metrics.sketches import LEAF, Points, Scores, Sketch, join, sort_points, summarise
-
-Floats = NDArray[np.float64]
+from metrics.sketches import Masses, Points, Sketch
 
 #: Maps are looked at this many pixels at a time, so that nothing beside them is large.
-SLICE = 2**20
+SLICE = 2**18
+#: Pixels of a class that are kept as they are before they are summarised.
+NORMAL_LEAF = 2**23
+DEFECT_LEAF = 2**19
 
 
 def slices(maps: NDArray[np.floating]) -> Iterator[slice]:
@@ -28,9 +29,10 @@ class StreamingPixels:
     """The pixel measures of maps that arrive in chunks, in bounded memory; no range of scores is needed.
 
     Defect-free pixels are kept as a sketch (`metrics.sketches`) by number, defective ones as one by number
-    and one by 1 / area of their region. A sketch knows the mass above any score to a part d of itself, with
-    ``d = levels * CELL / 2``: 0 as long as a class has less than 8 million pixels, 8e-6 up to 6e7, and 8e-6
-    more whenever the pixels are 8 times as many. To first order in d, for any scores in any order,
+    and one by 1 / area of their region. The sketches know the mass above any score, and the defective pixels
+    that are looked up stand for all, to a part d with ``d = levels * CELL / 2``: 0 as long as there are less
+    than 8 million defect-free and 500 thousand defective pixels, then 1.5e-5, and 8e-6 more from 12, 78, 364
+    and 1365 times as many on. To first order in d, for any scores in any order,
 
     =============  ========  ==========================================================================
     measure        error     because
@@ -43,9 +45,9 @@ class StreamingPixels:
     `dice_max`     1.75 d    the same, and the best pixel may lie in a cell that is cut
     =============  ========  ==========================================================================
 
-    so with six levels, up to 2e12 pixels of a class, none errs by more than 1e-4. Errors of different cells
-    cancel each other, so on usual maps they are below 1e-6. Chunks hold whole images, as regions do not
-    reach over their borders. An object can be pickled, and those of several processes merged.
+    so with six levels, up to 3e10 defect-free and 2e9 defective pixels, none errs by more than 1e-4. Errors of
+    different cells cancel each other, so on usual maps they are below 1e-6. Chunks hold whole images, as
+    regions do not reach over their borders. An object can be pickled, and those of several processes merged.
 
     Examples
     --------
@@ -59,13 +61,9 @@ class StreamingPixels:
         self.normal_pixels = 0
         self.defective_pixels = 0
         self.regions = 0
-        self._normal = Sketch(finest=1)
-        self._counts = Sketch(finest=1)
-        self._weights = Sketch(finest=None)
-        # what has not been summarised yet: scores, and for defective pixels the areas of their regions
-        self._raw_normal: list[Scores] = []
-        self._raw_defect: list[Scores] = []
-        self._raw_areas: list[NDArray[np.int32]] = []
+        self._normal = Sketch(finest=1, leaf=NORMAL_LEAF)
+        self._counts = Sketch(finest=1, leaf=DEFECT_LEAF)
+        self._weights = Sketch(finest=None, leaf=DEFECT_LEAF)
         self._ranks: _Ranks | None = None
 
     def add(self, maps: ArrayLike, masks: ArrayLike) -> None:
@@ -93,50 +91,24 @@ class StreamingPixels:
         maps = finite_array("maps", maps, ndim=3)
         masks = binary_array("masks", masks, maps.shape)
         regions = find_regions(masks)
-        self._raw_normal.append(maps[~masks])
-        self._raw_defect.append(maps[masks])
-        self._raw_areas.append(regions.areas[regions.pixels].astype(np.int32))
-        self.normal_pixels += self._raw_normal[-1].size
-        self.defective_pixels += self._raw_defect[-1].size
+        normal, defect = maps[~masks], maps[masks]
+        self._normal.add(normal)
+        self._counts.add(defect)
+        self._weights.add(defect, 1 / regions.areas[regions.pixels])
+        self.normal_pixels += normal.size
+        self.defective_pixels += defect.size
         self.regions += regions.areas.size
-        self._summarise_full()
+        self._ranks = None
 
     def merge(self, other: "StreamingPixels") -> None:
         """Take in the pixels of another object, which stays as it is."""
-        self.normal_pixels += other.normal_pixels
-        self.defective_pixels += other.defective_pixels
-        self.regions += other.regions
         self._normal.merge(other._normal)
         self._counts.merge(other._counts)
         self._weights.merge(other._weights)
-        self._raw_normal += other._raw_normal
-        self._raw_defect += other._raw_defect
-        self._raw_areas += other._raw_areas
-        self._summarise_full()
-
-    def _summarise_full(self) -> None:
-        """Summarise what is kept as it is, once it is much."""
+        self.normal_pixels += other.normal_pixels
+        self.defective_pixels += other.defective_pixels
+        self.regions += other.regions
         self._ranks = None
-        if sum(part.size for part in self._raw_normal) >= LEAF:
-            self._normal.add(self._sorted_normal())
-            self._raw_normal = []
-        if sum(part.size for part in self._raw_defect) >= LEAF:
-            counts, weights = self._sorted_defects()
-            self._counts.add(counts)
-            self._weights.add(weights)
-            self._raw_defect, self._raw_areas = [], []
-
-    def _sorted_normal(self) -> Points:
-        scores = np.concatenate(self._raw_normal or [np.empty(0, np.float32)])
-        scores.sort()
-        return Points(scores, None)
-
-    def _sorted_defects(self) -> tuple[Points, Points]:
-        """Return the defective pixels by number and by 1 / area."""
-        scores = np.concatenate(self._raw_defect or [np.empty(0, np.float32)])
-        areas = np.concatenate(self._raw_areas or [np.empty(0, np.int32)])
-        points = sort_points(scores, 1 / areas)
-        return Points(points.scores, None), points
 
     @property
     def one_class(self) -> bool:
@@ -148,8 +120,7 @@ class StreamingPixels:
         if self.one_class:
             return np.nan
         ranks = self._ranked()
-        higher = (ranks.normal.above + ranks.normal.at_or_above) / 2
-        return float(1 - np.average(higher, weights=ranks.counts) / self.normal_pixels)
+        return float(1 - np.average(sum(ranks.normal) / 2, weights=ranks.defects.masses) / self.normal_pixels)
 
     def pro(self, fpr_limit: float = 0.3) -> float:
         """Area under the per-region-overlap curve up to a false positive rate, see `metrics.pro`.
@@ -163,8 +134,7 @@ class StreamingPixels:
         if self.one_class:
             return np.nan
         ranks = self._ranked()
-        before = ranks.normal_of_weights.above / self.normal_pixels
-        after = ranks.normal_of_weights.at_or_above / self.normal_pixels
+        before, after = (normal / self.normal_pixels for normal in ranks.normal_of_weights)
         found = ranks.weights.weighted @ covered_widths(before, after, limit)
         return float(found / (self.regions * limit))
 
@@ -173,18 +143,14 @@ class StreamingPixels:
         if self.one_class:
             return np.nan
         ranks = self._ranked()
-        precision = ranks.true / (ranks.true + ranks.normal.at_or_above)
-        return float(np.average(precision, weights=ranks.counts))
+        precision = ranks.true / (ranks.true + ranks.normal[1])
+        return float(np.average(precision, weights=ranks.defects.masses))
 
     def dice(self, threshold: float) -> float:
         """Dice coefficient of all pixels at one threshold, see `metrics.dice`."""
         if self.one_class or np.isnan(threshold):
             return np.nan
-        ranks = self._ranked()
-        # A Python float would be rounded to the scores' own precision first, and could pass a score by.
-        exact = np.array([threshold], dtype=np.float64)
-        true = _Above(ranks.defects, exact).at_or_above[0]
-        false = _Above(ranks.normals, exact).at_or_above[0]
+        true, false = self._counts.at_or_above(threshold), self._normal.at_or_above(threshold)
         return float(2 * true / (true + false + self.defective_pixels))
 
     def dice_max(self) -> tuple[float, float]:
@@ -192,64 +158,46 @@ class StreamingPixels:
         if self.one_class:
             return np.nan, np.nan
         ranks = self._ranked()
-        values = 2 * ranks.true / (ranks.true + ranks.normal.at_or_above + self.defective_pixels)
+        values = 2 * ranks.true / (ranks.true + ranks.normal[1] + self.defective_pixels)
         best = values.size - 1 - np.argmax(values[::-1])
         return float(values[best]), float(ranks.defects.scores[best])
 
     def _ranked(self) -> "_Ranks":
-        """Return what all measures share, from the sketches and what has not been summarised yet."""
+        """Return what the measures share."""
         if self._ranks is None:
-            normal = self._sorted_normal()
-            if self._normal.levels:
-                normal = join([*self._normal, summarise(normal, self._normal.finest)])
-            counts, weights = self._sorted_defects()
-            if self._counts.levels:
-                counts, weights = join([*self._counts, counts]), join([*self._weights, weights])
-            self._ranks = _Ranks(normal, counts, weights)
+            self._ranks = _Ranks(self._normal, self._counts, self._weights)
         return self._ranks
-
-
-class _Above:
-    """The mass above some scores (m,), and at or above them."""
-
-    def __init__(self, points: Points, scores: Scores) -> None:
-        below = np.searchsorted(points.scores, scores, side="left")
-        not_above = at_or_below(points.scores, scores, below)
-        self.at_or_above: NDArray[np.float64 | np.int64]
-        self.above: NDArray[np.float64 | np.int64]
-        if points.masses is None:
-            self.at_or_above, self.above = points.scores.size - below, points.scores.size - not_above
-        else:
-            # from the top, so that small masses there are not lost in the large ones below
-            mass = np.append(np.cumsum(points.masses[::-1])[::-1], 0.0)
-            self.at_or_above, self.above = mass[below], mass[not_above]
 
 
 @dataclass(eq=False)
 class _Ranks:
-    """Defect-free and defective pixels, the latter by number and by 1 / area, looked up in each other."""
+    """Defective pixels, by number and by 1 / area, looked up in both classes."""
 
-    normals: Points
-    defects: Points
-    weights: Points
-
-    @cached_property
-    def counts(self) -> Floats:
-        return self.defects.weighted
+    normals: Sketch
+    counts: Sketch
+    areas: Sketch
 
     @cached_property
-    def true(self) -> NDArray[np.float64 | np.int64]:
+    def defects(self) -> Points:
+        return self.counts.points()
+
+    @cached_property
+    def weights(self) -> Points:
+        return self.areas.points()
+
+    @cached_property
+    def true(self) -> Masses:
         """Defective pixels at or above each defective one."""
-        return _Above(self.defects, self.defects.scores).at_or_above
+        return self.counts.above(self.defects.scores)[1]
 
     @cached_property
-    def normal(self) -> _Above:
-        """Defect-free pixels above each defective one."""
-        return _Above(self.normals, self.defects.scores)
+    def normal(self) -> tuple[Masses, Masses]:
+        """Defect-free pixels above each defective one, and at or above it."""
+        return self.normals.above(self.defects.scores)
 
     @cached_property
-    def normal_of_weights(self) -> _Above:
+    def normal_of_weights(self) -> tuple[Masses, Masses]:
         """The same for the defective pixels by 1 / area, which are other scores once they are summarised."""
-        if self.weights.scores is self.defects.scores:
+        if np.array_equal(self.weights.scores, self.defects.scores):
             return self.normal
-        return _Above(self.normals, self.weights.scores)
+        return self.normals.above(self.weights.scores)

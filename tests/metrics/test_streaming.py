@@ -1,6 +1,7 @@
 """Streamed measures are the exact ones, to their bound on any input, whatever the chunks and processes."""
 
 import pickle
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -104,7 +105,9 @@ def streaming_of(maps: Maps, masks: Masks, chunk: int = 1) -> StreamingPixels:
 def coarse(monkeypatch: pytest.MonkeyPatch, cell: float, leaf: int) -> None:
     """Let few pixels go through several levels, as billions do."""
     monkeypatch.setattr(sketches, "CELL", cell)
-    monkeypatch.setattr(streaming, "LEAF", leaf)
+    monkeypatch.setattr(sketches, "BAND", leaf // 8)
+    for name in ("NORMAL_LEAF", "DEFECT_LEAF"):
+        monkeypatch.setattr(streaming, name, leaf)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,7 +135,8 @@ def test_no_measure_errs_by_more_than_its_bound(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_the_real_cells_every_measure_is_within_1e_4(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(streaming, "LEAF", 2**16)
+    for name in ("NORMAL_LEAF", "DEFECT_LEAF"):
+        monkeypatch.setattr(streaming, name, 2**16)
     maps, masks = usual(images=160, size=128)
     maps = KINDS[kind](maps, masks)
     thresholds = np.quantile(maps, THRESHOLDS, method="nearest")
@@ -195,10 +199,27 @@ def test_what_is_kept_hardly_grows_with_the_pixels(monkeypatch: pytest.MonkeyPat
     for _ in range(16):
         stream.add(maps, strewn(masks))
         sizes.append(len(pickle.dumps(stream)))
-    # a level more for 8 times as much, each with less than FAN summaries of both classes
+    # of both classes, and of the defects by area, the same number of summaries however many pixels there are
     cells = (1 + np.log(16 * maps.size * 2**-6)) * 2**6
-    assert max(sizes) < 3 * stream._normal.levels * sketches.FAN * cells * 16 + 16 * 2**10
-    assert stream._normal.levels <= 2 + np.log(16 * maps.size / 2**10) / np.log(sketches.FAN)
+    assert max(sizes) < 3 * sketches.SUMMARIES * cells * 16 + 16 * 2**10
+    assert stream._normal.levels <= 2 + np.log(16 * maps.size / 2**10) / np.log(8)
+
+
+def test_memory_is_constant_in_the_number_of_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse(monkeypatch, 2**-9, 2**13)
+    monkeypatch.setattr(streaming, "SLICE", 2**12)
+    maps, masks = usual()
+    peaks = []
+    for times in (8, 32):
+        tracemalloc.start()
+        stream = StreamingPixels()
+        for time in range(times):
+            stream.add(maps * np.float32(1 + time / 1000), masks)
+        streamed(stream, np.arange(3.0))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # cells grow with the logarithm
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 @pytest.mark.parametrize("value", [0, 1])
