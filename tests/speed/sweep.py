@@ -17,9 +17,10 @@ from tests.speed.commands import Scratch, SpeedError, Usage, cells, positive, ro
 from tests.speed.inputs import Inputs, parser, prepare
 from tests.speed.pairs import Pair, write
 from tests.speed.peers import peers_python
-from tests.speed.training import BATCH, PEER, Setting, ask_anomalib, request
+from tests.speed.training import BATCH, HELD_OUT, PEER, Setting, ask_anomalib, request
 
 METHODS = ("stfpm", "rd", "simple_student")
+PEERS_METHODS = tuple(HELD_OUT)
 CATEGORIES, SEEDS = 2, (0, 1)
 
 
@@ -30,6 +31,7 @@ def options(given: argparse.Namespace, methods: tuple[str, ...], seeds: tuple[in
         f"seed={','.join(map(str, seeds))}",
         f"method.training.epochs={given.epochs}",
         f"method.training.image_size={given.image_size}",
+        f"method.training.batch_size={BATCH}",
     ]
 
 
@@ -58,7 +60,7 @@ def anomalib(inputs: Inputs, given: argparse.Namespace, scratch: Scratch) -> Usa
     folder = scratch.new()
     wanted = [
         request(Setting(method, "fp32", given.epochs, given.image_size, seed), inputs, category, folder)
-        for method, category, seed in product(BATCH, inputs.categories[:CATEGORIES], SEEDS)
+        for method, category, seed in product(PEERS_METHODS, inputs.categories[:CATEGORIES], SEEDS)
     ]
     return ask_anomalib(peers_python(given.peers), wanted, folder)[0]
 
@@ -80,13 +82,13 @@ def main() -> None:
                 "apart": partial(apart, inputs, given, scratch),
             }
             if given.peers:
-                tasks["ours"] = partial(together, inputs, given, tuple(BATCH), scratch)
+                tasks["ours"] = partial(together, inputs, given, PEERS_METHODS, scratch)
                 tasks["theirs"] = partial(anomalib, inputs, given, scratch)
             found = rounds(tasks, given.repeats)
         except SpeedError as error:
             raise SystemExit(f"error: {error}") from None
-    count, few = (len(each) * CATEGORIES * len(SEEDS) for each in (METHODS, BATCH))
-    names = f"{count} cells in one command", f"{few} cells of {' and '.join(BATCH)}"
+    count, few = (len(each) * CATEGORIES * len(SEEDS) for each in (METHODS, PEERS_METHODS))
+    names = f"{count} cells in one command", f"{few} cells of {' and '.join(PEERS_METHODS)}"
     beside = (f"{count} commands, cold caches", PEER)
     note = "" if given.peers else "no --peers given"
     sides = (("together", "apart"), ("ours", "theirs"))
