@@ -252,9 +252,9 @@ class Sketch:
     def at_or_above(self, score: float) -> float:
         """Return the mass at or above one score, compared exactly whatever the precision of those here."""
         exact = np.float64(score)
-        parts = self._parts()
-        places = [np.array([bisect_left(part.scores, exact)]) for part in parts]
-        return float(sum(part.from_place(place)[0] for part, place in zip(parts, places, strict=True)))
+        return float(
+            sum(part.from_place(np.array([bisect_left(part.scores, exact)]))[0] for part in self._parts())
+        )
 
     def points(self) -> Points:
         """Return all points: as they are below a leaf, else summarised once more."""

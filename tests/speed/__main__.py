@@ -13,7 +13,7 @@ import importlib.util
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ HEADLINES = (
     "12 cells",
     "8 cells",
 )
-"""How the pairs begin that the README shows, if something other than this suite's own forms stands beside them."""
+"""How the pairs begin that the README shows, if something other than this suite's own measures stands beside them."""
 
 
 @dataclass(frozen=True)
@@ -120,24 +120,20 @@ def summary(parts: dict[str, Part], missing: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def headlines(parts: Mapping[str, Sequence[Pair]]) -> dict[str, Sequence[Pair]]:
-    """Return the pairs of `HEADLINES`, by part; without memory."""
+def headlines(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs of `HEADLINES`; without memory."""
 
     def is_one(pair: Pair) -> bool:
         other = pair.theirs and not pair.beside.startswith("this suite")
         return bool(other) and pair.unit != "MB" and pair.what.startswith(HEADLINES)
 
-    return {name: list(filter(is_one, pairs)) for name, pairs in parts.items()}
+    return list(filter(is_one, pairs))
 
 
-def told_briefly(parts: Mapping[str, Sequence[Pair]]) -> str:
-    """Return the headlines with the machine as Markdown, for the README."""
+def told_briefly(pairs: Sequence[Pair]) -> str:
+    """Return pairs with the machine as Markdown, for the README."""
     about = machine()
-    rows = [
-        {name: value for name, value in row(pair).items() if name != "note"}
-        for pairs in headlines(parts).values()
-        for pair in pairs
-    ]
+    rows = [{name: value for name, value in row(pair).items() if name != "note"} for pair in pairs]
     where = f"On {about['cores']} cores ({about['processor']}), medians with the range of the rounds"
     return f"{where}:\n\n{markdown(rows)}\n"
 
@@ -178,9 +174,9 @@ def main() -> int:
         told = (parts[name].problem or "done").splitlines()[-1]
         print(f"{name}: {told}, {parts[name].seconds:.0f} s", file=sys.stderr, flush=True)
         (folder / "speed.md").write_text(summary(parts, missing))
-        found = {name: part.pairs for name, part in parts.items()}
-        (folder / "headlines.md").write_text(told_briefly(found))
-        plot(headlines(found), folder / "speed.png")
+        shown = headlines([pair for part in parts.values() for pair in part.pairs])
+        (folder / "headlines.md").write_text(told_briefly(shown))
+        plot(shown, folder / "speed.png")
     print((folder / "speed.md").read_text())
     return int(bool(missing) or any(part.problem for part in parts.values()))
 

@@ -117,8 +117,12 @@ def main() -> None:
         print(f"peak {precision}: {peaks[precision] / 1e9:.0f} G multiply-adds per second ({fastest})")
     print(table(peaks, rows) + "\n")
     pairs = [
-        Pair(f"fraction of the {at} peak, {row['step']}", SCORE, [fraction(row, peaks[at])])
-        for row, at in ((row, row["precision"]) for row in rows)
+        Pair(
+            f"fraction of the {row['precision']} peak, {row['step']}",
+            SCORE,
+            [fraction(row, peaks[row["precision"]])],
+        )
+        for row in rows
     ]
     figures = {"threads": torch.get_num_threads(), "rates": best, "peaks": peaks, "steps": rows}
     write(arguments.out, "limits", pairs, figures)

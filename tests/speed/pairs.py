@@ -125,19 +125,14 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def plot(parts: dict[str, Sequence[Pair]], path: Path) -> bool:
+def plot(pairs: Sequence[Pair], path: Path) -> bool:
     """Draw every ratio as a bar on a logarithmic axis; return whether there was any."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    bars = [
-        (f"{pair.what} / {pair.beside}", pair.ratio)
-        for pairs in parts.values()
-        for pair in pairs
-        if pair.ratio
-    ]
+    bars = [(f"{pair.what} / {pair.beside}", pair.ratio) for pair in pairs if pair.ratio]
     if not bars:
         return False
     names, ratios = zip(*bars[::-1], strict=True)

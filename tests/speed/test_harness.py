@@ -87,22 +87,15 @@ def test_the_readme_shows_what_was_measured_and_nothing_else() -> None:
 
 
 def test_headlines_have_something_beside_them_and_are_no_memory() -> None:
-    parts = {
-        "start": [
-            Pair("command to first training step", "s", [1.0], [2.0], "peer"),
-            Pair("an epoch, x", "s", [1]),
-        ],
-        "training": [
-            Pair("an epoch, stfpm", "s", [1], [6], "peer"),
-            Pair("pixel AUROC, memory", "MB", [1], [2]),
-        ],
-    }
-    kept = headlines(parts)
-    assert [pair.what for pairs in kept.values() for pair in pairs] == [
-        "command to first training step",
-        "an epoch, stfpm",
+    pairs = [
+        Pair("command to first training step", "s", [1.0], [2.0], "peer"),
+        Pair("an epoch, x", "s", [1]),
+        Pair("an epoch, stfpm", "s", [1], [6], "peer"),
+        Pair("pixel AUROC, memory", "MB", [1], [2]),
     ]
-    assert "6.00" in told_briefly(parts)
+    kept = headlines(pairs)
+    assert [pair.what for pair in kept] == ["command to first training step", "an epoch, stfpm"]
+    assert "6.00" in told_briefly(kept)
 
 
 def test_a_part_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -110,8 +103,8 @@ def test_a_part_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_without_ratios_nothing_is_drawn(tmp_path: Path) -> None:
-    assert not plot({"x": [Pair("x", "s", [1.0])]}, tmp_path / "plot.png")
-    assert plot({"x": [Pair("x", "s", [1.0], [2.0])]}, tmp_path / "plot.png")
+    assert not plot([Pair("x", "s", [1.0])], tmp_path / "plot.png")
+    assert plot([Pair("x", "s", [1.0], [2.0])], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 0
 
 
