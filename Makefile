@@ -24,12 +24,11 @@ demo: $(READY)  ## RD and STFPM on generated data: trained, measured, tabled
 test: lint  ## lint, types and all tests but the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-measure: $(READY)  ## the long checks: accuracy on real images, killed sweeps; time of depth and of training steps
+measure: $(READY)  ## the long checks: accuracy on real images, killed sweeps; time of preparing depth
 	$(BIN)/python -m pytest -m slow -s
 	$(BIN)/python -m tests.datasets.speed
-	$(BIN)/python -m tests.benchmark.steps
 
-cluster: $(READY)  ## launchers on one machine and on Slurm, stores side by side (Debian, root)
+cluster: $(READY)  ## launchers on one machine and on Slurm, both kinds of stores (Debian, root)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[joblib,slurm,server]"
 	$(BIN)/python -m tests.cluster.check_launchers
 	$(BIN)/python -m tests.cluster.check_server
@@ -40,7 +39,7 @@ pages: $(READY)  ## reports in a browser, LaTeX compiled, MLflow's pages, 450 ce
 	$(BIN)/python -m pytest tests/reports -m "slow or not slow"
 	$(BIN)/python -m tests.reports.store
 
-speed: $(READY)  ## side by side with other libraries and the machine's limit (DATA=... WEIGHTS=...)
+speed: $(READY)  ## compared with other libraries and the machine's limit (DATA=... WEIGHTS=...)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[joblib]"
 	$(BIN)/python -m tests.speed --peers .peers --out results/speed \
 		$(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS))
@@ -50,8 +49,8 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-dashboard: $(READY)  ## browse the latest sweep with MLflow on http://127.0.0.1:5000 (PORT=...)
-	$(BIN)/python -m reports.dashboard --port $(PORT)
+dashboard: $(READY)  ## browse the store with MLflow on http://127.0.0.1:5000 (PORT=...)
+	$(BIN)/python -m mlflow server --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT)
 
 status: $(READY)  ## how far the latest sweep is
 	$(BIN)/python -m reports.status

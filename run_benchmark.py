@@ -20,32 +20,32 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from benchmark.mistakes import NO_METHOD, explain
-from benchmark.passwords import hide_password, with_password
-from benchmark.sweep import Sweep, opened
+from benchmark.error_messages import NO_METHOD, explain
+from benchmark.sweep import Sweep, current_sweep
+from store.passwords import hide_password, with_password
 
 PROJECT_ROOT = Path(__file__).resolve().parent
 INTERRUPTED, TERMINATED = 130, 143
 
 # Hydra checks the overrides of a sweep against one configuration, from which the groups that are swept are
 # absent: `-m method=rd,stfpm method.training.epochs=5` would be refused. So these groups are open there, and
-# `benchmark.settings` refuses what a method or dataset does not know.
+# `benchmark.settings.values` refuses what a method or dataset does not know.
 OPEN = {group: OmegaConf.create({}, flags={"struct": False}) for group in ("method", "dataset", "backbone")}
 ConfigStore.instance().store(
     group="hydra/open", name="groups", node=OmegaConf.create(OPEN), package="_global_"
 )
-# A sweep is composed once before its methods are known, and what a protocol holds for each method must be
-# composed with it: a choice stands in that holds nothing.
+# A sweep is composed once before its methods are known, and a protocol's values for each method must be composed
+# with it: then the method is this empty choice.
 ConfigStore.instance().store(group="method", name=NO_METHOD, node={})
 
-told: list[Exception] = []
+reported: list[Exception] = []
 
 OmegaConf.register_new_resolver("project_root", lambda: str(PROJECT_ROOT), replace=True)
 
 
 @hydra.main(version_base="1.3", config_path=str(PROJECT_ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
-    """Run one Hydra job; of several, each tells its own mistake."""
+    """Run one Hydra job; of several, each reports its own mistake."""
     run_job = _import_job()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # a launcher's worker has no handler, or one that waits
@@ -55,23 +55,19 @@ def job(config: DictConfig) -> None:
         message = explain(error)
         if message is not None:
             print(f"error: {message}", file=sys.stderr)
-            told.append(error)
+            reported.append(error)
         raise
 
 
 def _import_job() -> Callable[[DictConfig], None]:
-    """Import what runs a job: seconds, which a mistyped option need not wait for.
+    """Import the code that runs a job: seconds, which a mistyped option need not wait for.
 
     Modules are never garbage: looking for some among hundreds of thousands of new objects, again and again, would
     take a third of that time.
     """
-    is_first = "benchmark.job" not in sys.modules
     gc.disable()
     from benchmark.job import run_job
 
-    if is_first:
-        gc.freeze()
-        atexit.register(gc.unfreeze)  # what libraries clean up at the end, they must find
     gc.enable()
     return run_job
 
@@ -86,20 +82,20 @@ def main(arguments: list[str]) -> int:
     _extend_path(PROJECT_ROOT)
     _add_plugins(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be explained
-    # threads that wait spin for a quarter of a millisecond, which spares a training step a thousand wake-ups, and leave
-    # their core to other processes then: spinning on, two runs side by side take five times as long
+    # waiting threads spin for a quarter of a millisecond, which saves a training step a thousand wake-ups, then leave
+    # their core to other processes: if they kept spinning, two runs side by side would take five times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     signal.signal(signal.SIGTERM, _terminate)
     gc.disable()  # while Hydra and the store are imported: see `_import_job`
     code = _exit_code(job)
     gc.enable()
-    sweep = opened()
+    sweep = current_sweep()
     return max(code, _exit_code(lambda: _finish(sweep, code))) if sweep else code
 
 
 def _exit_code(work: Callable[[], int | None]) -> int:
-    """Do some work and return the exit code that its end stands for; tell a user's mistake in one line."""
+    """Do some work and return its exit code; report a user's mistake in one line."""
     try:
         return work() or 0
     except KeyboardInterrupt:
@@ -109,50 +105,50 @@ def _exit_code(work: Callable[[], int | None]) -> int:
         return end.code if isinstance(end.code, int) else 2
     except Exception as error:
         message = explain(error)
-        if message is None and isinstance(error, ValueError) and opened() is None:
+        if message is None and isinstance(error, ValueError) and current_sweep() is None:
             message = str(error)  # Hydra's own flags contradict each other
         if message is None:
             traceback.print_exc()
             return 1
-        if error not in told:
+        if error not in reported:
             print(f"error: {message}", file=sys.stderr)
         return 2
 
 
 def _finish(sweep: Sweep, code: int) -> int:
     """Show the tables, close the parent run with its means, write the report, and return 1 if a cell failed."""
-    from reports.publishing import publish_report, publish_tables
+    from reports.summary import attach_report, summarize
 
-    uri = with_password(sweep.uri)
-    published = publish_tables(uri, sweep.name, sweep.tables)
-    if not published.cells:
+    uri = with_password(sweep.tracking.uri)
+    summary = summarize(uri, sweep.name, sweep.tables)
+    if not summary.cells:
         sweep.discard()
         return 0
     interrupted = code in (INTERRUPTED, TERMINATED)
-    failed = code or published.failed
+    failed = code or summary.failed
     status = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
-    sweep.close(status, published.means, published.tags)
-    print(f"sweep {sweep.name}: {published.cells} cells in {sweep.uri}")
-    if sweep.tracker.settings.report and not interrupted:
-        page = publish_report(uri, sweep.name, sweep.tracker.results_dir / "reports" / sweep.name)
+    sweep.close(status, summary.means, summary.tags)
+    print(f"sweep {sweep.name}: {summary.cells} cells in {sweep.tracking.uri}")
+    if sweep.tracking.report and not interrupted:
+        page = attach_report(uri, sweep.name, sweep.tracker.results_dir / "reports" / sweep.name)
         print(
             f"report, also among the parent run's artifacts: {page}"
             if page
             else "no report: no cell has finished"
         )
-    if failed or published.failed:
+    if failed:
         print(f"to run what failed or is missing: {_again()}")
-    return int(published.failed > 0)
+    return int(summary.failed > 0)
 
 
 def _again() -> str:
-    """Return the command that goes on with this sweep: what has finished is not run again."""
+    """Return the command that resumes this sweep: cells that have finished are not run again."""
     kept = [argument for argument in sys.argv[1:] if not argument.lstrip("+").startswith("jobs.force=")]
     return shlex.join(["python", "run_benchmark.py", *kept])
 
 
 def _with_defaults(arguments: list[str]) -> list[str]:
-    """Name the sweep for all its jobs, where the user has not."""
+    """Name the sweep for all its jobs, unless the user has."""
     is_override = ["=" in argument and not argument.startswith("-") for argument in arguments]
     given = {
         argument.partition("=")[0] for argument, flag in zip(arguments, is_override, strict=True) if flag

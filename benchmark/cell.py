@@ -1,198 +1,218 @@
 """One cell: a method trained and measured on one category with one seed."""
 
-import logging
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmark.checkpoint import Checkpoint
-from benchmark.data import Images, open_images
+from benchmark.data.batches import Images, as_batches
+from benchmark.data.features import open_features
+from benchmark.data.file_digests import FileDigests
+from benchmark.data.images import StoredImages, content_digest, images_key, open_images_store
+from benchmark.detector import Detector
+from benchmark.environment import peak_memory, restart_peak_memory
 from benchmark.errors import BenchmarkError
-from benchmark.features import open_features
-from benchmark.outputs import Outputs, sample_outputs
-from benchmark.pretext import PretextStages
-from benchmark.records import StageRecord
-from benchmark.runtime import Runtime, peak_memory, restart_peak_memory, seed_everything
-from benchmark.scoring import InferenceCost, Scores, measure_inference, score
-from benchmark.settings import Evaluation, Tracking, Trainer, Training, build
-from benchmark.training import TrainingData, fit
+from benchmark.identity import cell_identity, training_key
+from benchmark.inference_cost import InferenceCost, measure_inference
+from benchmark.measuring import measure
+from benchmark.pairs import sample_pairs
+from benchmark.runtime import Runtime
+from benchmark.scoring import Scores, score
+from benchmark.settings.evaluation import Evaluation
+from benchmark.settings.runtime import RuntimeSettings
+from benchmark.settings.training import Training
+from benchmark.settings.values import build
+from benchmark.training.loop import Progress
+from benchmark.training.progress import show_progress
+from benchmark.training.trained import trained
 from datasets.category import Category
-from datasets.store import StoredImages, open_store
 from methods.backbone import FeatureBackbone
 from methods.method import Method
-from metrics import EXACT_PIXELS, evaluate
-from metrics import Evaluation as Measures
-
-log = logging.getLogger(__name__)
+from metrics import Measures
+from store.files import Pairs
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What is run: one method, one category, one seed, and everything configured around them."""
-
-    name: str
-    method: Mapping[str, Any]
-    category: Category
-    seed: int
-    backbone: FeatureBackbone
-    teacher: str  # the identity of the frozen network
-    runtime: Runtime
-    trainer: Trainer
-    training: Training
-    evaluation: Evaluation
-    tracking: Tracking
-    pretext: Category | None = None  # the images of stages that belong to no category, if there are such
-
-    def open_stores(self) -> "Stores":
-        """Return the decoded images, decoding them if nobody has yet: a damaged one is told before training."""
-        pretext = self.training.pretext
-        return Stores(
-            train=self._open(self.category, "train"),
-            validation=self._open(self.category, "validation") if self.category.validation else None,
-            test=self._open(self.category, "test"),
-            pretext=self._open(self.pretext, "train", pretext.image_size) if self.pretext else None,
-        )
-
-    def _open(self, category: Category, split: str, side: int | None = None) -> StoredImages:
-        trainer, training = self.trainer, self.training
-        return open_store(
-            category,
-            split,
-            side or training.image_size,
-            trainer.cache_dir,
-            trainer.progress,
-            training.depth_size,
-        )
-
-    def build_method(self) -> Method:
-        """Return the method with fresh weights, drawn from the cell's seed."""
-        seed_everything(self.seed)
-        return build("method", self.method, backbone=self.backbone)
-
-
-@dataclass(frozen=True)
-class Stores:
-    """The decoded images of a cell: of each split that its category has, and of its pretext task, if any."""
+class CellImages:
+    """The decoded images of a cell: of each split, and of stages that are independent of the category."""
 
     train: StoredImages
     validation: StoredImages | None
     test: StoredImages
-    pretext: StoredImages | None
-
-    @property
-    def fingerprints(self) -> dict[str, tuple[str, list[str]]]:
-        """Return what each part holds: the hash of its files, and the kinds of its images."""
-        parts = {
-            "train": self.train,
-            "validation": self.validation,
-            "test": self.test,
-            "pretext": self.pretext,
-        }
-        return {
-            name: (images.fingerprint, [sample.kind for sample in images.samples])
-            for name, images in parts.items()
-            if images is not None
-        }
+    pretraining: StoredImages | None
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a cell found."""
+class Cell:
+    """One method, one category, one seed, and everything configured around them.
 
-    measures: Measures
-    scores: Scores
-    records: list[StageRecord]
-    cost: InferenceCost
+    Attributes
+    ----------
+    name
+        Method, mode, category and seed, for messages.
+    method_name, method
+        The choice in `conf/method`, and its resolved options with `_target_`.
+    layers
+        The layers of the backbone that the method needs.
+    pretraining
+        The images of stages that are independent of the category; None: the method has no such stages.
+    """
+
+    name: str
+    method_name: str
+    method: Mapping[str, Any]
+    layers: tuple[str, ...]
+    category: Category
+    seed: int
+    backbone: FeatureBackbone
+    runtime: Runtime
+    settings: RuntimeSettings
+    training: Training
+    evaluation: Evaluation
+    pretraining: Category | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """How the progress of trainings is shown."""
+        return partial(show_progress, bars=self.settings.progress)
+
+    def keys(self) -> tuple[str, str]:
+        """Return the training key and the cell's identity.
+
+        Raises
+        ------
+        DatasetError
+            If an image file cannot be read.
+        """
+        digests = FileDigests(self.settings.cache_dir)
+        images = {
+            name: images_key(category, split, side, self.training.depth_size, digests)
+            for name, (category, split, side) in self._splits().items()
+        }
+        trained = training_key(self, images)
+        return trained, cell_identity(self, trained, images)
+
+    def content_digests(self) -> dict[str, str]:
+        """Return digests of the contents of the images by split, whatever they are decoded to."""
+        digests = FileDigests(self.settings.cache_dir)
+        return {
+            name: content_digest(category, split, digests)
+            for name, (category, split, _) in self._splits().items()
+        }
+
+    def open_images(self) -> CellImages:
+        """Return the decoded images, decoding them if needed: a damaged file is reported before the training."""
+        stored = {
+            name: open_images_store(
+                category,
+                split,
+                side,
+                self.settings.cache_dir,
+                self.settings.progress,
+                self.training.depth_size,
+            )
+            for name, (category, split, side) in self._splits().items()
+        }
+        return CellImages(
+            stored["train"], stored.get("validation"), stored["test"], stored.get("pretraining")
+        )
+
+    def as_batches(self, stored: StoredImages, reread: bool = True) -> Images:
+        """Return stored images with the teacher's features; `reread`: whether they are read more than once."""
+        features = None
+        if self.layers:
+            features = open_features(stored, self.backbone, self.layers, self.runtime, self.settings, reread)
+        room = self.settings.features.resident_gb(self.runtime.device.type)
+        return as_batches(stored, features, self.runtime, room)
+
+    def build_method(self) -> Method:
+        """Return the method with fresh weights, drawn from the global generators."""
+        return build("method", self.method, backbone=self.backbone)
+
+    def _splits(self) -> dict[str, tuple[Category, str, int]]:
+        """Return the splits that there are, each with its images' side."""
+        side = self.training.image_size
+        splits = {name: (self.category, name, side) for name in ("train", "validation", "test")}
+        if not self.category.validation:
+            del splits["validation"]
+        if self.pretraining is not None:
+            splits["pretraining"] = (self.pretraining, "train", self.training.pretraining.image_size)
+        return splits
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The results of a cell; its detector has the thresholds of its measures."""
+
+    detector: Detector
     stored: StoredImages
-    method: Method
+    scores: Scores
+    measures: Measures
+    cost: InferenceCost
+    pairs: Pairs | None
     peak_memory_gb: float
-    pretext_fingerprint: str | None
-    outputs: Outputs | None
 
 
-def run_cell(cell: Cell, stored: Stores, checkpoint: Checkpoint | None = None) -> Outcome:
-    """Train on the category's defect-free images, score its test images, and measure.
+def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> CellResult:
+    """Train a detector, or load the one with this training key; score the test images; measure.
+
+    Parameters
+    ----------
+    key
+        The training key.
+    results_dir
+        The folder below which detectors and checkpoints are kept.
+    force
+        Whether to train even if there is a detector with this key.
 
     Raises
     ------
-    DatasetError, MethodError, BenchmarkError, MetricError
-        As their modules say; the messages name the file or option.
+    DatasetError, MethodError, BenchmarkError, MetricError, StoreError
+        As their packages say; the messages name the file or option.
     """
     restart_peak_memory()
-    method = cell.build_method()
-    cell.runtime.move(method)
-    train = _images(cell, stored.train, method)
-    split = cell.category.hold_out(cell.training.validation_fraction, cell.training.validation_seed)
-    if stored.validation is not None:
-        validation: Images | None = _images(cell, stored.validation, method)
-    else:
-        validation = train.select(split.validation) if split.validation else None
-    if cell.evaluation.threshold == "train_quantile" and validation is None:
+    images = cell.open_images()
+    _check_threshold(cell)
+    detector = trained(cell, images, key, results_dir / "detectors", force)
+    validation = _score_validation(cell, images, detector.method)
+    test = cell.as_batches(images.test, reread=False)
+    scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
+    measures = measure(cell.evaluation, images.test, scores, validation)
+    thresholds = {
+        policy: {"pixel": pixel, "image": image}
+        for policy, (pixel, image) in measures.thresholds.items()
+        if math.isfinite(pixel) and math.isfinite(image)
+    }
+    return CellResult(
+        replace(detector, thresholds=thresholds, policy=cell.evaluation.threshold),
+        images.test,
+        scores,
+        measures,
+        measure_inference(detector.method, test, cell.evaluation.batch_size),
+        sample_pairs(detector.method, test),
+        max(peak_memory(), detector.about["peak_memory_gb"]),
+    )
+
+
+def _held_out(cell: Cell) -> Category:
+    return cell.category.hold_out(cell.training.validation_fraction, cell.training.validation_seed)
+
+
+def _check_threshold(cell: Cell) -> None:
+    if cell.evaluation.threshold == "train_quantile" and not _held_out(cell).validation:
         raise BenchmarkError(
-            "evaluation.threshold=train_quantile takes the threshold from held-out defect-free images, and there "
-            "are none; set method.training.validation_fraction above 0"
+            "evaluation.threshold=train_quantile takes the threshold from held-out normal images, and there are none; "
+            "set method.training.validation_fraction above 0"
         )
-    score(method, train.select(train.samples[:1]), 1)  # images that the method cannot take are told now
-    seed_everything(cell.seed)
-    data = TrainingData(train.select(split.train), validation, _pretext(cell, stored.pretext))
-    records = fit(method, cell.training, data, cell.seed, cell.name, cell.trainer.progress, checkpoint)
-    honest = cell.evaluation.threshold == "train_quantile"  # the one policy that looks at held-out images
-    held_out = score(method, validation, cell.evaluation.batch_size) if honest and validation else None
-    test = _images(cell, stored.test, method, epochs=False)
-    scores = score(method, test, cell.evaluation.batch_size)
-    return Outcome(
-        measures=_measure(cell.evaluation, test, scores, held_out),
-        scores=scores,
-        records=records,
-        cost=measure_inference(method, test, cell.evaluation.batch_size),
-        stored=test.stored,
-        method=method,
-        peak_memory_gb=peak_memory(),
-        pretext_fingerprint=stored.pretext.fingerprint if stored.pretext else None,
-        outputs=sample_outputs(method, test),
-    )
 
 
-def teacher_layers(method: Method) -> tuple[str, ...]:
-    """Return the layers of the frozen network that a method reads, in the batches of any of its stages."""
-    crops = [stage.crops for stage in method.stages() if stage.crops]
-    return tuple(dict.fromkeys([*method.needs, *(layer for each in crops for layer in each.layers)]))
-
-
-def _pretext(cell: Cell, stored: StoredImages | None) -> PretextStages | None:
-    if stored is None:
+def _score_validation(cell: Cell, images: CellImages, method: Method) -> Scores | None:
+    """Score the held-out normal images, if there are any; they lie among the stored train images or by themselves."""
+    held_out = _held_out(cell).validation
+    if not held_out:
         return None
-    folder, seconds = cell.trainer.cache_dir / "stages", cell.trainer.checkpoint_seconds
-    return PretextStages(stored, cell.method, cell.backbone, cell.runtime, folder, seconds)
-
-
-def _images(cell: Cell, stored: StoredImages, method: Method, epochs: bool = True) -> Images:
-    """Return stored images with the teacher's features; `epochs`: whether they are read more than once."""
-    features = None
-    if method.needs:
-        features = open_features(stored, cell.backbone, method.needs, cell.runtime, cell.trainer, epochs)
-    room = cell.trainer.features.resident_gb(cell.runtime.device.type)
-    return open_images(stored, features, cell.runtime, room)
-
-
-def _measure(settings: Evaluation, test: Images, scores: Scores, held_out: Scores | None) -> Measures:
-    measures = evaluate(
-        scores.maps,
-        test.stored.masks,
-        np.array([sample.label for sample in test.samples]),
-        scores.images,
-        threshold_policy=settings.threshold,
-        validation_scores=held_out.images if held_out else None,
-        validation_peaks=held_out.peaks if held_out else None,
-        quantile=settings.quantile,
-        fpr_limit=settings.fpr_limit,
-        pro_variants=tuple(settings.pro_variants),
-    )
-    if not measures.exact:
-        log.info("pixel measures: streamed, as the maps have more than %d pixels: within 1e-4", EXACT_PIXELS)
-    if measures.missing:
-        causes = "; ".join(sorted(set(measures.missing.values())))
-        log.warning("undefined, so left out: %s (%s)", ", ".join(measures.missing), causes)
-    return measures
+    stored = images.validation or images.train
+    validation = cell.as_batches(stored, reread=False).select(held_out)
+    return score(method, validation, cell.evaluation.batch_size, cell.settings.cache_dir)

@@ -1,4 +1,4 @@
-"""One picture of a cell: the most and the least anomalous test images with their truth and map."""
+"""One picture of a cell: the most and the least anomalous test images with ground truth and map."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,27 +11,27 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
-from numpy.typing import NDArray
 
-from benchmark.scoring import Scores
-from datasets.store import StoredImages
+from benchmark.data.images import StoredImages
+from benchmark.scoring import MapArray, Scores
 
-EACH = 4  # images of either kind
+EACH = 4  # images of each kind
+SAMPLE = 2**20  # pixels whose percentile is the lower end of the colour scale
 
 
 def save_figure(path: Path, title: str, stored: StoredImages, scores: Scores, threshold: float) -> None:
-    """Draw rows image / truth / depth and foreground, where there are / map of the highest and lowest scores.
+    """Draw image, ground truth, depth and foreground (if there is depth), and map of the highest and lowest scores.
 
-    All maps share one colour scale: from the 1st percentile of all pixels of the category to their maximum.
-    The contour is the threshold, where it is defined. All depths share one, too, from the 1st to the 99th
-    percentile of the foreground.
+    All maps share one colour scale, from the 1st percentile of the category's pixels to their maximum. The contour
+    is the threshold, where it is defined. All depths share one scale, too, from the 1st to the 99th percentile of
+    the foreground.
     """
     order = np.argsort(scores.images)[::-1]
     chosen = [*order[:EACH], *order[EACH:][-EACH:]]
-    rows: dict[str, Row] = {"image": _show_image, "truth": _show_truth}
+    rows: dict[str, Row] = {"image": _show_image, "ground truth": _show_mask}
     if stored.depth is not None:
         rows |= {"depth, cm": _depth_row(stored), "foreground": _show_foreground}
-    rows["map"] = _map_row(scores.maps, threshold)
+    rows["map"] = _map_row(scores, threshold)
     figure, axes = plt.subplots(
         len(rows),
         len(chosen),
@@ -67,7 +67,7 @@ def _show_image(axis: Axes, stored: StoredImages, i: int) -> None:
     axis.imshow(stored.images[i])
 
 
-def _show_truth(axis: Axes, stored: StoredImages, i: int) -> None:
+def _show_mask(axis: Axes, stored: StoredImages, i: int) -> None:
     if stored.masks is None:
         axis.text(0.5, 0.5, "no mask", ha="center", va="center", transform=axis.transAxes)
         return
@@ -94,13 +94,21 @@ def _show_foreground(axis: Axes, stored: StoredImages, i: int) -> None:
     axis.imshow(stored.foreground[i], cmap="gray", vmin=0, vmax=1)
 
 
-def _map_row(maps: NDArray[np.float32], threshold: float) -> Row:
-    low, high = float(np.percentile(maps, 1)), float(maps.max())
+def _map_row(scores: Scores, threshold: float) -> Row:
+    low, high = _low_percentile(scores.maps), float(scores.map_max.max())
 
     def show(axis: Axes, stored: StoredImages, i: int) -> AxesImage:
-        drawn = axis.imshow(maps[i], cmap="inferno", vmin=low, vmax=max(high, low + 1e-12))
-        if np.isfinite(threshold) and maps[i].min() < threshold < maps[i].max():
-            axis.contour(maps[i], [threshold], colors="cyan", linewidths=0.7)
+        shown = scores.maps[i]
+        drawn = axis.imshow(shown, cmap="inferno", vmin=low, vmax=max(high, low + 1e-12))
+        if np.isfinite(threshold) and shown.min() < threshold < shown.max():
+            axis.contour(shown, [threshold], colors="cyan", linewidths=0.7)
         return drawn
 
     return show
+
+
+def _low_percentile(maps: MapArray) -> float:
+    """Return the 1st percentile of the pixels, of evenly spaced ones if there are more than `SAMPLE`."""
+    count, *_ = maps.shape
+    step = max(int(np.prod(maps.shape)) // SAMPLE, 1)
+    return float(np.percentile(np.concatenate([maps[i].ravel()[::step] for i in range(count)]), 1))

@@ -1,9 +1,9 @@
-"""One Hydra job: one method and seed on every category, each cell run once and recorded whatever becomes of it."""
+"""One Hydra job: one method and seed on every category, each cell run once and recorded with its status."""
 
 import inspect
-import json
 import logging
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,110 +11,136 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from benchmark.cell import Cell, Stores, run_cell, teacher_layers
-from benchmark.checkpoint import Checkpoint
+from benchmark.cell import Cell, run_cell
+from benchmark.environment import environment
+from benchmark.error_messages import NO_METHOD, USER_ERRORS
 from benchmark.errors import BenchmarkError
-from benchmark.identity import identity
-from benchmark.limits import room_told, time_limit
-from benchmark.mistakes import NO_METHOD
-from benchmark.runtime import environment, start
-from benchmark.schedules import schedules
-from benchmark.settings import Evaluation, Jobs, Tracking, Trainer, Training, build, convert, target_of, typed
-from benchmark.sweep import Sweep, open_sweep, opened, resolved
-from benchmark.tracking import MEMBER, Run
+from benchmark.limits import explain_resource_errors, time_limit
+from benchmark.protocol import flat, protocol_options
+from benchmark.runtime import start
+from benchmark.settings.evaluation import Evaluation
+from benchmark.settings.runtime import RuntimeSettings
+from benchmark.settings.sweep import Jobs, Tracking
+from benchmark.settings.training import Training
+from benchmark.settings.values import build, convert, one_of, target_of, typed
+from benchmark.sweep import Sweep, current_sweep, open_sweep, resolved
+from benchmark.training.loop import stages_of
 from datasets.category import Category
-from datasets.pretext import natural_images, train_images
+from datasets.dataset import Dataset
+from datasets.pretraining import natural_images, train_images
 from methods.backbone import FeatureBackbone
+from methods.method import Method
+from metrics import MEASURES
+from store import tags
+from store.errors import StoreError
+from store.plan import MEMBER, Member, Plan, job_key
+from store.tracker import Run, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-NOT_LOGGED = ("sweep", "results_dir", "jobs")  # these say how the work is done, and no number depends on them
+NOT_LOGGED = ("sweep", "results_dir", "jobs", "tables")  # no result depends on them
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the cells of a job share.
+    """The common parts of a job's cells.
 
     Attributes
     ----------
+    number
+        The job's number in its sweep.
     config
-        Resolved and plain, for the record.
+        The resolved configuration.
     tags
-        Of every cell.
-    member
-        The tag by which the job's cells belong to the sweep.
+        Tags of every cell.
     """
 
     sweep: Sweep
+    number: int
     settings: Jobs
+    tracking: Tracking
+    tables: tuple[str, ...]
     config: Mapping[str, Any]
+    params: Mapping[str, Any]
     tags: Mapping[str, Any]
-    member: Mapping[str, str]
 
-    def run(self, name: str, category: str, make: Callable[[], Cell]) -> None:
-        """Run one cell, unless it has finished before.
+    def member(self, place: int) -> dict[str, str]:
+        """Return the tag by which a cell belongs to the sweep."""
+        return {MEMBER + self.sweep.name: str(Member(self.number, place, job_key(self.params)))}
 
-        Parameters
-        ----------
-        name
-            Of its run.
-        make
-            Returns the cell, or raises why there cannot be one.
-        """
+    def run(self, cell: Cell, place: int) -> None:
+        """Run one cell, unless it has finished before; record it whatever happens."""
         tracker = self.sweep.tracker
-        tags = {**self.tags, **self.member, "category": category}
+        own = {
+            **self.tags,
+            **self.member(place),
+            tags.CATEGORY: cell.category.name,
+            tags.GROUP: cell.category.group,
+        }
         try:
-            with room_told():
-                cell = make()
-                stored = cell.open_stores()
-                key = identity(cell, stored)
+            with explain_resource_errors():
+                (trained, identity), contents = cell.keys(), cell.content_digests()
         except Exception as error:
-            with tracker.cell(self.sweep.parent, name, tags):
-                raise error
-            self._after_failure(name)
+            self.fail(cell.name, own, error)
             return
-        with tracker.claim(key, name):
-            before = None if self.settings.force else tracker.finished(key)
-            if before is None:
-                self._compute(cell, stored, {**tags, "identity": key})
+        with tracker.lock_cell(identity, cell.name):
+            try:
+                finished = None if self.settings.force else tracker.finished(identity)
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                self.fail(cell.name, own, error)
                 return
-            with tracker.reachable():
-                before.set_tags(self.member)
-            log.info("%s: finished before, taken from the store (jobs.force=true runs it again)", name)
+            if finished is not None:
+                finished.set_tags(self.member(place))
+                log.info(
+                    "%s: finished before, taken from the store (jobs.force=true runs it again)", cell.name
+                )
+                return
+            own |= {tags.IDENTITY: identity, tags.TRAINING_KEY: trained, tags.TEST_IMAGES: contents["test"]}
+            if "pretraining" in contents:
+                own[tags.PRETRAINING_DIGEST] = contents["pretraining"]
+            self._compute(cell, trained, identity, own)
 
-    def _compute(self, cell: Cell, stored: Stores, tags: Mapping[str, Any]) -> None:
-        """Train, score and measure; whoever was interrupted at it before has left a checkpoint."""
-        tracker, parent, key = self.sweep.tracker, self.sweep.parent, tags["identity"]
-        seconds = cell.trainer.checkpoint_seconds
-        path = tracker.results_dir / "checkpoints" / f"{key}.checkpoint"
-        checkpoint = None if seconds is None else Checkpoint(path, seconds)
-        finished = False
-        with tracker.cell(parent, cell.name, tags) as run:
+    def _compute(self, cell: Cell, trained: str, identity: str, own: Mapping[str, Any]) -> None:
+        """Train or load the detector, score, measure and record."""
+        tracker, parent = self.sweep.tracker, self.sweep.parent
+        run = tracker.start_cell(parent, cell.name, own)
+        try:
             self._describe(run)
-            with time_limit(self.settings.cell_seconds), room_told():
-                outcome = run_cell(cell, stored, checkpoint)
-            from benchmark.outcome import record  # draws figures: nothing that the training should wait for
+            with time_limit(self.settings.cell_seconds), explain_resource_errors():
+                result = run_cell(cell, trained, tracker.results_dir, self.settings.force)
+            # draws figures: an import that the training need not wait for
+            from benchmark.recording import record
 
-            with room_told():
-                draft = tracker.draft(run, parent, cell.name, key, tags)
-                record(cell, outcome, draft)
-            tracker.send(draft)
-            finished = True
-        if not finished:
-            self._after_failure(cell.name)
-        elif checkpoint is not None:
-            checkpoint.discard()
+            with explain_resource_errors():
+                pending = tracker.new_pending(run, parent, cell.name, identity, own)
+                record(cell, result, self.tracking, self.tables, pending)
+            tracker.send(pending)
+        except StoreUnavailable:
+            raise  # nothing can be recorded: the job ends
+        except Exception as error:
+            self._fail(run, cell.name, error)
+        except BaseException:
+            run.kill()
+            raise
 
-    def _describe(self, run: Run) -> None:
-        logged = {key: value for key, value in self.config.items() if key not in NOT_LOGGED}
-        with self.sweep.tracker.reachable():
-            run.log_text(OmegaConf.to_yaml(OmegaConf.create(dict(self.config))), "config.yaml")
-            run.log_params(_flat(logged))
-            run.set_tags(environment())
+    def fail(self, name: str, own: Mapping[str, Any], error: Exception) -> None:
+        """Record a cell that cannot be run."""
+        run = self.sweep.tracker.start_cell(self.sweep.parent, name, own)
+        self._describe(run)
+        self._fail(run, name, error)
 
-    def _after_failure(self, name: str) -> None:
+    def _fail(self, run: Run, name: str, error: Exception) -> None:
+        log.error("%s failed: %s", name, error, exc_info=None if isinstance(error, USER_ERRORS) else error)
+        run.fail(error, "".join(traceback.format_exception(error)))
         if self.settings.fail_fast:
             raise BenchmarkError(f"{name} failed, and jobs.fail_fast=true ends the sweep with it")
+
+    def _describe(self, run: Run) -> None:
+        run.log_text(OmegaConf.to_yaml(OmegaConf.create(dict(self.config))), tags.CONFIG)
+        run.log_params(self.params)
+        run.set_tags(environment())
 
 
 def run_job(config: DictConfig) -> None:
@@ -122,77 +148,88 @@ def run_job(config: DictConfig) -> None:
 
     Raises
     ------
-    BenchmarkError, DatasetError, MethodError, MetricError
+    BenchmarkError, DatasetError, MethodError, MetricError, StoreError
         If the job cannot start, or its results cannot be stored. A cell that fails is recorded as FAILED, and
         the next one runs.
     """
-    names = HydraConfig.get().runtime.choices
-    if names["method"] == NO_METHOD:
+    choices = HydraConfig.get().runtime.choices
+    method_name = str(choices["method"])
+    if method_name == NO_METHOD:
         options = GlobalHydra.instance().config_loader().get_group_options("method")
         known = ", ".join(name for name in options if name != NO_METHOD)
-        raise BenchmarkError(
-            f"method is not given; accepted: method=<name>, or several with -m; known: {known}"
-        )
+        raise BenchmarkError(f"method is missing; expected method=<name>, or several with -m; known: {known}")
     plain = {str(key): resolved(config, str(key)) for key in config if key != "hydra"}
-    settings = typed(Jobs, plain["jobs"], "jobs")
-    trainer = typed(Trainer, plain["trainer"], "trainer")
+    settings = typed(RuntimeSettings, plain["runtime"], "runtime")
     evaluation = typed(Evaluation, plain["evaluation"], "evaluation")
-    tracking = typed(Tracking, plain["tracking"], "tracking")
-    method = _without_mode(dict(plain["method"]), names["method"])
+    one_of("tables", plain["tables"], MEASURES)
+    method = _without_mode(dict(plain["method"]), method_name)
     training = typed(Training, method.pop("training", {}), "method.training")
     seed = convert(plain["seed"], int, "seed")
     backbone = typed(FeatureBackbone, plain["backbone"], "backbone")
     dataset = build("dataset", plain["dataset"])
-    sweep = opened() or open_sweep(config)
-    # what cannot work stops the job, not each of its cells
+    sweep = current_sweep() or open_sweep(config)
+    # a method that cannot be built stops the job, not each of its cells
     probe = build("method", method, backbone=backbone)
-    _check_depth(probe.mode, dataset, names["dataset"])
-    layers = teacher_layers(probe)
-    teacher = backbone.identity(layers) if layers else "none"
-    number, overrides = _number(), list(HydraConfig.get().overrides.task)
-    runtime = start(trainer, probe.channels_last, number)
-    pretext, images = None, ""
-    if any(stage.crops for stage, _ in schedules(probe, training)):
-        pretext, images = _pretext(training, dataset)
-    tags = {
-        "sweep": sweep.name,
-        "method": names["method"],
-        "mode": probe.mode,
-        "dataset": names["dataset"],
-        "protocol": plain["protocol"]["name"],
-        "device": runtime.device.type,
-        "precision": runtime.precision,
-        "backbone": backbone.name,
-        "weights": backbone.weights,
-        "seed": seed,
-        "threshold_policy": evaluation.threshold,
-        "fpr_limit": evaluation.fpr_limit,
-        **({"pretext": images} if pretext else {}),
-    }
-    title = names["method"] if probe.mode == "rgb" else f"{names['method']} {probe.mode}"
-    plan = {"title": title, "overrides": overrides, "categories": list(dataset.categories)}
-    sweep.tracker.announce(sweep.parent, number, plan)
+    _check_depth(probe.mode, dataset, str(choices["dataset"]))
+    layers = _layers(probe)
+    number = _number()
+    runtime = start(settings, probe.channels_last, number)
+    pretraining, source = None, ""
+    if any(probe.crops(stage) for stage, _ in stages_of(probe, training)):
+        pretraining, source = _pretraining(training, dataset)
+    params = flat({key: value for key, value in plain.items() if key not in NOT_LOGGED})
+    base = protocol_options()
+    changed = {name: base.get(name) for name in params if params[name] != base.get(name)}
+    job = Job(
+        sweep,
+        number,
+        typed(Jobs, plain["jobs"], "jobs"),
+        typed(Tracking, plain["tracking"], "tracking"),
+        tuple(plain["tables"]),
+        plain,
+        {**params, **{tags.PROTOCOL_VALUE + name: value for name, value in changed.items()}},
+        {
+            tags.SWEEP: sweep.name,
+            tags.METHOD: method_name,
+            tags.MODE: probe.mode,
+            tags.DATASET: choices["dataset"],
+            tags.PROTOCOL: plain["protocol"]["name"],
+            tags.DEVICE: runtime.device.type,
+            tags.PRECISION: runtime.precision,
+            tags.BACKBONE: backbone.name,
+            tags.WEIGHTS: backbone.weights,
+            tags.TEACHER: backbone.identity(layers) if layers else "none",
+            tags.SEED: seed,
+            tags.THRESHOLD_POLICY: evaluation.threshold,
+            tags.FPR_LIMIT: evaluation.fpr_limit,
+            **_pretraining_tags(pretraining, source),
+        },
+    )
+    title = method_name if probe.mode == "rgb" else f"{method_name} {probe.mode}"
+    overrides = tuple(HydraConfig.get().overrides.task)
+    plan = Plan(title, overrides, tuple(dataset.categories), job_key(job.params))
+    sweep.tracker.announce_job(sweep.parent, number, plan)
     for place, category in enumerate(dataset.categories):
-        member = {MEMBER + sweep.name: json.dumps({"place": [number, place], "overrides": overrides})}
         name = " ".join([title, category, *([f"seed {seed}"] if seed else [])])
-
-        def make(name: str = name, category: str = category) -> Cell:
-            return Cell(
-                name,
-                method,
-                dataset.category(category),
-                seed,
-                backbone,
-                teacher,
-                runtime,
-                trainer,
-                training,
-                evaluation,
-                tracking,
-                pretext,
+        try:
+            cell = Cell(
+                name=name,
+                method_name=method_name,
+                method=method,
+                layers=probe.teacher_layers,
+                category=dataset.category(category),
+                seed=seed,
+                backbone=backbone,
+                runtime=runtime,
+                settings=settings,
+                training=training,
+                evaluation=evaluation,
+                pretraining=pretraining,
             )
-
-        Job(sweep, settings, plain, tags, member).run(name, category, make)
+        except Exception as error:
+            job.fail(name, {**job.tags, **job.member(place), tags.CATEGORY: category}, error)
+            continue
+        job.run(cell, place)
 
 
 def _number() -> int:
@@ -201,43 +238,39 @@ def _number() -> int:
     return 0 if OmegaConf.is_missing(job, "num") else int(job.num)
 
 
+def _layers(method: Method) -> tuple[str, ...]:
+    """Return the layers of the frozen network that a method reads, in the batches of any of its stages."""
+    crops = [crops for stage in method.stages() if (crops := method.crops(stage))]
+    return tuple(dict.fromkeys([*method.teacher_layers, *(layer for each in crops for layer in each.layers)]))
+
+
 def _without_mode(method: dict[str, Any], name: str) -> dict[str, Any]:
-    """Take the option `mode` from a method that has but one; refuse any other mode."""
+    """Take the option `mode` from a method that has only one; refuse any other mode."""
     factory = target_of("method", method)
     if "mode" not in method or "mode" in inspect.signature(factory).parameters:
         return method
-    modes = tuple(getattr(factory, "modes", ("rgb",)))
-    if method["mode"] not in modes:
-        raise BenchmarkError(
-            f"method.mode={method['mode']}: {name} has no such mode; accepted: {', '.join(modes)}"
-        )
+    one_of("method.mode", [method["mode"]], tuple(getattr(factory, "modes", ("rgb",))))
     return {key: value for key, value in method.items() if key != "mode"}
 
 
-def _check_depth(mode: str, dataset: Any, name: str) -> None:
-    """Refuse a mode that looks at depth where there is none."""
-    if mode in ("depth", "rgbd") and not getattr(dataset, "has_depth", False):
+def _check_depth(mode: str, dataset: Dataset, name: str) -> None:
+    """Refuse a mode with depth if the dataset has none."""
+    if mode in ("depth", "rgbd") and not dataset.has_depth:
         raise BenchmarkError(
-            f"method.mode={mode}: the images of dataset={name} come without depth; accepted: method.mode=rgb, or "
+            f"method.mode={mode}: the images of dataset={name} have no depth; expected method.mode=rgb, or "
             "dataset=mvtec_3d, folder_3d or synthetic_3d"
         )
 
 
-def _pretext(training: Training, dataset: Any) -> tuple[Category, str]:
-    """Return the images of stages that belong to no category, and what to call them."""
-    settings = training.pretext
+def _pretraining(training: Training, dataset: Dataset) -> tuple[Category, str]:
+    """Return the images of stages that are independent of the category, and where they come from."""
+    settings = training.pretraining
     if settings.images:
-        category = natural_images(settings.images, settings.limit)
-        return category, f"{len(category.train)} images of {settings.images.name}"
-    category = train_images(map(dataset.category, dataset.categories), settings.limit)
-    return category, f"{len(category.train)} train images of {', '.join(dataset.categories)}"
+        return natural_images(settings.images, settings.limit), settings.images.name
+    return train_images(map(dataset.category, dataset.categories), settings.limit), tags.OWN_IMAGES
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+def _pretraining_tags(pretraining: Category | None, source: str) -> dict[str, Any]:
+    if pretraining is None:
+        return {}
+    return {tags.PRETRAINING_IMAGES: source, tags.PRETRAINING_COUNT: len(pretraining.train)}

@@ -1,4 +1,4 @@
-"""Limits of a cell: time, memory or disk that runs out, told with the setting to change."""
+"""Limits of a cell: time, memory or disk that runs out, reported with the setting to change."""
 
 import signal
 from collections.abc import Iterator
@@ -7,7 +7,9 @@ from types import FrameType
 
 import torch
 
-from benchmark.errors import USER_ERRORS, BenchmarkError
+from benchmark.error_messages import USER_ERRORS
+from benchmark.errors import BenchmarkError
+from store.errors import StoreError
 
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 _DISK = "no space left on device"
@@ -33,23 +35,23 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def room_told() -> Iterator[None]:
-    """Tell memory or a disk that has run out as a BenchmarkError that says what to do."""
+def explain_resource_errors() -> Iterator[None]:
+    """Turn the errors of memory or a disk that has run out into a BenchmarkError that says what to do."""
     try:
         yield
-    except USER_ERRORS:
-        raise
     except Exception as error:
         text = str(error).lower()
+        if isinstance(error, USER_ERRORS) and not (isinstance(error, StoreError) and _DISK in text):
+            raise
         reason = str(error).splitlines()[0] if str(error) else "the system has no more"
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in text for sign in _MEMORY):
             raise BenchmarkError(
                 f"out of memory ({reason}); lower method.training.batch_size, evaluation.batch_size or "
-                "method.training.image_size, or the limits of trainer.features that keep teacher features in memory"
+                "method.training.image_size, or the limits of runtime.features that keep teacher features in memory"
             ) from error
         if _DISK in text:
             raise BenchmarkError(
-                f"the disk is full ({reason}); make room for results_dir and trainer.cache_dir, and run the command "
+                f"the disk is full ({reason}); make room for results_dir and runtime.cache_dir, and run the command "
                 "again"
             ) from error
         raise

@@ -1,18 +1,14 @@
-"""The machine as a run sees it: device, precision, memory format, allocator, seeds, and their record."""
+"""Where and how tensors are computed: device, precision, memory format, allocator, seeds."""
 
 import contextlib
 import ctypes
-import importlib.metadata
 import logging
 import os
 import platform
 import random
-import resource
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -20,14 +16,11 @@ import torch
 from torch import nn
 
 from benchmark.errors import BenchmarkError
-from benchmark.settings import Trainer
+from benchmark.settings.runtime import RuntimeSettings
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
-
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class Runtime:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of images, features and convolution weights."""
+        """The memory format of images, features and convolution weights."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def move(self, module: M) -> M:
@@ -59,40 +52,40 @@ class Runtime:
             torch.cuda.synchronize()
 
 
-def start(trainer: Trainer, channels_last: bool, job: int = 0) -> Runtime:
+def start(settings: RuntimeSettings, channels_last: bool, job: int = 0) -> Runtime:
     """Set up torch as the configuration says.
 
     Parameters
     ----------
-    trainer
-        conf/trainer.
+    settings
+        conf/runtime.
     channels_last
-        Whether the method profits from this memory format; used if the trainer allows it too.
+        Whether the method profits from this memory format; used if the settings allow it too.
     job
-        The job's number: the GPUs that there are, are dealt out to jobs in turn.
+        The job's number: jobs use the GPUs of the machine in turn.
 
     Raises
     ------
     BenchmarkError
         If a GPU is asked for and there is none.
     """
-    if trainer.device == "cuda" and not torch.cuda.is_available():
-        raise BenchmarkError("trainer.device=cuda: torch finds no CUDA device here; accepted: auto, cpu")
-    use_cuda = trainer.device != "cpu" and torch.cuda.is_available()
-    if trainer.malloc and not use_cuda:
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise BenchmarkError("runtime.device=cuda: torch finds no CUDA device here; expected auto or cpu")
+    use_cuda = settings.device != "cpu" and torch.cuda.is_available()
+    if settings.malloc and not use_cuda:
         keep_freed_memory()
-    if trainer.threads is not None:
-        torch.set_num_threads(trainer.threads)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
     if use_cuda:
         torch.cuda.set_device(job % torch.cuda.device_count())
         # fp32 means fp32: cuDNN and cuBLAS would round to TF32
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(trainer.deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = not trainer.deterministic
+    torch.backends.cudnn.benchmark = not settings.deterministic
     device = torch.device("cuda" if use_cuda else "cpu")
-    return Runtime(device, trainer.precision, trainer.channels_last and channels_last)
+    return Runtime(device, settings.precision, settings.channels_last and channels_last)
 
 
 def seed_everything(seed: int) -> None:
@@ -110,7 +103,7 @@ def keep_freed_memory() -> bool:
 
     Returns
     -------
-    Whether it took effect.
+    True if it took effect.
     """
     m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # <malloc.h>
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
@@ -119,55 +112,5 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((m_mmap_max, 0), (m_trim_threshold, 2**31 - 1), (m_top_pad, 256 * 2**20))
     done = [mallopt(option, value) for option, value in settings] == [1, 1, 1]
-    log.info("malloc: glibc %s freed memory (trainer.malloc)", "keeps" if done else "refused to keep")
+    log.info("malloc: glibc %s freed memory (runtime.malloc)", "keeps" if done else "refused to keep")
     return done
-
-
-def restart_peak_memory() -> None:
-    """Let the peak of this process' memory start anew, where the kernel allows it (Linux)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory() -> float:
-    """Return the largest main memory of this process in GB, since `restart_peak_memory` where that works.
-
-    Memory that the allocator keeps from earlier work counts.
-    """
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def environment() -> dict[str, str]:
-    """Return versions, hardware and the state of the code, for the record of a run."""
-    record = {"python": platform.python_version(), "platform": platform.platform(), "cpu": _cpu_name()}
-    record |= {"cpu_threads": str(torch.get_num_threads()), "cpu_count": str(os.cpu_count())}
-    if torch.cuda.is_available():
-        record["gpu"] = torch.cuda.get_device_name()
-    record |= {package: importlib.metadata.version(package) for package in PACKAGES}
-    record["torch"] = torch.__version__  # names the build, too
-    commit = _git("rev-parse", "HEAD")
-    record["git_commit"] = commit or "unknown"
-    record["git_dirty"] = str(bool(_git("status", "--porcelain"))).lower() if commit else "unknown"
-    return record
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _git(*arguments: str) -> str:
-    try:
-        return subprocess.run(
-            ["git", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=30
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

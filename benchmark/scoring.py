@@ -1,24 +1,60 @@
-"""From a trained method to scores of pixels and images, and what one image costs."""
+"""From a trained method to anomaly maps and image scores."""
 
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.data import Images
-from benchmark.features import TeacherFeatures
+from benchmark.data.batches import Images
 from datasets.batch import Batch
 from methods.maps import resize_map
 from methods.method import Method
 
-BUDGET_SECONDS = 5.0  # after so long, a timing starts no further repeat
+MEMORY_BYTES = 2**27
+"""Maps of a test set that take more are written to a file while they are made."""
+
+
+class MapArray(Protocol):
+    """Anomaly maps (N, H, W) float32, in memory or in a file, read by slices."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W)."""
+
+    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+        """Return the maps of a slice, or one map."""
+
+
+class MapFile:
+    """Maps (N, H, W) float32 in a file; only what is asked for is read into memory."""
+
+    def __init__(self, file: IO[bytes], shape: tuple[int, int, int]) -> None:
+        self.file, self.shape = file, shape
+        self.dtype = np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        """Return N."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | int | np.integer) -> NDArray[np.float32]:
+        """Return the maps of a slice without steps, or one map."""
+        if not isinstance(rows, slice):
+            return self[int(rows) : int(rows) + 1][0]
+        first, last, _ = rows.indices(len(self))
+        pixels = self.shape[1] * self.shape[2]
+        self.file.seek(first * pixels * self.dtype.itemsize)
+        values = np.fromfile(self.file, np.float32, max(last - first, 0) * pixels)
+        return values.reshape(-1, *self.shape[1:])
+
+    def write(self, first: int, maps: NDArray[np.float32]) -> None:
+        """Write maps (n, H, W) from a position on."""
+        self.file.seek(first * maps[0].nbytes)
+        maps.tofile(self.file)
 
 
 @dataclass(frozen=True)
@@ -31,19 +67,17 @@ class Scores:
         (N, H, W) float32, at image size.
     images
         (N,) float64.
+    map_max
+        (N,) float32, the maximum of each map.
     """
 
-    maps: NDArray[np.float32]
+    maps: MapArray
     images: NDArray[np.float64]
-
-    @property
-    def peaks(self) -> NDArray[np.float32]:
-        """Return the largest pixel of each map, (N,)."""
-        return self.maps.max((1, 2))
+    map_max: NDArray[np.float32]
 
 
 def predict(method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the maps (B, H, W), brought to image size bilinearly, and the scores (B,) of a batch."""
+    """Return the maps (B, H, W), resized bilinearly to image size, and the scores (B,) of a batch."""
     anomaly_map = method.anomaly_map(batch).float()
     size = (batch.image.shape[-2], batch.image.shape[-1])
     if anomaly_map.shape[-2:] != size:
@@ -51,71 +85,36 @@ def predict(method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
     return anomaly_map, method.image_score(anomaly_map, batch)
 
 
-def score(method: Method, images: Images, batch_size: int) -> Scores:
-    """Score all images, in order."""
-    method.eval()
-    maps, scores = [], []
-    with torch.no_grad(), images.runtime.autocast():
-        for batch in images.batches(batch_size):
-            anomaly_map, image_score = predict(method, batch)
-            maps.append(anomaly_map.cpu())
-            scores.append(image_score.double().cpu())
-    return Scores(torch.cat(maps).numpy(), torch.cat(scores).numpy())
-
-
-@dataclass(frozen=True)
-class InferenceCost:
-    """What one image costs, with teacher, student, map and score together.
-
-    Attributes
-    ----------
-    seconds_single, seconds_batched
-        Median seconds per image, one at a time and in batches.
-    multiply_adds
-        Of convolutions and matrix products, counted by torch.
-    """
-
-    seconds_single: float
-    seconds_batched: float
-    multiply_adds: float
-
-
-def measure_inference(method: Method, images: Images, batch_size: int, repeats: int = 5) -> InferenceCost:
-    """Time predictions from stored images, the teacher's features computed afresh.
-
-    The prediction whose multiply-adds are counted warms up for single images, and a batch for batches;
-    where a batch would take `BUDGET_SECONDS` by itself, the single images have to do as its warm-up.
+def score(method: Method, images: Images, batch_size: int, scratch: Path | None = None) -> Scores:
+    """Score all images, in order.
 
     Parameters
     ----------
-    repeats
-        Timed batches of each kind; fewer, but at least one, where they take over `BUDGET_SECONDS` together.
+    scratch
+        The folder for a temporary file of the maps if they take more than `MEMORY_BYTES`; None: they are always
+        held in memory.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     method.eval()
-    fresh = TeacherFeatures(images.features.teacher, images.runtime) if images.features else None
-    view = replace(images, features=fresh)
-
-    def run(size: int, i: int = 0) -> None:
-        positions = torch.arange(i * size, (i + 1) * size) % len(view)
-        predict(method, view.batch(positions))
-        view.runtime.synchronize()
-
-    with torch.no_grad(), view.runtime.autocast():
-        with FlopCounterMode(display=False) as counter:
-            run(1)
-        multiply_adds = counter.get_total_flops() / 2  # torch counts a multiply-add as two
-        single = _median_seconds(partial(run, 1), repeats)
-        if single * batch_size < BUDGET_SECONDS:
-            run(batch_size)
-        batched = _median_seconds(partial(run, batch_size), repeats) / batch_size
-        return InferenceCost(single, batched, multiply_adds)
-
-
-def _median_seconds(run: Callable[[int], None], repeats: int) -> float:
-    """Return the median duration of run(1), run(2), ..., as many as the budget allows."""
-    times: list[float] = []
-    while len(times) < repeats and sum(times) < BUDGET_SECONDS:
-        start = time.perf_counter()
-        run(len(times) + 1)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    side = images.stored.images.shape[1]
+    shape = (len(images), side, side)
+    in_file = scratch is not None and 4 * int(np.prod(shape)) > MEMORY_BYTES
+    maps: Any = MapFile(TemporaryFile(dir=scratch), shape) if in_file else np.empty(shape, np.float32)  # noqa: SIM115
+    scores = np.empty(len(images))
+    map_max = np.empty(len(images), np.float32)
+    first = 0
+    with torch.no_grad(), images.runtime.autocast():
+        for batch in images.batches(batch_size):
+            anomaly_map, image_score = predict(method, batch)
+            values, rows = anomaly_map.cpu().numpy(), slice(first, first + len(batch))
+            if in_file:
+                maps.write(first, values)
+            else:
+                maps[rows] = values
+            scores[rows], map_max[rows] = image_score.double().cpu().numpy(), values.max((1, 2))
+            first = rows.stop
+    return Scores(maps, scores, map_max)

@@ -1,5 +1,6 @@
 """The sweep around the jobs: one store and one parent run, made before the first job starts."""
 
+import logging
 import re
 import sys
 from collections.abc import Mapping
@@ -13,47 +14,48 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark.errors import USER_ERRORS, BenchmarkError
-from benchmark.passwords import PASSWORD, has_password
-from benchmark.settings import Tracking, typed
+from benchmark.error_messages import USER_ERRORS
+from benchmark.errors import BenchmarkError
+from benchmark.settings.sweep import Tracking
+from benchmark.settings.values import typed
+from store import tags
+from store.passwords import PASSWORD, has_password
 
 if TYPE_CHECKING:
-    from benchmark.tracking import Run, Tracker
+    from store.tracker import Run, Tracker
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """An open sweep: its name, store and parent run, and the measures that its tables show."""
+    """An open sweep: its name, store, parent run, settings, and the measures that its tables show."""
 
     name: str
     tracker: "Tracker"
     parent: "Run"
+    tracking: Tracking
     tables: tuple[str, ...]
-
-    @property
-    def uri(self) -> str:
-        """The tracking URI."""
-        return self.tracker.settings.uri
 
     def discard(self) -> None:
         """Delete the parent run of a sweep without cells."""
-        _opened.remove(self)
-        self.tracker.client.delete_run(self.parent.run_id)
+        _open.remove(self)
+        self.parent.delete()
 
-    def close(self, status: str, means: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    def close(self, status: str, means: Mapping[str, float], summary: Mapping[str, str]) -> None:
         """Give the parent run its means, so that its charts show the sweep, its tags and its status."""
-        _opened.remove(self)
+        _open.remove(self)
         self.parent.log_metrics(means)
-        self.parent.set_tags(tags)
-        self.tracker.client.set_terminated(self.parent.run_id, status)
+        self.parent.set_tags(summary)
+        self.parent.end(status)
 
 
-_opened: list[Sweep] = []
+_open: list[Sweep] = []
 
 
-def opened() -> Sweep | None:
+def current_sweep() -> Sweep | None:
     """Return the sweep that this process has opened, if any."""
-    return _opened[-1] if _opened else None
+    return _open[-1] if _open else None
 
 
 class OpenSweep(Callback):
@@ -62,8 +64,9 @@ class OpenSweep(Callback):
     def on_run_start(self, config: DictConfig, jobs: int = 1, **_: Any) -> None:
         """Open the sweep of a single job."""
         try:
-            _opened.append(open_sweep(config))
-            _opened[-1].parent.set_tags({"jobs": jobs})
+            _open.append(open_sweep(config))
+            _open[-1].parent.set_tags({tags.JOBS: jobs})
+            _report_earlier_cells(_open[-1])
         except (*USER_ERRORS, OmegaConfBaseException) as error:
             # Hydra turns what a callback raises into a warning; a benchmark without a store must stop
             print(f"error: {error}", file=sys.stderr)
@@ -78,20 +81,26 @@ class OpenSweep(Callback):
 
 
 def open_sweep(config: DictConfig) -> Sweep:
-    """Open the store and the parent run that the configuration names."""
-    from benchmark.tracking import Tracker  # seconds, for which no mistake that Hydra finds should wait
+    """Open the store and the parent run that the configuration names.
+
+    Raises
+    ------
+    BenchmarkError, StoreError
+        If an option is wrong, or the store cannot be used.
+    """
+    from store.tracker import Tracker  # seconds, for which no mistake that Hydra finds should wait
 
     tracking = typed(Tracking, resolved(config, "tracking"), "tracking")
     if has_password(tracking.uri):
         raise BenchmarkError(
-            f"tracking.uri holds a password, which would be written to files; accepted: the URI without it, and the "
+            f"tracking.uri holds a password, which would be written to files; expected the URI without it, and the "
             f"password in the environment variable {PASSWORD}"
         )
-    tracker = Tracker(tracking, Path(config.results_dir))
     name = str(config.sweep)
     if not re.fullmatch(r"[\w.:-]+", name):
-        raise BenchmarkError(f"sweep={name}: accepted: letters, digits and . : - _, as it names a folder")
-    return Sweep(name, tracker, tracker.sweep(name), tuple(config.evaluation.tables))
+        raise BenchmarkError(f"sweep={name}: expected letters, digits and . : - _, as it names a folder")
+    tracker = Tracker(tracking.uri, tracking.experiment, Path(config.results_dir))
+    return Sweep(name, tracker, tracker.sweep(name), tracking, tuple(config.tables))
 
 
 def resolved(config: DictConfig, key: str) -> Any:
@@ -102,3 +111,13 @@ def resolved(config: DictConfig, key: str) -> Any:
         if OmegaConf.is_config(value)
         else value
     )
+
+
+def _report_earlier_cells(sweep: Sweep) -> None:
+    if count := sweep.tracker.earlier_cells():
+        log.info(
+            "%s holds %d cells of an earlier version: reports still read them, but they do not count as finished and "
+            "run again if this sweep needs them",
+            sweep.tracking.uri,
+            count,
+        )

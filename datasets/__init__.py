@@ -1,1 +1,1 @@
-"""Images and masks on disk -> categories -> stored arrays -> batches of tensors."""
+"""Images, masks and point clouds on disk -> categories of samples -> decoded arrays; and the type of a batch."""

@@ -1,4 +1,4 @@
-"""What a method is handed: one batch of images with everything known about them."""
+"""The input of a method: one batch of images with everything known about them."""
 
 from dataclasses import dataclass, field
 
@@ -17,13 +17,15 @@ class Batch:
     image
         (B, 3, H, W) float32, normalised with the ImageNet mean and standard deviation.
     label
-        (B,) int64: 0 defect-free, 1 defective.
+        (B,) int64: 0 normal, 1 anomalous.
     mask
-        (B, 1, H, W) bool, True on defective pixels; None where there is no ground truth.
+        (B, 1, H, W) bool, True on anomalous pixels; None where there is no ground truth.
     depth, foreground
         (B, 1, h, w) depth in centimetres and its bool mask; None for RGB data.
     features
         {layer: (B, C, h, w)}: the frozen teacher's features at the layers that the method needs.
+    targets
+        {name: (B, ...)}: constant inputs of the loss (`Method.targets`) while a stage that has some trains.
     paths
         The image files, B strings.
     """
@@ -34,6 +36,7 @@ class Batch:
     depth: Tensor | None = None
     foreground: Tensor | None = None
     features: dict[str, Tensor] = field(default_factory=dict)
+    targets: dict[str, Tensor] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -13,7 +13,19 @@ GOOD = "good"
 
 @dataclass(frozen=True)
 class Sample:
-    """One image file: its kind (`good`, or the name of the defect), its ground truth and its point cloud."""
+    """One image and the files that belong to it.
+
+    Attributes
+    ----------
+    image
+        The image file.
+    kind
+        `good`, or the name of the defect.
+    mask
+        The image file with the ground truth; None if there is none.
+    xyz
+        The TIFF file with the organised point cloud; None if there is none.
+    """
 
     image: Path
     kind: str = GOOD
@@ -22,32 +34,48 @@ class Sample:
 
     @property
     def label(self) -> int:
-        """0 for a defect-free image, 1 for a defective one."""
+        """0 for a normal image, 1 for an anomalous one."""
         return int(self.kind != GOOD)
 
 
 @dataclass(frozen=True)
 class Category:
-    """The three splits of one category; train and validation hold defect-free images only."""
+    """The three splits of one category.
+
+    Attributes
+    ----------
+    name
+        The category's name, unique in its dataset.
+    train, validation
+        Normal images only; none of them is a test image. Without validation images in the dataset,
+        `validation` is empty until a part of the train images is held out.
+    test
+        Normal and anomalous images; empty for a category that can be trained but not measured.
+    mask_threshold
+        See `datasets.images.read_mask`.
+    group
+        See `datasets.dataset.Dataset.group`.
+    """
 
     name: str
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
     validation: tuple[Sample, ...] = ()
     mask_threshold: int | None = None
+    group: str = ""
 
     def hold_out(self, fraction: float, seed: int) -> "Category":
         """Move a seeded, random part of the train images to validation.
 
-        The split is that of scikit-learn's `train_test_split`, as in STFPM's released code; each part stays in
-        the order of the files. A category that comes with validation images of its own is returned as it is.
+        The split is that of scikit-learn's `train_test_split`, as in STFPM's released code; each part keeps the
+        order of the files. A category that has validation images is returned unchanged.
 
         Parameters
         ----------
         fraction
-            Of the train images, 0 <= fraction < 1; rounded up to whole images.
+            The share of the train images to hold out, 0 <= fraction < 1; rounded up to whole images.
         seed
-            The split depends on it and on the number of train images alone.
+            The split depends only on the seed and on the number of train images.
 
         Raises
         ------
@@ -59,11 +87,11 @@ class Category:
         if not 0 < fraction < 1 or math.ceil(len(self.train) * fraction) == len(self.train):
             raise DatasetError(
                 f"method.training.validation_fraction={fraction} of the {len(self.train)} train images of "
-                f"category '{self.name}' leaves no image on one side; accepted: 0, or a fraction below 1 that "
+                f"category '{self.name}' leaves no image on one side; expected 0, or a fraction below 1 that "
                 "leaves at least one image to train on and one to validate on"
             )
         if not 0 <= seed < 2**32:
-            raise DatasetError(f"method.training.validation_seed={seed}; accepted: 0 to {2**32 - 1}")
+            raise DatasetError(f"method.training.validation_seed={seed}; expected 0 to {2**32 - 1}")
         parts = train_test_split(range(len(self.train)), test_size=fraction, random_state=seed)
         train, validation = (tuple(self.train[i] for i in sorted(part)) for part in parts)
         return replace(self, train=train, validation=validation)

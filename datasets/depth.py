@@ -1,7 +1,7 @@
-"""Depth from organised point clouds: from an xyz file to centimetres above the mean, and the foreground.
+"""Depth from organised point clouds: centimetres from the mean of the object, and the foreground.
 
-The preparation of asymmetric student-teacher networks (Rudolph et al., WACV 2023, section 4.2.2): `prepare`
-takes the steps in order, each of which is a function here. z is the distance from the sensor; 0: no value.
+The preparation of asymmetric student-teacher networks (Rudolph et al., WACV 2023, section 4.2.2); `prepare` runs
+its steps. z is the distance from the sensor; 0: no value.
 """
 
 from pathlib import Path
@@ -17,13 +17,11 @@ from torch.nn.functional import interpolate
 
 from datasets.errors import DatasetError
 
-VERSION = 1  # of the preparation; a new one makes new stores
-
 FILL_ROUNDS = 3
 FOREGROUND_M = 0.007
-"""Metres off the background beyond which a pixel is foreground."""
+"""Distance from the background beyond which a pixel is foreground, metres."""
 DILATION = 8
-"""Side of the square by which the foreground grows, pixels of the prepared depth."""
+"""Side of the square that dilates the foreground, pixels of the prepared depth."""
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -35,12 +33,12 @@ class Depth(NamedTuple):
     Attributes
     ----------
     depth
-        (side, side) float32, centimetres from the mean of the foreground, larger is further away; 0 on the
-        background.
+        (side, side) float32, centimetres from the mean of the foreground, larger is further from the sensor; 0
+        on the background.
     foreground
         (side, side) bool, dilated.
     corners
-        Whether all four corners of the image had depth; else its border had to tell the background.
+        Whether all four corners of the image had depth; otherwise the background was fitted to its border.
     """
 
     depth: Array
@@ -56,7 +54,7 @@ def read_z(path: Path, size: tuple[int, int]) -> Array:
     path
         A TIFF file of (H, W, 3) float32: x, y, z of each pixel in metres, 0 where the sensor has no value.
     size
-        Width and height of the image that it belongs to, in pixels.
+        Width and height of the image that the point cloud belongs to, pixels.
 
     Returns
     -------
@@ -66,43 +64,43 @@ def read_z(path: Path, size: tuple[int, int]) -> Array:
     ------
     DatasetError
         If the file cannot be read, has another size than its image, another number of channels or another
-        type of numbers, NaN or infinite values, or no depth at all.
+        data type, NaN or infinite values, or no depth at all.
     """
     try:
         xyz = tifffile.imread(path)
     except FileNotFoundError:
         raise DatasetError(f"{path}: there is no such file") from None
-    except Exception as error:  # tifffile and its codecs raise nearly anything on a damaged file
-        raise DatasetError(f"{path}: not a readable TIFF file ({error}); accepted: {_ACCEPTED}") from None
+    except Exception as error:  # tifffile and its codecs raise almost any exception on a damaged file
+        raise DatasetError(f"{path}: not a readable TIFF file ({error}); expected {_EXPECTED}") from None
     if xyz.ndim != 3 or xyz.shape[2] != 3 or xyz.dtype != np.float32:
         shape = "x".join(map(str, xyz.shape))
-        raise DatasetError(f"{path}: found {shape} values of type {xyz.dtype}; accepted: {_ACCEPTED}")
+        raise DatasetError(f"{path}: found {shape} values of type {xyz.dtype}; expected {_EXPECTED}")
     height, width = xyz.shape[:2]
     if (width, height) != size:
         raise DatasetError(
-            f"{path}: the point cloud has {width}x{height} pixels, its image {size[0]}x{size[1]}; accepted: "
+            f"{path}: the point cloud has {width}x{height} pixels, its image {size[0]}x{size[1]}; expected "
             "a point cloud of the size of its image"
         )
     z: Array = np.ascontiguousarray(xyz[..., 2])
     if not np.isfinite(z).all():
         count = np.count_nonzero(~np.isfinite(z))
         raise DatasetError(
-            f"{path}: found {count} NaN or infinite z; accepted: metres, 0 where there is no value"
+            f"{path}: found {count} NaN or infinite z; expected metres, 0 where there is no value"
         )
     if not z.any():
         raise DatasetError(
-            f"{path}: every z is 0, so there is no depth; accepted: metres, 0 where there is no value"
+            f"{path}: every z is 0, so there is no depth; expected metres, 0 where there is no value"
         )
     return z
 
 
-_ACCEPTED = "height x width x 3 values of type float32 (x, y, z in metres)"
+_EXPECTED = "height x width x 3 values of type float32 (x, y, z in metres)"
 
 
 def fill_holes(z: Array, rounds: int = FILL_ROUNDS) -> Array:
-    """Give each pixel without value the mean of those of its 8 neighbours that have one; `rounds` times.
+    """Set each pixel without a value to the mean of its valid neighbours among the 8; `rounds` times.
 
-    A round looks at what the one before it has left, so that holes close by one pixel a round from all sides.
+    Each round uses the result of the previous one, so that holes close by one pixel a round from all sides.
 
     Parameters
     ----------
@@ -152,7 +150,7 @@ def corner_plane(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArra
     Parameters
     ----------
     corners
-        (2, 2) metres, as of `corner_depths`: depths at the centres of the corners' patches.
+        (2, 2) metres from `corner_depths`: the depths at the centres of the corners' patches.
     shape
         H and W, pixels.
 
@@ -168,9 +166,9 @@ def corner_plane(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArra
 
 
 def border_plane(z: Array) -> NDArray[np.float64]:
-    """Return the plane that most valid pixels of the image's border lie on (RANSAC, a fixed seed).
+    """Fit a plane to the valid pixels of the image's border (RANSAC, a fixed seed).
 
-    For images without depth in a corner. An object may cross the border, as long as the background prevails.
+    For images without depth in a corner. An object may cross the border, if most of the border is background.
 
     Parameters
     ----------
@@ -188,14 +186,14 @@ def border_plane(z: Array) -> NDArray[np.float64]:
     """
     border = z != 0
     border[1:-1, 1:-1] = False
-    places = np.argwhere(border)
-    if len(places) < 3 or np.linalg.matrix_rank(places - places[0]) < 2:
+    positions = np.argwhere(border)
+    if len(positions) < 3 or np.linalg.matrix_rank(positions - positions[0]) < 2:
         raise DatasetError(
-            f"found no depth in a corner of the image and {len(places)} pixels with depth on its border; accepted: "
+            f"found no depth in a corner of the image and {len(positions)} pixels with depth on its border; expected "
             "depth in all four corners, or on at least two sides of the border"
         )
     plane = RANSACRegressor(min_samples=3, residual_threshold=FOREGROUND_M / 2, random_state=0)
-    plane.fit(places, z[border].astype(np.float64))
+    plane.fit(positions, z[border].astype(np.float64))
     down, right = plane.estimator_.coef_
     rows, columns = np.ogrid[: z.shape[0], : z.shape[1]]
     surface: NDArray[np.float64] = plane.estimator_.intercept_ + down * rows + right * columns
@@ -203,12 +201,12 @@ def border_plane(z: Array) -> NDArray[np.float64]:
 
 
 def foreground(z: Array, background: NDArray[np.float64], distance: float = FOREGROUND_M) -> Mask:
-    """Return which pixels have a value that is more than `distance` metres off the background, (H, W)."""
+    """Return the mask (H, W) of the valid pixels more than `distance` metres from the background."""
     return (np.abs(z - background) > distance) & (z != 0)
 
 
 def centre(z: Array, inside: Mask) -> Array:
-    """Subtract the foreground's mean from z; 0 on the background, everywhere if there is no foreground.
+    """Subtract the foreground's mean from z; the background is 0.
 
     Parameters
     ----------
@@ -229,19 +227,19 @@ def centre(z: Array, inside: Mask) -> Array:
 
 
 def resize(values: Array, side: int) -> Array:
-    """Bring (H, W) to (side, side), bilinearly without antialiasing, as the released code does."""
+    """Resize (H, W) to (side, side), bilinear without antialiasing, as in the released code."""
     whole = torch.from_numpy(values)[None, None]
     return interpolate(whole, (side, side), mode="bilinear")[0, 0].numpy()
 
 
 def dilate(mask: Mask, size: int = DILATION) -> Mask:
-    """Let (H, W) bool grow by a square of `size` pixels a side."""
+    """Dilate a mask (H, W) by a square of `size` pixels a side."""
     grown: Mask = binary_dilation(mask, np.ones((size, size), np.bool_))
     return grown
 
 
 def read_depth(path: Path, size: tuple[int, int], side: int) -> Depth:
-    """Read a point cloud and prepare its depth; see `read_z` and `prepare`, whose errors name the file here."""
+    """Read a point cloud and prepare its depth: see `read_z` and `prepare`; errors name the file."""
     z = read_z(path, size)
     try:
         return prepare(z, side)
@@ -250,19 +248,19 @@ def read_depth(path: Path, size: tuple[int, int], side: int) -> Depth:
 
 
 def prepare(z: Array, side: int) -> Depth:
-    """Take all steps: holes filled, background found, foreground cut out, centred, resized, dilated.
+    """Run all steps: fill holes, find the background, cut out the foreground, centre, resize, dilate.
 
     Parameters
     ----------
     z
         (H, W) metres, 0 where there is no value; at least 2x2 pixels.
     side
-        Of the prepared depth, pixels.
+        Width and height of the prepared depth, pixels.
 
     Raises
     ------
     DatasetError
-        If neither corners nor border tell the background.
+        If neither the corners nor the border determine the background.
     """
     filled = fill_holes(z)
     corners = corner_depths(filled)

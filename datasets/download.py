@@ -1,4 +1,4 @@
-"""Archives, fetched resumably, verified and unpacked safely."""
+"""Archives: downloads that can be resumed, verified and unpacked safely."""
 
 import hashlib
 import logging
@@ -21,14 +21,14 @@ from urllib.error import HTTPError, URLError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from datasets.atomic import locked, write_folder_once
 from datasets.errors import DatasetError
+from store.folders import locked, write_folder_once
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 PAUSES_S = (0.0, 1.0, 2.0, 4.0)
-"""How long to wait before each attempt."""
+"""Seconds to wait before each attempt."""
 
 _CHUNK_BYTES = 1 << 20
 _AGENT = "student-teacher-anomaly-benchmark"
@@ -38,31 +38,31 @@ _BAD_ARCHIVE = (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error)
 
 
 def fetch(url: str, archive: Path, *, checksum: str, homepage: str) -> Path:
-    """Download an archive, unless the verified file is there already, and give its path.
+    """Download an archive, unless the verified file is there already, and return its path.
 
-    The bytes go to ``<archive>.part``, which a later call resumes if the server can; the file gets its name
-    only when its checksum is right. Several processes may ask for the same archive at once.
+    The bytes go to ``<archive>.part``, which a later call resumes if the server supports it; the file gets its
+    name only after its checksum was found right. Several processes may fetch the same archive at once.
 
     Parameters
     ----------
     url
-        Where the archive is.
+        The address of the archive.
     archive
-        Where it shall lie.
+        The file to write.
     checksum
-        Its expected one: `sha256:` or `md5:`, then hexadecimal digits.
+        The expected checksum: `sha256:` or `md5:`, then hexadecimal digits.
     homepage
-        The dataset's own page, to which an error sends the user.
+        The dataset's home page, which error messages name.
 
     Raises
     ------
     DatasetError
         If the archive cannot be fetched or written, or is not the expected one. A download with a wrong
-        checksum is deleted; a wrong file that lay at ``archive`` before the call is left to its owner.
+        checksum is deleted; a wrong file that was at ``archive`` before the call is kept.
     """
     if not re.fullmatch("sha256:[0-9a-fA-F]{64}|md5:[0-9a-fA-F]{32}", checksum):
         raise DatasetError(
-            f"dataset.checksum={checksum!r}; accepted: sha256: and 64 hexadecimal digits, or md5: and 32"
+            f"dataset.checksum={checksum!r}; expected sha256: and 64 hexadecimal digits, or md5: and 32"
         )
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
@@ -77,24 +77,26 @@ def fetch(url: str, archive: Path, *, checksum: str, homepage: str) -> Path:
 
 
 def extract(archive: Path, target: Path) -> Path:
-    """Unpack a tar archive (plain, gz or xz), unless ``target`` is there already, and give ``target``.
+    """Unpack a tar archive (plain, gz or xz), unless ``target`` is there already, and return ``target``.
 
     ``target`` appears only when everything is unpacked. Members that would reach outside it, or are devices,
-    are refused (Python's "data" extraction filter), and so are absolute names, which the filter would bend.
+    are refused (Python's "data" extraction filter), and so are absolute names, which the filter would change.
 
     Parameters
     ----------
     archive
-        The archive, whose members come to lie below ``target`` under their own names.
+        The archive, whose members are extracted below ``target``.
     target
-        The folder to make.
+        The folder to create.
 
     Raises
     ------
     DatasetError
-        If the archive cannot be read, has an unsafe member, or ``target`` cannot be written.
+        If the archive cannot be read or has an unsafe member.
+    StoreError
+        If ``target`` cannot be written.
     """
-    return write_folder_once(target, lambda folder: _unpack(archive, folder))
+    return write_folder_once(target, lambda folder: _unpack(archive, folder), digests=False)
 
 
 def _verify(file: Path, checksum: str, advice: str) -> None:
@@ -107,7 +109,7 @@ def _verify(file: Path, checksum: str, advice: str) -> None:
 
 
 def _fetch_new(url: str, archive: Path, checksum: str, homepage: str) -> None:
-    """Download, verify, and give the archive its name."""
+    """Download and verify the archive, then rename it."""
     part = archive.with_name(archive.name + ".part")
     _download(url, part, homepage)
     try:
@@ -119,7 +121,7 @@ def _fetch_new(url: str, archive: Path, checksum: str, homepage: str) -> None:
 
 
 def _download(url: str, part: Path, homepage: str) -> None:
-    """Download the rest of a partial file; where the connection breaks, try again from there."""
+    """Download the rest of a partial file; if the connection breaks, retry from there."""
     for pause in PAUSES_S:
         time.sleep(pause)
         try:
@@ -135,13 +137,13 @@ def _download(url: str, part: Path, homepage: str) -> None:
             break
         log.warning("%s: %s", url, reason)
     raise DatasetError(
-        f"cannot download {url}: {reason}. Addresses move: find the present one at {homepage} and set "
+        f"cannot download {url}: {reason}. The address may have changed: find the present one at {homepage} and set "
         f"dataset.url to it, or download the archive by hand to {part.with_suffix('')}"
     )
 
 
 def _download_rest(url: str, part: Path) -> None:
-    """Ask once for what a partial file lacks, and append it; start over where the server cannot resume."""
+    """Request the missing rest of a partial file once and append it; start over if the server cannot resume."""
     size = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": _AGENT})
     if size:
@@ -160,13 +162,13 @@ def _download_rest(url: str, part: Path) -> None:
         start, total = _extent(response)
         if start not in (0, size):
             part.unlink()
-            raise ConnectionError(f"asked for the bytes from {size}, got those from {start}")
+            raise ConnectionError(f"requested the bytes from {size}, received those from {start}")
         with part.open("ab" if start else "wb") as file:
             _copy(response, file, part.stem, start, total)
 
 
 def _extent(response: HTTPResponse) -> tuple[int, int | None]:
-    """Give the offset at which a response's body begins in the file, and the file's size if it says so."""
+    """Return the offset at which a response's body begins in the file, and the file's size if it says so."""
     if response.status == HTTPStatus.PARTIAL_CONTENT:
         return _content_range(response.headers)
     length = response.headers.get("Content-Length")
@@ -183,7 +185,7 @@ def _content_range(headers: Message) -> tuple[int, int | None]:
 
 
 def _copy(response: HTTPResponse, file: IO[bytes], name: str, start: int, total: int | None) -> None:
-    """Copy a response's body to the end of a file, and notice when the connection closes early."""
+    """Copy a response's body to the end of a file, and raise an error if the connection closes early."""
     done = start
     with _progress(name, start, total) as report:
         while chunk := response.read(_CHUNK_BYTES):
@@ -196,7 +198,7 @@ def _copy(response: HTTPResponse, file: IO[bytes], name: str, start: int, total:
 
 @contextmanager
 def _progress(name: str, start: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with the number of bytes so far: a bar on a terminal, or log lines."""
+    """Yield a function to call with the number of bytes so far: a bar on a terminal, or log lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _tenths(name, start, total)
@@ -214,7 +216,7 @@ def _progress(name: str, start: int, total: int | None) -> Iterator[Callable[[in
 
 
 def _tenths(name: str, start: int, total: int | None) -> Callable[[int], None]:
-    """Give a function that logs each further tenth of a download."""
+    """Return a function that logs each further tenth of a download."""
     logged = 10 * start // total if total else 0
 
     def report(done: int) -> None:

@@ -1,37 +1,36 @@
-"""Any folder in MVTec AD's layout, and the checks that tell a user what is wrong with one."""
+"""Any folder in MVTec AD's layout, with error messages that name the missing file or the wrong option."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.category import GOOD, Category, Sample
+from datasets.dataset import Dataset
 from datasets.errors import DatasetError
 from datasets.images import IMAGE_SUFFIXES, image_files
+from store.errors import near
 
 
-class Folder:
+class Folder(Dataset):
     """`<root>/<category>/{train/good, test/<kind>, ground_truth/<kind>}`; root may be one category itself.
 
     Parameters
     ----------
     root
-        The folder of the categories. A mask is named as its image, or `<image>_mask`, with any image suffix.
-        Hidden files and folders are passed over.
+        The folder of the categories. A mask has the name of its image, or `<image>_mask`, with any image suffix.
+        Hidden files and folders are ignored.
     categories
         `all`, one name, or a list of names.
     mask_threshold
-        None: masks must have two values. A number: mask > threshold is defective.
+        None: masks must have two values. A number: mask > threshold is anomalous.
     require_masks
-        Whether a defective image without ground truth is an error. Where it is not, the pixel measures of
-        a category with such images are undefined.
+        Whether an anomalous image without ground truth is an error. If not, the pixel measures of a category
+        with such images are undefined.
 
     Raises
     ------
     DatasetError
-        If the root or a category is not there.
+        If the root or a category is missing.
     """
-
-    has_depth = False  # whether every image comes with a point cloud
 
     def __init__(
         self,
@@ -57,7 +56,7 @@ class Folder:
         found = tuple(name for name in _folders(self.root) if (self.root / name / "train").is_dir())
         if not found:
             raise DatasetError(
-                f"dataset.root={self.root}: found no category; accepted: a folder with "
+                f"dataset.root={self.root}: found no category; expected a folder with "
                 "<category>/train/good and <category>/test/<kind> below it"
             )
         for name in found:
@@ -69,7 +68,7 @@ class Folder:
         good = category / "train" / GOOD
         if (good / "xyz").is_dir() or (good / "rgb").is_dir():
             raise DatasetError(
-                f"{good}: found the layout of MVTec 3D-AD (folders rgb and xyz); accepted: images in "
+                f"{good}: found the layout of MVTec 3D-AD (folders rgb and xyz); expected images in "
                 f"train/{GOOD} itself, or dataset=mvtec_3d, or dataset=folder_3d"
             )
 
@@ -80,17 +79,16 @@ class Folder:
             return known
         for name in chosen:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f" (did you mean '{near[0]}'?)" if near else ""
                 raise DatasetError(
-                    f"dataset.categories: '{name}' is not below {self.root}{hint}; found: {', '.join(known)}"
+                    f"dataset.categories: '{name}' is not below {self.root}{near(name, known)}; "
+                    f"found: {', '.join(known)}"
                 )
         if not chosen:
-            raise DatasetError(f"dataset.categories is empty; accepted: all, or some of {', '.join(known)}")
+            raise DatasetError(f"dataset.categories is empty; expected all, or some of {', '.join(known)}")
         return tuple(dict.fromkeys(chosen))
 
     def category(self, name: str) -> Category:
-        """List the images of one category; nothing is decoded yet.
+        """List the samples of one category; no image is decoded.
 
         Raises
         ------
@@ -103,6 +101,7 @@ class Folder:
             train=self._good_samples(folder, "train"),
             test=self._test_samples(folder),
             mask_threshold=self.mask_threshold,
+            group=self.group(name),
         )
 
     def _folder(self, name: str) -> Path:
@@ -111,11 +110,11 @@ class Folder:
     def _good_samples(self, folder: Path, split: str) -> tuple[Sample, ...]:
         images = self._image_folder(folder / split / GOOD)
         if not images.is_dir():
-            raise DatasetError(f"{images}: the folder is missing; it holds the defect-free {split} images")
+            raise DatasetError(f"{images}: the folder is missing; expected the normal {split} images in it")
         samples = self._samples_of(GOOD, folder, split)
         if not samples:
             raise DatasetError(
-                f"{images}: found no image; accepted: {', '.join(sorted(IMAGE_SUFFIXES))} files"
+                f"{images}: found no image; expected {', '.join(sorted(IMAGE_SUFFIXES))} files"
             )
         return tuple(samples)
 
@@ -124,11 +123,11 @@ class Folder:
         kinds = _folders(test) if test.is_dir() else []
         samples = [sample for kind in kinds for sample in self._samples_of(kind, folder, "test")]
         if not samples:
-            good, defective = (
+            good, anomalous = (
                 self._image_folder(Path("test", kind)) for kind in (GOOD, "<name of the defect>")
             )
             raise DatasetError(
-                f"{test}: found no test images; accepted: image files in {good} and {defective}"
+                f"{test}: found no test images; expected image files in {good} and {anomalous}"
             )
         return tuple(samples)
 
@@ -142,11 +141,11 @@ class Folder:
         return [Sample(image, kind, self._mask(image, truth, masks)) for image in files]
 
     def _image_folder(self, part: Path) -> Path:
-        """Return where the images of one split and kind lie."""
+        """Return the folder of the images of one split and kind."""
         return part
 
     def _truth_folder(self, folder: Path, kind: str) -> Path:
-        """Return where the masks of one kind of a category's test images lie."""
+        """Return the folder of the masks of one kind of a category's test images."""
         return folder / "ground_truth" / kind
 
     def _mask(self, image: Path, truth: Path, masks: Mapping[str, Path]) -> Path | None:
@@ -156,11 +155,11 @@ class Folder:
         if self.require_masks:
             raise DatasetError(
                 f"{image}: its ground truth is missing; expected {truth / image.stem}_mask.png or "
-                f"{truth / image.stem}.png. Set dataset.require_masks=false to go without pixel measures"
+                f"{truth / image.stem}.png. Set dataset.require_masks=false to run without pixel measures"
             )
         return None
 
 
 def _folders(folder: Path) -> list[str]:
-    """List the names of the folders in a folder, sorted; hidden ones are passed over."""
+    """List the names of the folders in a folder, sorted; hidden ones are ignored."""
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

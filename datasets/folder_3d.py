@@ -1,4 +1,4 @@
-"""Any folder in MVTec 3D-AD's layout: images, point clouds and masks side by side."""
+"""Any folder in MVTec 3D-AD's layout: images, point clouds and masks in parallel folders."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,14 @@ class Folder3D(Folder):
     """`<root>/<category>/{train,validation,test}/<kind>/{rgb,xyz,gt}`; the files of an image share their name.
 
     `rgb` holds images, `xyz` TIFF files with the organised point clouds (see `datasets.depth.read_z`), `gt` the
-    masks of defective images. The validation images are used as such; without a folder `validation` a part of
-    the train images can be held out, as in MVTec AD. Parameters: see `Folder`.
+    masks of anomalous images. Without a folder `validation`, a part of the train images can be held out, as in
+    MVTec AD. Parameters: see `Folder`.
     """
 
     has_depth = True
 
     def category(self, name: str) -> Category:
-        """List the images of one category with their point clouds; nothing is decoded yet.
+        """List the samples of one category with their point clouds; no file is decoded.
 
         Raises
         ------
@@ -39,7 +39,7 @@ class Folder3D(Folder):
         good = category / "train" / GOOD
         if good.is_dir() and not (good / "rgb").is_dir() and image_files(good):
             raise DatasetError(
-                f"{good}: found the layout of MVTec AD (images in the folder itself); accepted: folders rgb and "
+                f"{good}: found the layout of MVTec AD (images in the folder itself); expected folders rgb and "
                 "xyz in it, or dataset=mvtec_ad, or dataset=folder"
             )
 

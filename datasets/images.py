@@ -1,4 +1,4 @@
-"""Reading one image or mask file: every mode to 8-bit RGB, every mask to booleans, or a clear error."""
+"""Reads one image or mask file: any mode to 8-bit RGB, any mask to booleans, or an error that names the file."""
 
 from pathlib import Path
 
@@ -12,16 +12,28 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 
 
 def image_files(folder: Path) -> list[Path]:
-    """List the image files of a folder, sorted by name; hidden and other files are passed over."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    """List the image files of a folder, sorted by name; hidden and other files are ignored.
+
+    Raises
+    ------
+    DatasetError
+        If an image is a link to a file that does not exist.
+    """
+    paths = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in paths if not path.name.startswith(".") and _is_file(path))
+
+
+def _is_file(path: Path) -> bool:
+    if path.is_symlink() and not path.exists():
+        raise DatasetError(
+            f"{path}: found a link to {path.readlink()}, which does not exist; expected a file (datasets under "
+            "git-annex or DVC: fetch the content first)"
+        )
+    return path.is_file()
 
 
 def _open(path: Path) -> Image.Image:
-    """Decode a file completely, so that a damaged one is found here; look a palette up."""
+    """Decode a file completely, so that damage is found here; resolve a palette."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -32,7 +44,7 @@ def _open(path: Path) -> Image.Image:
         size = path.stat().st_size
         reason = "the file is empty" if size == 0 else str(error).replace(str(path), path.name)
         raise DatasetError(
-            f"{path}: not a readable image ({reason}); accepted: complete "
+            f"{path}: not a readable image ({reason}); expected complete "
             f"{', '.join(sorted(IMAGE_SUFFIXES))} files"
         ) from None
 
@@ -41,7 +53,7 @@ def read_image(path: Path) -> Image.Image:
     """Read an image as 8-bit RGB.
 
     Grey values are repeated over the channels, 16-bit values are scaled from 0..65535 to 0..255, palettes
-    are looked up, and an alpha channel is dropped (the colours are used as they are stored).
+    are resolved, and an alpha channel is dropped (the stored colours are used unchanged).
 
     Raises
     ------
@@ -50,12 +62,12 @@ def read_image(path: Path) -> Image.Image:
     """
     image = _open(path)
     if image.mode == "F":
-        raise DatasetError(f"{path}: found floating-point pixels; accepted: 8- or 16-bit images")
+        raise DatasetError(f"{path}: found floating-point pixels; expected 8- or 16-bit images")
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise DatasetError(
-                f"{path}: found pixels of {values.min()} to {values.max()}; accepted: 8- or 16-bit images"
+                f"{path}: found pixels of {values.min()} to {values.max()}; expected 8- or 16-bit images"
             )
         image = Image.fromarray((values / 257).round().astype(np.uint8))
     return image.convert("RGB")
@@ -67,15 +79,15 @@ def read_mask(path: Path, size: tuple[int, int], threshold: int | None = None) -
     Parameters
     ----------
     path
-        An image of one channel, or of colours, which are read as their luminance.
+        An image of one channel; colours are converted to their luminance.
     size
         Width and height of the image that it belongs to, in pixels.
     threshold
-        None: the mask must have at most two values, 0 and another. A number: greater is defective.
+        None: the mask must have at most two values, 0 and another. A number: greater values are anomalous.
 
     Returns
     -------
-    (height, width) booleans, True on defective pixels.
+    (height, width) booleans, True on anomalous pixels.
 
     Raises
     ------
@@ -86,7 +98,7 @@ def read_mask(path: Path, size: tuple[int, int], threshold: int | None = None) -
     if mask.size != size:
         raise DatasetError(
             f"{path}: the mask has {mask.width}x{mask.height} pixels, its image {size[0]}x{size[1]}; "
-            "accepted: a mask of the size of its image"
+            "expected a mask of the size of its image"
         )
     values = np.asarray(mask if mask.mode.startswith(("I", "F")) else mask.convert("L"))
     if threshold is not None:
@@ -95,18 +107,18 @@ def read_mask(path: Path, size: tuple[int, int], threshold: int | None = None) -
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
         shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
         raise DatasetError(
-            f"{path}: the mask is not binary, found {len(found)} values ({shown}); accepted: 0 and one other "
-            "value, or set dataset.mask_threshold to the value above which a pixel is defective"
+            f"{path}: the mask is not binary, found {len(found)} values ({shown}); expected 0 and one other "
+            "value, or dataset.mask_threshold set to the value above which a pixel is anomalous"
         )
     return values > 0
 
 
 def resize_image(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """Resize to (side, side, 3), bilinear with antialiasing, as the methods' released codes do."""
+    """Resize to (side, side, 3), bilinear with antialiasing, as in the methods' released code."""
     return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def resize_mask(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
-    """Resize to (side, side): a pixel is defective where at least half of what it covers is."""
+    """Resize to (side, side): a pixel is anomalous if at least half of the area that it covers is."""
     grey = Image.fromarray(mask.astype(np.uint8) * 255)
     return np.asarray(grey.resize((side, side), Image.Resampling.BILINEAR)) > 127

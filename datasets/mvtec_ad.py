@@ -18,9 +18,13 @@ OBJECTS = (
 
 
 class MVTecAD(Official):
-    """The official dataset below `root`, textures first."""
+    """The official dataset below `root`: the groups `textures` and `objects`, in this order."""
 
     title = "MVTec AD"
     names = TEXTURES + OBJECTS
     homepage = "https://www.mvtec.com/company/research/datasets/mvtec-ad"
     any_folder = "folder"
+
+    def group(self, name: str) -> str:
+        """Return `textures` or `objects`."""
+        return "textures" if name in TEXTURES else "objects"

@@ -1,4 +1,4 @@
-"""What the official datasets have in common: a list of categories, a licence, and an archive to download."""
+"""The base of the official datasets: a fixed list of categories, a licence, and an archive to download."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from datasets.folder import Folder
 class Official(Folder):
     """An official dataset below `root`; see `Folder` for the other parameters.
 
-    `categories=all` means all that the dataset has: a root that lacks one is refused rather than averaged over.
+    `categories=all` means all categories of the dataset: a root that lacks one is refused, as its average would
+    not be that of the dataset.
 
     Parameters
     ----------
@@ -21,14 +22,14 @@ class Official(Folder):
     accept_license
         The user's consent to the dataset's licence, without which nothing is downloaded.
     url, checksum
-        Of the archive; see `datasets.download.fetch`.
+        Address and checksum of the archive; see `datasets.download.fetch`.
     """
 
     title: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     homepage: ClassVar[str]
     license: ClassVar[str] = "CC BY-NC-SA 4.0 (no commercial use)"
-    any_folder: ClassVar[str]  # the dataset option for a dataset of one's own in this layout
+    any_folder: ClassVar[str]  # the `dataset` choice for other data in this layout
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Official(Folder):
         extract(archive, root)
 
     def available(self) -> tuple[str, ...]:
-        """Return the categories of the dataset that are below the root, in the order of its papers."""
+        """Return the categories of the dataset that are below the root, in the order of its paper."""
         if not self.root.is_dir():
             raise DatasetError(
                 f"dataset.root={self.root}: there is no such folder. Download {self.title} from {self.homepage}, "

@@ -1,4 +1,4 @@
-"""Progress bars, drawn on a terminal and nowhere else."""
+"""Progress bars, drawn only on a terminal."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def with_bar(items: Iterable[T], total: int, title: str, enabled: bool = True) -> Iterable[T]:
-    """Pass the items through, under a bar that vanishes when they end."""
+    """Yield the items and show a bar that disappears at the end."""
     console = Console(stderr=True)
     if not (enabled and console.is_terminal):
         return items

@@ -1,8 +1,7 @@
 """Asymmetric student-teacher networks (Rudolph et al., WACV 2023, arXiv:2210.07829)."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -15,25 +14,23 @@ from methods.errors import MethodError
 from methods.flow import ConditionalFlow
 from methods.method import Method, Stage
 
-TEACHER = "flow"  # the name of its outputs among a batch's features
-LIMIT = 1e4
-"""Largest mean NLL, nats per channel: log-determinants are bounded, so only a z out of control gets there."""
+MAX_NLL = 1e4  # nats per channel; log-determinants are bounded, so only a diverging z reaches it
 
 
 class AsymmetricStudentTeacher(Method):
     """The teacher is a normalizing flow, the student an ordinary convolutional network.
 
     The flow maps the features of normal images to a standard normal distribution (eq. 1-3); as a bijection
-    it answers to every change of them. The student learns its outputs on normal images (eq. 4), and being a
-    network of another kind it does not follow the flow where both have seen nothing: there their distance is
-    large, while a likelihood that the flow gets wrong on normal images costs nothing.
+    it responds to every change of them. The student learns its outputs on normal images (eq. 4), and as a
+    network of another kind it does not follow the flow outside the training data: there their distance is
+    large, while a wrong likelihood of a normal image does no harm.
 
-    Where images come with depth, both see it beside the features or instead of them, and losses and scores are
-    confined to the foreground that the depth shows (section 3).
+    Where images come with depth, both see it in addition to the features or instead of them, and losses and
+    scores are confined to the foreground that the depth shows (section 3).
 
-    It costs much: features of 768 x 768 images, and two networks of together 133 million parameters with the
-    published settings. Maps are coarse (stride 32). To be chosen for decisions on whole images, and where
-    depth comes with colour.
+    It is expensive: features of 768 x 768 images, and two networks with 133 million parameters together in the
+    published settings. Maps are coarse (stride 32). Use it for decisions on whole images, and where depth
+    comes with colour.
 
     Parameters
     ----------
@@ -42,23 +39,23 @@ class AsymmetricStudentTeacher(Method):
     layers
         Exactly one layer of it.
     mode
-        What both see: `rgb` the features, `depth` the depth, `rgbd` both, channel behind channel. `rgb` leaves
-        the foreground alone, too, where a dataset knows it: depth tells it.
+        Input of both: `rgb` the features, `depth` the depth, `rgbd` both, concatenated. `rgb` also ignores
+        the foreground, as it is derived from the depth.
     unshuffle
         Side of the squares of depth whose pixels become the channels of one location: the side of the depth
-        over that of the features.
+        divided by that of the features.
     masked
         Whether losses and scores are confined to the foreground (table 7); in `rgb` they never are.
     position_channels
-        Of the sinusoidal encoding of each location, which is the flow's condition and a further input of the
-        student; a multiple of 4, 0: none.
+        Channels of the sinusoidal encoding of each location, which is the flow's condition and a further
+        input of the student; a multiple of 4; 0: no encoding.
     coupling_blocks, flow_hidden, clamp
-        Of the teacher: blocks, channels inside their subnetworks, bound (alpha) of their log scales.
+        Teacher: number of blocks, channels inside their subnetworks, bound (alpha) of their log scales.
     student
-        `asymmetric`: convolutions. What the paper compares with (table 5): `symmetric`, a flow like the
-        teacher; `deeper_flow`, one of twice as many blocks.
+        `asymmetric`: convolutions. For the paper's comparison (table 5): `symmetric`, a flow like the
+        teacher; `deeper_flow`, one with twice as many blocks.
     student_hidden, student_blocks, leaky_slope
-        Of the convolutional student: channels, residual blocks, slope of its LeakyReLUs.
+        Convolutional student: channels, residual blocks, slope of its LeakyReLUs.
     score
         `distance` of student and teacher; `nll`: the teacher's negative log-likelihood alone (eq. 3), and no
         student is trained.
@@ -94,21 +91,21 @@ class AsymmetricStudentTeacher(Method):
         image_score: Literal["auto", "mean", "max"] = "auto",
     ) -> None:
         if len(layers) != 1:
-            raise MethodError(f"method.layers={list(layers)}: ast uses exactly one layer")
+            raise MethodError(f"method.layers: found {list(layers)}; expected exactly one")
         if position_channels < 0 or position_channels % 4:
             raise MethodError(
-                f"method.position_channels={position_channels}: accepted: multiples of 4, and 0"
+                f"method.position_channels: found {position_channels}; expected a multiple of 4"
             )
         for name, value in (("coupling_blocks", coupling_blocks), ("unshuffle", unshuffle)):
             if value < 1:
-                raise MethodError(f"method.{name}={value}: accepted: 1 or more")
+                raise MethodError(f"method.{name}: found {value}; expected 1 or more")
         if clamp <= 0:
-            raise MethodError(f"method.clamp={clamp}: accepted: more than 0")
-        super().__init__(needs=() if mode == "depth" else layers)
+            raise MethodError(f"method.clamp: found {clamp}; expected more than 0")
+        super().__init__(() if mode == "depth" else layers)
         self.mode, self.unshuffle, self.masked = mode, unshuffle, masked and mode != "rgb"
         self.position_channels, self.score, self.aggregate = position_channels, score, image_score
-        channels = sum(backbone.channels(self.needs)) + (0 if mode == "rgb" else unshuffle**2)
-        self.limit = LIMIT * channels
+        channels = sum(backbone.channels(self.teacher_layers)) + (0 if mode == "rgb" else unshuffle**2)
+        self.max_loss = MAX_NLL * channels
 
         def flow(blocks: int) -> ConditionalFlow:
             return ConditionalFlow(channels, position_channels, blocks, flow_hidden, clamp)
@@ -123,33 +120,39 @@ class AsymmetricStudentTeacher(Method):
             )
 
     def stages(self) -> Iterator[Stage]:
-        """First the flow, by maximum likelihood, then the student, on the flow's outputs."""
-        yield Stage("flow", self.flow, partial(self.loss, self.nll), limit=self.limit)
+        """Train the flow by maximum likelihood, then the student on the flow's outputs."""
+        yield Stage("flow", self.flow, self.flow_loss)
         if self.score == "distance":
-            yield Stage(
-                "student",
-                self.student,
-                partial(self.loss, self.distance),
-                constant=lambda batch: {TEACHER: self.taught(*self.inputs(batch))},
-            )
+            yield Stage("student", self.student, self.student_loss)
 
-    def loss(self, values: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
-        """Mean of a batch's values over all locations of its foreground; 0 if there is none."""
-        each = values(batch)
+    def flow_loss(self, batch: Batch) -> Tensor:
+        """NLL, averaged over the foreground."""
+        return self.average(self.nll(batch), batch)
+
+    def student_loss(self, batch: Batch) -> Tensor:
+        """Distance to the flow's outputs, averaged over the foreground."""
+        return self.average(self.distance(batch), batch)
+
+    def targets(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:
+        """Return the flow's outputs, which are constant while the student trains."""
+        return {"flow": self.flow_outputs(*self.inputs(batch))} if stage.name == "student" else {}
+
+    def average(self, values: Tensor, batch: Batch) -> Tensor:
+        """Average (B, h, w) over all foreground locations of the batch; 0 if there are none."""
         if not self.masked:
-            return each.mean()
+            return values.mean()
         inside = self.foreground(batch)
-        return each.where(inside, 0).sum() / inside.sum().clamp(min=1)
+        return values.where(inside, 0).sum() / inside.sum().clamp(min=1)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what is modelled (B, C, h, w), and the encoding of its locations (B, P, h, w).
+        """Return the input of the flow (B, C, h, w), and the encoding of its locations (B, P, h, w).
 
         Raises
         ------
         MethodError
             If there is no depth in a mode that needs it, or its size does not fit.
         """
-        parts = [batch.features[layer].float() for layer in self.needs]
+        parts = [batch.features[layer].float() for layer in self.teacher_layers]
         if self.mode != "rgb":
             parts.append(self._depth(batch, parts))
         count, _, height, width = parts[0].shape
@@ -159,16 +162,14 @@ class AsymmetricStudentTeacher(Method):
     def _depth(self, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Return the depth with the pixels of each square as channels: (B, unshuffle^2, h, w), centimetres."""
         if batch.depth is None:
-            raise MethodError(
-                f"method.mode={self.mode} needs depth, and there is none; accepted: method.mode=rgb"
-            )
+            raise MethodError(f"method.mode: found {self.mode}, but the images have no depth; expected rgb")
         side, square = batch.depth.shape[-1], self.unshuffle
-        places = features[0].shape[-1] if features else side // square
-        if places == 0 or side != places * square:
-            fitting = f"{places} locations a side" if features else "whole squares"
+        locations = features[0].shape[-1] if features else side // square
+        if locations == 0 or side != locations * square:
+            whole = f"{locations} locations" if features else "whole squares"
             raise MethodError(
-                f"method.training.depth_size={side} with method.unshuffle={square} does not give {fitting}; "
-                f"accepted: depth_size={max(places, 1) * square}"
+                f"method.training.depth_size: found {side}; expected {max(locations, 1) * square}, for {whole} a "
+                f"side with method.unshuffle={square}"
             )
         return pixel_unshuffle(batch.depth, square)
 
@@ -179,7 +180,7 @@ class AsymmetricStudentTeacher(Method):
         return small[:, 0] > 0
 
     def scored(self, batch: Batch) -> Tensor:
-        """Return where a location counts, (B, h, w) bool: the foreground; everything in an image without any."""
+        """Return which locations count, (B, h, w) bool: the foreground, or all of an image without any."""
         inside = self.foreground(batch)
         return inside | ~inside.any(2, keepdim=True).any(1, keepdim=True)
 
@@ -193,16 +194,16 @@ class AsymmetricStudentTeacher(Method):
         teacher, student = self.pair(batch)
         return (student - teacher).square().mean(1)
 
-    def taught(self, features: Tensor, encoding: Tensor) -> Tensor:
-        """Return the outputs of the teacher, which learns no more: (B, C, h, w)."""
+    def flow_outputs(self, features: Tensor, encoding: Tensor) -> Tensor:
+        """Return the outputs of the trained flow, without gradients: (B, C, h, w)."""
         with torch.no_grad():
             return self.flow(features, encoding)[0]
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the outputs of teacher and student, (B, C, h, w)."""
+        """Return the outputs of teacher and student, (B, C, h, w) each."""
         features, encoding = self.inputs(batch)
-        known = batch.features.get(TEACHER)  # while the student trains
-        teacher = self.taught(features, encoding) if known is None else known
+        known = batch.targets.get("flow")  # while the student trains
+        teacher = self.flow_outputs(features, encoding) if known is None else known
         if isinstance(self.student, ConditionalFlow):
             student, _ = self.student(features, encoding)
         else:
@@ -210,9 +211,9 @@ class AsymmetricStudentTeacher(Method):
         return teacher, student.float()
 
     def anomaly_map(self, batch: Batch) -> Tensor:
-        """Distance, or NLL, brought to image size by bicubic interpolation: (B, H, W).
+        """Distance, or NLL, resized to the image by bicubic interpolation: (B, H, W).
 
-        The background has the least value that there is: distance 0, or the image's lowest NLL.
+        The background gets the lowest possible value: distance 0, or the image's lowest NLL.
         """
         values = self.distance(batch) if self.score == "distance" else self.nll(batch)
         if self.masked:
@@ -222,7 +223,7 @@ class AsymmetricStudentTeacher(Method):
         return interpolate(values[:, None], batch.image.shape[-2:], mode="bicubic")[:, 0]
 
     def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
-        """Maximum or mean of the map over the foreground, over the whole map where there is none: (B,)."""
+        """Maximum or mean of the map over the foreground, or over the whole map where there is none: (B,)."""
         rule = self.aggregate if self.aggregate != "auto" else "max" if self.masked else "mean"
         if not self.masked:
             return anomaly_map.amax((1, 2)) if rule == "max" else anomaly_map.mean((1, 2))
@@ -231,15 +232,13 @@ class AsymmetricStudentTeacher(Method):
             return anomaly_map.where(counts, -math.inf).amax((1, 2))
         return anomaly_map.where(counts, 0).sum((1, 2)) / counts.sum((1, 2))
 
-    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Return the pairs of figure 5, and where they count; None without a student."""
+    def teacher_student_pairs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return the pairs of figure 5, and which locations count; None without a student."""
         if self.score == "nll":
             return None
         teacher, student = self.pair(batch)
-        counts = (
-            self.scored(batch) if self.masked else teacher.new_ones(teacher[:, 0].shape, dtype=torch.bool)
-        )
-        return teacher, student, counts
+        everywhere = torch.ones_like(teacher[:, 0], dtype=torch.bool)
+        return teacher, student, self.scored(batch) if self.masked else everywhere
 
 
 def convolutional(inputs: int, hidden: int, outputs: int, blocks: int, slope: float) -> nn.Sequential:
@@ -253,7 +252,7 @@ def convolutional(inputs: int, hidden: int, outputs: int, blocks: int, slope: fl
 
 
 class ResidualBlock(nn.Module):
-    """Twice convolution, BatchNorm and LeakyReLU, then the sum with the input."""
+    """Convolution, BatchNorm and LeakyReLU, twice, added to the input."""
 
     def __init__(self, channels: int, slope: float) -> None:
         super().__init__()
@@ -272,9 +271,9 @@ class ResidualBlock(nn.Module):
 
 
 def positional_encoding(channels: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Sines and cosines of the column (first half of the channels) and of the row (second half).
+    """Return sines and cosines of the column (first half of the channels) and of the row (second half).
 
-    In each half they alternate, and their frequencies fall from 1 towards 1/10000: (channels, height, width).
+    They alternate in each half, and their frequencies fall from 1 towards 1/10000: (channels, height, width).
     """
     half = channels // 2
     frequencies = 10000.0 ** (-torch.arange(0, half, 2, device=device) / half)

@@ -1,11 +1,10 @@
-"""The frozen network whose features every student learns to copy, and where its weights come from."""
+"""The frozen teacher network, and untrained students of the same architecture."""
 
 import difflib
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -15,24 +14,24 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from methods.errors import MethodError
-from methods.weights import ask_hub, digest, in_hub_cache, load_file
+from methods.weights import check_file, check_hub, digest, in_hub_cache, load_file
 
 
 class FeatureBackbone:
     """A timm network as the source of teacher features and of untrained students.
 
-    Its layers are those of timm's `features_only` networks; of an EfficientNet, all its stages.
+    Its layers are those of timm's `features_only` networks; for an EfficientNet, all its stages.
 
     Parameters
     ----------
     name
-        Of the timm model, e.g. `resnet18.tv_in1k`.
+        Name of the timm model, e.g. `resnet18.tv_in1k`.
     weights
         `imagenet`: timm's pretrained weights from the hub (or its local cache); `random`: an untrained
-        network, its BatchNorm statistics taken from noise; or the path of a .pth file (a state dict, read
+        network with BatchNorm statistics computed on noise; or the path of a .pth file (a state dict, read
         with weights_only) or .safetensors file with timm's or torchvision's key names.
     seed
-        Of random weights.
+        Seed of random weights.
 
     Raises
     ------
@@ -44,10 +43,12 @@ class FeatureBackbone:
         architecture, _, tag = name.partition(".")
         if not timm.is_model(architecture):
             near = ", ".join(difflib.get_close_matches(architecture, timm.list_models(), n=5))
-            raise MethodError(f"backbone.name={name}: timm has no such model; near names: {near or 'none'}")
+            raise MethodError(
+                f"backbone.name: found {name}; expected a timm model, e.g. {near or 'resnet18'}"
+            )
         if tag and not timm.is_model_pretrained(name):
             known = ", ".join(timm.list_pretrained(f"{architecture}.*"))
-            raise MethodError(f"backbone.name={name}: timm has no such weights; known: {known or 'none'}")
+            raise MethodError(f"backbone.name: found {name}; timm knows the weights: {known or 'none'}")
         self.name = name
         self.weights = weights
         self.seed = seed
@@ -62,59 +63,76 @@ class FeatureBackbone:
         """Return the number of channels of the features at the layers."""
         return [_layer_channels(self.name)[self.layers[i]] for i in self._indices(layers)]
 
-    def untrained_copy(self, layers: Sequence[str], **options: Any) -> "LayerFeatures":
+    def new_student(self, layers: Sequence[str], **options: Any) -> "LayerFeatures":
         """Return the same network, up to the deepest of the layers, with fresh random weights.
 
         They come from torch's global generator: convolutions Kaiming-normal (fan-out), BatchNorm 1 and 0,
-        as torchvision initialises its ResNets; other families as timm does. `options` go to timm, which
-        builds a variant of the network then.
+        as torchvision initialises its ResNets; other families as timm does. `options` are passed to timm to
+        build a variant of the network.
         """
         return self._create(layers, pretrained=False, **options)
 
     def teacher(self, layers: Sequence[str]) -> "LayerFeatures":
-        """Return the frozen network in evaluation mode, with the weights that the config names."""
+        """Return the frozen network in evaluation mode with its configured weights, loaded on first use."""
         key = tuple(layers)
         if key not in self._teachers:
             self._teachers[key] = self._load(layers).eval().requires_grad_(False)
         return self._teachers[key]
 
+    def digest(self, layers: Sequence[str]) -> str:
+        """Return the SHA-256 of the teacher's weights up to the deepest of the layers."""
+        return digest(self.teacher(layers).state_dict())
+
     def identity(self, layers: Sequence[str]) -> str:
-        """Return name and SHA-256 of the weights up to the deepest layer: what the features depend on."""
-        return f"{self.name}/{'+'.join(layers)}:{digest(self.teacher(layers).state_dict())}"
+        """Return all that the teacher's features depend on: name, layers and digest."""
+        return f"{self.name}/{'+'.join(layers)}:{self.digest(layers)}"
+
+    def file_digest(self) -> str | None:
+        """Return the SHA-256 of the weights file; None for weights that do not come from a file.
+
+        Raises
+        ------
+        MethodError
+            If there is no such file.
+        """
+        if self.weights in ("imagenet", "random"):
+            return None
+        with check_file(self.weights).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _indices(self, layers: Sequence[str]) -> tuple[int, ...]:
         for layer in layers:
             if layer not in self.layers:
-                raise MethodError(f"{self.name} has no layer '{layer}'; known: {', '.join(self.layers)}")
+                raise MethodError(f"{self.name}: found no layer '{layer}'; known: {', '.join(self.layers)}")
         return tuple(self.layers.index(layer) for layer in layers)
 
     def _create(self, layers: Sequence[str], pretrained: bool, **options: Any) -> "LayerFeatures":
-        # features come from shallow to deep and each once, in whatever order they are asked for
+        # each feature comes once, from shallow to deep, whatever the order of the layers
         indices = sorted(set(self._indices(layers)))
         if not indices:
-            raise MethodError(f"{self.name}: no layers are named; known: {', '.join(self.layers)}")
+            raise MethodError(f"{self.name}: found no layers; expected some of {', '.join(self.layers)}")
         network = _create(self.name, indices, pretrained=pretrained, **options)
         return LayerFeatures(network, [self.layers[i] for i in indices])
 
     def _load(self, layers: Sequence[str]) -> "LayerFeatures":
         if self.weights == "imagenet":
             return self._from_hub(layers)
-        with private_generator(self.seed):
+        with isolated_rng(self.seed):
             teacher = self._create(layers, pretrained=False)
             if self.weights == "random":
-                _settle_batchnorm(teacher)
+                calibrate_batchnorm(teacher)
         if self.weights != "random":
-            load_file(teacher.network, self.name, Path(self.weights).expanduser())
+            load_file(teacher.network, self.name, check_file(self.weights))
         return teacher
 
     def _from_hub(self, layers: Sequence[str]) -> "LayerFeatures":
         try:
             if not in_hub_cache(self.name):
-                ask_hub()
+                check_hub()
             return self._create(layers, pretrained=True)
         except Exception as error:  # the hub's client raises errors of many libraries
             raise MethodError(
-                f"backbone.weights=imagenet: the weights of {self.name} cannot be had from the hub "
+                f"backbone.weights=imagenet: the weights of {self.name} are not available from the hub "
                 f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}). "
                 "Three ways out: (1) connect to the hub once, or copy its cache from another machine and set "
                 "HF_HOME; (2) backbone.weights=/path/to/weights.pth or .safetensors; (3) backbone.weights=random, "
@@ -136,9 +154,9 @@ class LayerFeatures(nn.Module):
 
 
 class EfficientNetStages(nn.Module):
-    """A timm EfficientNet up to the deepest of some stages, whose outputs it returns.
+    """A timm EfficientNet that ends at the deepest of some stages and returns their outputs.
 
-    timm's own `features_only` network offers the last stage of each stride only.
+    timm's own `features_only` network only offers the last stage of each stride.
     """
 
     def __init__(self, network: EfficientNet, indices: Sequence[int]) -> None:
@@ -159,22 +177,12 @@ class EfficientNetStages(nn.Module):
 
 
 def _create(name: str, indices: Sequence[int], **options: Any) -> nn.Module:
-    """Create the network that returns the features at the layers of these indices, ending at the deepest."""
+    """Return the network that outputs the features at the layers of these indices and ends at the deepest."""
     if timm.models.is_model_in_modules(name, "efficientnet"):
         return EfficientNetStages(timm.create_model(name, **options), indices)
     if timm.models.is_model_in_modules(name, "resnet"):
         options["zero_init_last"] = False  # as torchvision; timm zeroes the last BatchNorms
-    network = timm.create_model(name, features_only=True, out_indices=tuple(indices), **options)
-    if "act1" not in [info["module"] for info in network.feature_info.get_dicts()]:
-        _pool_first(network)
-    return network
-
-
-def _pool_first(network: nn.Module) -> None:
-    """Let a ResNet's stem pool before its ReLU: the same numbers and gradients, for a quarter of the ReLU's work."""
-    stem = dict(network.named_children())
-    if isinstance(stem.get("act1"), nn.ReLU) and isinstance(stem.get("maxpool"), nn.MaxPool2d):
-        network.act1, network.maxpool = stem["maxpool"], stem["act1"]
+    return timm.create_model(name, features_only=True, out_indices=tuple(indices), **options)
 
 
 @cache
@@ -189,17 +197,17 @@ def _layer_channels(name: str) -> dict[str, int]:
     return {info["module"]: info["num_chs"] for info in network.feature_info.info}
 
 
-def _settle_batchnorm(network: nn.Module) -> None:
+def calibrate_batchnorm(network: nn.Module) -> None:
     """Set BatchNorm's statistics by one pass over noise of all scales, so that random features differ.
 
-    With the initial statistics (mean 0, variance 1) every feature of an untrained network points almost the
-    same way, whatever the image shows.
+    With the initial statistics (mean 0, variance 1) all features of an untrained network point in almost the
+    same direction, whatever the image shows.
     """
     scales = [torch.randn(16, 3, 2**k, 2**k) for k in range(1, 8)]
     noise = torch.stack([interpolate(scale, (128, 128), mode="bilinear") for scale in scales]).sum(0)
     momenta = {m: m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
     for module in momenta:
-        module.momentum = None  # the plain average, of this one pass
+        module.momentum = None  # the plain average, here over one pass
     network.train()
     with torch.no_grad():
         network(noise / noise.std())
@@ -208,12 +216,12 @@ def _settle_batchnorm(network: nn.Module) -> None:
 
 
 @contextmanager
-def private_generator(seed: int) -> Iterator[None]:
-    """Draw random weights from their own seed, whatever was drawn before or is drawn after.
+def isolated_rng(seed: int) -> Iterator[None]:
+    """Draw random weights from their own seed, independently of all draws before and after.
 
-    The seed is hashed: a student drawn after `torch.manual_seed(seed)` would start as its teacher's copy.
+    The seed is hashed: a student drawn after `torch.manual_seed(seed)` would start as a copy of its teacher.
     """
-    own = int.from_bytes(hashlib.sha256(f"teacher {seed}".encode()).digest()[:4])
+    hashed = int.from_bytes(hashlib.sha256(f"teacher {seed}".encode()).digest()[:4])
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(own)  # the CPU's alone; torch.manual_seed would reseed every GPU
+        torch.default_generator.manual_seed(hashed)  # torch.manual_seed would reseed every GPU, too
         yield

@@ -2,4 +2,4 @@
 
 
 class MethodError(ValueError):
-    """A method or backbone option that cannot be used; the message names it and what is accepted."""
+    """An unusable method or backbone option; the message names it, the value found and those expected."""

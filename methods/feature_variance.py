@@ -14,39 +14,38 @@ from methods.method import Method, Stage
 
 
 class FeatureVariance(Method):
-    """Students that learnt the same lesson disagree about what was not in it.
+    """Students trained on the same normal images disagree on anomalies.
 
-    M students as in STFPM, of different initial weights, learn the teacher's normalised features (eq. 5). On
-    an anomaly their mean misses the teacher (e, eq. 8); and as nothing has told them what to say there, each
-    says something else, so that the variance of their features is large, too (v, eq. 7). Both are added at
-    each depth, and the depths multiplied.
+    M students as in STFPM, with different initial weights, learn the teacher's normalised features (eq. 5). On
+    an anomaly their mean misses the teacher (e, eq. 8), and as nothing has constrained their outputs there,
+    the variance of their features is large too (v, eq. 7). Both are added at each depth, and the depths
+    multiplied.
 
     The thesis trains the students separately. Here they share their batches and one loss, the sum of
-    theirs: no parameter belongs to two students, so each takes the very steps that it would take alone.
+    theirs: no parameter belongs to two students, so each takes exactly the steps it would take alone.
 
-    With three students a training step takes 3.0 times STFPM's, and scoring an image, the teacher included,
-    2.1 times. Use it where STFPM misses defects and the time is there: in the thesis it improves the Dice
-    score of almost every category. With `score: e` and one student it is STFPM as the thesis writes it.
+    Use it where STFPM misses defects and a multiple of its time is acceptable: in the thesis it improves the
+    Dice score of almost every category. With `score: e` and one student it is STFPM as the thesis defines it.
 
     Parameters
     ----------
     backbone
-        The teacher's network, and the students'.
+        The network of the teacher and of the students.
     layers
         The depths that are compared.
     students
         M.
     score
-        `e+v`; `e`, the mean student's error, or `v`, the students' variance, alone. Of the same students:
-        what is trained, and which epoch is kept, does not depend on it.
-    ensemble
-        How M students are computed: `separate`, or `grouped` into one network; the numbers are the same.
+        `e+v`; `e`, the error of the mean student, or `v`, the variance of the students, alone. The training
+        and the choice of the epoch do not depend on it.
 
     Raises
     ------
     MethodError
-        If there is no student, a single one is to have a variance, or the students cannot be grouped.
+        If there is no student, or the score needs the variance of a single one.
     """
+
+    keeps_best_epoch = True
 
     def __init__(
         self,
@@ -54,38 +53,39 @@ class FeatureVariance(Method):
         layers: Sequence[str],
         students: int = 3,
         score: Literal["e+v", "e", "v"] = "e+v",
-        ensemble: Literal["separate", "grouped"] = "separate",
     ) -> None:
         check_students(students, score)
-        super().__init__(needs=layers)
-        self.students = Ensemble(partial(backbone.untrained_copy, layers), students, ensemble)
+        super().__init__(layers)
+        self.students = Ensemble(partial(backbone.new_student, layers), students)
         self.score = score
 
     def stages(self) -> Iterator[Stage]:
-        """One stage for all; the epoch with the lowest mean of the e+v map on held-out images is kept."""
-        yield Stage(
-            "students", self.students, self.loss, select=lambda batch: self.product(batch, "e+v").mean((1, 2))
-        )
+        """Train all students together."""
+        yield Stage("students", self.students, self.loss)
 
     def loss(self, batch: Batch) -> Tensor:
         """Eq. 5 averaged over batch and locations, summed over layers and students."""
         students = self.students(batch.image)
         total = batch.image.new_zeros(())
-        for k in self.needs:
+        for k in self.teacher_layers:
             distance = squared_distance(batch.features[k][:, None], students[k]) / 2  # (B, M, h_k, w_k)
             total = total + distance.mean((0, 2, 3)).sum()
         return total
 
+    def validation_score(self, stage: Stage, batch: Batch) -> Tensor:
+        """Mean of the e+v map, whatever the score: (B,)."""
+        return self.product(batch, "e+v").mean((1, 2))
+
     def anomaly_map(self, batch: Batch) -> Tensor:
-        """Product over layers of e_k + v_k, or one of them, at image size: (B, H, W)."""
+        """Product over layers of e_k + v_k, or of one of them, at image size: (B, H, W)."""
         return self.product(batch, self.score)
 
     def product(self, batch: Batch, score: str) -> Tensor:
-        """Bring the score of each layer to image size and multiply them: (B, H, W)."""
+        """Resize the score of each layer to the image and multiply them: (B, H, W)."""
         size = (batch.image.shape[-2], batch.image.shape[-1])
         students = self.students(batch.image)
         maps = []
-        for k in self.needs:
+        for k in self.teacher_layers:
             # eq. 6 to 8; the thesis halves e, not v
             error, v = error_and_variance(normalised(batch.features[k]), normalised(students[k]))
             e = error / 2

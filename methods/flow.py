@@ -1,4 +1,4 @@
-"""A conditional normalizing flow on feature maps, whose log-determinant is known at each location."""
+"""A conditional normalizing flow on feature maps, with a log-determinant per location."""
 
 from functools import partial
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 class ConditionalFlow(nn.Module):
     """Affine coupling blocks (Real NVP, arXiv:1605.08803), each after a fixed random permutation of channels.
 
-    It starts as the permutations alone: every block's scale and shift are 0 at first.
+    Before training it only permutes channels: log scale and shift of every block are 0.
 
     Parameters
     ----------
     channels
-        Of the maps that it transforms.
+        Channels of the maps to transform.
     condition
-        Channels of the condition, which every block sees.
+        Channels of the condition, an input of every block.
     blocks
-        Coupling blocks; the kernels of the last are 5x5, as in AST's released code, those of the others 3x3.
+        Number of coupling blocks; the last has 5x5 kernels, as in AST's released code, the others 3x3.
     hidden
         Channels inside a block's subnetworks.
     clamp
@@ -30,7 +30,7 @@ class ConditionalFlow(nn.Module):
 
     def __init__(self, channels: int, condition: int, blocks: int, hidden: int, clamp: float) -> None:
         super().__init__()
-        self.steps = SequenceINN(channels, 1, 1)  # FrEIA wants sizes; the modules here take maps of any size
+        self.steps = SequenceINN(channels, 1, 1)  # FrEIA requires sizes; the modules here accept any
         for kernel in [3] * (blocks - 1) + [5]:
             self._append_permutation()
             self.steps.append(
@@ -42,13 +42,13 @@ class ConditionalFlow(nn.Module):
             )
 
     def _append_permutation(self) -> None:
-        """Draw from torch's generator; FrEIA's seed would be left behind in numpy's global one."""
+        """Append a permutation drawn from torch's generator; FrEIA's seed must not stay in numpy's global one."""
         state = np.random.get_state()  # noqa: NPY002
         self.steps.append(PermuteRandom, seed=int(torch.randint(2**32, (), device="cpu")))
         np.random.set_state(state)  # noqa: NPY002
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, C, h, w) to z of the same shape; log |det dz/dx| comes per location: (B, h, w)."""
+        """Map (B, C, h, w) to z of the same shape and log |det dz/dx| per location, (B, h, w)."""
         return self.steps(x, [condition])
 
     def inverse(self, z: Tensor, condition: Tensor) -> Tensor:
@@ -59,8 +59,8 @@ class ConditionalFlow(nn.Module):
 class LocationCoupling(GLOWCouplingBlock):
     """FrEIA's coupling block with a log-determinant per location, where FrEIA sums over the whole map.
 
-    The location's own share: the sum over its channels of the log scales. Under autocast the subnetworks may
-    compute in half precision; what is inverted and summed here keeps the precision of x.
+    It is the sum of the log scales over the channels of the location. Under autocast the subnetworks may
+    compute in half precision; the affine transform and the sum keep the precision of x.
     """
 
     def _coupling1(self, x1: Tensor, u2: Tensor, rev: bool = False) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ class LocationCoupling(GLOWCouplingBlock):
 class Subnetwork(nn.Module):
     """Scale and shift of one half of the channels from the other: convolution, ReLU, convolution.
 
-    Times a learnable scalar that starts at 0 (the gamma trick), so that training starts from the identity.
+    A learnable scalar, initially 0, multiplies the output (the gamma trick): training starts from the identity.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: int, kernel: int) -> None:

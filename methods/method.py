@@ -1,4 +1,4 @@
-"""The contract of a student-teacher detector: what a plug-in defines, and nothing else."""
+"""The contract of a student-teacher detector: required methods and optional hooks."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,121 +10,148 @@ from datasets.batch import Batch
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One training stage; the shared loop trains a method's stages in order.
+
+    Attributes
+    ----------
+    name
+        Unique among the method's stages; letters, digits and _. `training.stages.<name>` in the method's YAML
+        overrides `training` for this stage; without such an entry, that of a prefix applies: `teacher` to all
+        stages named `teacher_<anything>`.
+    module
+        The network to train: its parameters go to the optimiser, and it alone is in training mode.
+    loss
+        Batch -> scalar loss.
+    """
+
+    name: str
+    module: nn.Module
+    loss: Callable[[Batch], Tensor]
+
+
+@dataclass(frozen=True)
 class Crops:
-    """Random crops of natural images, which a stage trains on instead of the category's images.
+    """Random crops of natural images, on which a stage trains instead of the category's images.
 
     Attributes
     ----------
     size
         Side of a crop, pixels: the stage's batches carry images (B, 3, size, size).
     zoom
-        Least and largest side to which an image is brought before it is cropped, in crop sizes.
+        Smallest and largest side to which an image is resized before it is cropped, in crop sizes.
     layers
-        Layers of the backbone whose features the batches must carry.
+        Layers of the backbone whose features the batches carry.
     feature_size
         Side to which a crop is resized for the backbone, pixels.
+    options
+        Names of the method's options on which the stage's training depends; None: all of them.
     """
 
     size: int
     zoom: tuple[float, float]
     layers: tuple[str, ...]
     feature_size: int
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training stage; the shared loop runs a method's stages in order.
-
-    Attributes
-    ----------
-    name
-        Unique among the method's stages; letters, digits and _.
-    module
-        What is trained: its parameters go to the optimiser, and it alone is in training mode.
-    loss
-        Batch -> scalar loss.
-    select
-        Batch of held-out defect-free images -> (B,) values: the weights of the epoch with the lowest mean
-        are kept. None: those of the last epoch.
-    prepare
-        Is handed the train images once before the stage trains: for statistics of its targets, say.
-    constant
-        Batch -> {name: (B, ...)}: what the loss reads that does not change while the stage trains, such as
-        targets from a network that an earlier stage has trained. It is computed once per train image, in
-        evaluation mode, and stands in `features` beside the layers. Not with `crops`.
-    schedule
-        `training.stages.<schedule>` in the method's YAML may override `training` for this stage, and for
-        all that go by the same; "": the stage's name.
-    crops
-        What to train on instead of the category's images. What such a stage learns belongs to no category:
-        it is kept on disk, and reused wherever the same training would be repeated.
-    depends_on
-        With crops: names of the method's options on which the loss depends; None: on all of them.
-    limit
-        An epoch whose mean loss is further from 0 has diverged, and the training stops.
-    """
-
-    name: str
-    module: nn.Module
-    loss: Callable[[Batch], Tensor]
-    select: Callable[[Batch], Tensor] | None = None
-    prepare: Callable[[Iterable[Batch]], None] | None = None
-    constant: Callable[[Batch], dict[str, Tensor]] | None = None
-    schedule: str = ""
-    crops: Crops | None = None
-    depends_on: tuple[str, ...] | None = None
-    limit: float = math.inf
+    options: tuple[str, ...] | None = None
 
 
 class Method(nn.Module):
     """A student-teacher detector.
 
-    A subclass is built from its YAML (`conf/method/<name>.yaml`): the values beside `_target_` are its
-    arguments, and `backbone` is the shared `FeatureBackbone`. It never runs the teacher: it names the
-    layers that it needs, and finds the teacher's features in every batch.
+    A subclass is built from its YAML (`conf/method/<name>.yaml`): its arguments are the shared
+    `FeatureBackbone` as `backbone`, and the options listed there. It never runs the teacher: it names the
+    layers it needs and finds the teacher's features in every batch. It must define `stages` and
+    `anomaly_map`; the other methods are hooks.
 
     Parameters
     ----------
-    needs
+    teacher_layers
         Layers of the backbone whose features the batches must carry.
+
+    Attributes
+    ----------
+    modes
+        Inputs that the class supports: `rgb`, `depth`, `rgbd` (both).
+    mode
+        Input of this instance; with `depth` or `rgbd` every batch carries depth and foreground.
+    channels_last
+        Whether this memory format makes the method faster.
+    keeps_best_epoch
+        Whether each stage that trains on the category's images keeps the weights of the epoch with the lowest
+        mean `validation_score`; otherwise those of the last epoch.
+    needs_validation
+        Whether `calibrate` must receive images that no stage has trained on.
+    max_loss
+        Training stops as diverged once the absolute mean loss of an epoch exceeds this value.
     """
 
-    modes: tuple[str, ...] = ("rgb",)  # what it can work on: `rgb`, `depth`, `rgbd` (both)
-    mode = "rgb"  # what it works on; others than `rgb` find depth and foreground in every batch
-    channels_last = True  # whether this memory format makes the method faster
-    calibrates_on_validation = False  # whether calibrate() must be handed images that no stage trained on
+    modes: tuple[str, ...] = ("rgb",)
+    mode = "rgb"
+    channels_last = True
+    keeps_best_epoch = False
+    needs_validation = False
+    max_loss = math.inf
 
-    def __init__(self, needs: Sequence[str] = ()) -> None:
+    def __init__(self, teacher_layers: Sequence[str] = ()) -> None:
         super().__init__()
-        self.needs = tuple(needs)
+        self.teacher_layers = tuple(teacher_layers)
 
     def stages(self) -> Iterator[Stage]:
-        """Yield what is trained, in order."""
+        """Yield the training stages, in order."""
         raise NotImplementedError(f"{type(self).__name__} defines no stages()")
 
-    def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Adapt to defect-free images after training (normalisation of scores, say); default: nothing.
-
-        They are the held-out validation images; the train images if there are none and
-        `calibrates_on_validation` does not insist.
-        """
-
     def anomaly_map(self, batch: Batch) -> Tensor:
-        """Return (B, h, w) scores, large where the student fails; the benchmark brings them to image size.
+        """Return (B, h, w) scores, large where the student fails; the benchmark resizes them to the images.
 
-        It is called once before any training, too: what cannot work is told before hours are spent.
+        It is also called once before any training, so that wrong settings are reported early.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no anomaly_map()")
 
     def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
-        """Return (B,) scores of whole images; default: the largest value of the map."""
+        """Return (B,) scores of whole images; default: the maximum of the map."""
         return anomaly_map.flatten(1).amax(1)
 
-    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Return what teacher and student say, for a figure of the pairs; default: None, there is none.
+    def crops(self, stage: Stage) -> Crops | None:
+        """Return the crops of natural images on which a stage trains; None (default): the category's images.
+
+        Such a stage is independent of the category: its weights are kept on disk and reused wherever the same
+        training would be repeated.
+        """
+        return None
+
+    def on_train_start(self, stage: Stage, batches: Iterable[Batch]) -> None:
+        """Look at the train images before a stage trains, e.g. for statistics of its targets.
+
+        Runs in evaluation mode and without gradients; not for stages on crops. Default: nothing.
+        """
+
+    def targets(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:
+        """Return {name: (B, ...)}, inputs of the stage's loss that stay constant while the stage trains.
+
+        They are computed once per train image, in evaluation mode and without gradients, and the loss finds
+        them in `batch.targets`; elsewhere that is empty. Default: none. Not for stages on crops.
+        """
+        return {}
+
+    def validation_score(self, stage: Stage, batch: Batch) -> Tensor:
+        """Return (B,) values of held-out normal images, low if the stage is good; see `keeps_best_epoch`.
+
+        Default: the mean of the anomaly map.
+        """
+        return self.anomaly_map(batch).mean((1, 2))
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Adapt to normal images after training, e.g. normalise the scores; default: nothing.
+
+        They are the held-out validation images, or the train images if there are none and `needs_validation`
+        is False. Runs in evaluation mode and without gradients. All that it learns must be in the state dict.
+        """
+
+    def teacher_student_pairs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return the outputs that are compared, for a figure of the pairs; default: None, no figure.
 
         Returns
         -------
-        Teacher and student, (B, C, h, w), and the locations that count, (B, h, w) bool.
+        Outputs of teacher and student, (B, C, h, w) each, and the locations that count, (B, h, w) bool.
         """
         return None

@@ -1,4 +1,4 @@
-"""The patch networks of uninformed students, and the distillation of a large network into one."""
+"""The patch networks of uninformed students, and the distillation of a pretrained network into one."""
 
 from typing import cast
 
@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, leaky_relu, max_pool2d
 from datasets.batch import Batch
 
 DESCRIPTOR = 128  # d
-SLOPE = 5e-3  # of LeakyReLU
+SLOPE = 5e-3  # negative slope of LeakyReLU
 # patch size: (kernel size, channels, whether a pool follows) of each convolution
 NETWORKS: dict[int, tuple[tuple[int, int, bool], ...]] = {
     17: ((6, 128, False), (5, 256, False), (5, 256, False), (4, DESCRIPTOR, False)),
@@ -24,9 +24,9 @@ NETWORKS: dict[int, tuple[tuple[int, int, bool], ...]] = {
 
 
 class PatchNetwork(nn.Module):
-    """Describes patches of `patch_size` pixels a side by 128 numbers: no padding, pools 2x2.
+    """Maps patches of p x p pixels to descriptors of 128 numbers: no padding, pools 2x2.
 
-    The pools drop the last row and column of odd sizes, so the networks of 33 and 65 pixels look at the
+    The pools drop the last row and column of odd sizes, so the networks of 33 and 65 pixels see only the
     first 32 and 60 rows and columns of their patches.
 
     Parameters
@@ -47,21 +47,21 @@ class PatchNetwork(nn.Module):
 
     @property
     def stride(self) -> int:
-        """Pixels between the patches that one pass without `dense` describes: 2 for every pool."""
+        """Pixels between neighbouring patches of a pass that is not `dense`: 2 for every pool."""
         return int(2 ** sum(self.pooled))
 
     def forward(self, image: Tensor, dense: bool = False) -> Tensor:
-        """Describe the patches of (B, 3, H, W), H and W at least p: (B, 128, h, w).
+        """Return the descriptors of the patches of (B, 3, H, W), H and W at least p: (B, 128, h, w).
 
         Patch (i, j) has its first pixel at (s*i, s*j), s being 1 if `dense`, else `stride`; so
-        h = (H - p) // s + 1. Dense is exact, too: every pool is taken at all pixels, and what follows it is
-        dilated by 2, so that each patch meets the pixels that it would meet alone.
+        h = (H - p) // s + 1. Dense is exact too: every pool is applied at all pixels, and all layers after it
+        are dilated by 2, so that each patch sees the pixels that it would see alone.
         """
         height, width = image.shape[-2:]
         dilation = 1
         features = image
         for layer, pool in zip(cast("list[nn.Conv2d]", self.convolutions), self.pooled, strict=True):
-            features = conv2d(features, layer.weight, layer.bias, dilation=dilation, groups=layer.groups)
+            features = conv2d(features, layer.weight, layer.bias, dilation=dilation)
             if layer is not self.convolutions[-1]:
                 features = leaky_relu(features, SLOPE)
             if pool:
@@ -73,14 +73,14 @@ class PatchNetwork(nn.Module):
 
 
 class Distillation(nn.Module):
-    """A teacher T that learns to describe patches so that a linear decoder D finds P's output in it.
+    """A teacher T that is trained with a linear decoder D to reproduce the output of a pretrained network P.
 
     Parameters
     ----------
     patch_size
         p.
     channels
-        Of the pretrained network's output P.
+        Number of channels of P's output.
     layer
         The key of P's features in the batch.
     squared
@@ -104,8 +104,8 @@ class Distillation(nn.Module):
 def compactness(descriptors: Tensor, squared: bool) -> Tensor:
     """Sum over i != j of the correlation of components i and j over the batch, or of its square.
 
-    The plain sum is smallest, -d, where the standardised components add up to 0: it does not keep all of
-    them from saying the same, up to the sign. Its square does.
+    The plain sum has its minimum, -d, where the standardised components add up to 0: components that are
+    equal up to their signs reach it. The sum of squares prevents that.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from methods.errors import MethodError
 from methods.maps import cosine_distance, flattened_distance, gaussian_blur, multiply, resize_map
 from methods.method import Method, Stage
 
-# block type, width of its 3x3 convolution per 64 channels, blocks of OCE, of decoder from deep to shallow
+# block type, width of its 3x3 convolution per 64 channels, blocks of OCE, of the decoder from deep to shallow
 NETWORKS: dict[str, tuple[type[BasicBlock | Bottleneck], int, int, tuple[int, int, int]]] = {
     "resnet18": (BasicBlock, 64, 2, (2, 2, 2)),
     "resnet34": (BasicBlock, 64, 3, (3, 4, 6)),
@@ -24,16 +24,16 @@ PLANES = (64, 128, 256)  # of the ResNet stages 1 to 3
 
 
 class ReverseDistillation(Method):
-    """The student is a decoder that restores the teacher's features from one compact embedding of them.
+    """The student is a decoder that restores the teacher's features from a compact embedding of them.
 
     The bottleneck (OCBE) fuses the three depths (MFF) and embeds them at stride 32 (OCE); trained on normal
-    images only, it has no room for anomalies. As data flow and network differ from the teacher's, the
+    images only, it has no capacity for anomalies. As data flow and network differ from the teacher's, the
     student does not generalise to them as a copy of the teacher would.
 
     Parameters
     ----------
     backbone
-        A ResNet that `NETWORKS` names.
+        A ResNet listed in `NETWORKS`.
     layers
         The three ResNet stages that are fused and restored.
     score_layers
@@ -46,7 +46,7 @@ class ReverseDistillation(Method):
     combine
         `sum` or `multiply` the maps of the layers.
     blur_sigma
-        Of the Gaussian blur of the map at image size, in pixels; 0: none.
+        Sigma of the Gaussian blur of the map at image size, in pixels; 0: no blur.
 
     Raises
     ------
@@ -66,54 +66,53 @@ class ReverseDistillation(Method):
     ) -> None:
         network = backbone.name.split(".")[0]
         if network not in NETWORKS:
-            raise MethodError(
-                f"method=rd needs one of the backbones {', '.join(NETWORKS)}; found {backbone.name}"
-            )
+            known = ", ".join(NETWORKS)
+            raise MethodError(f"backbone.name: found {backbone.name}; expected one of {known} for method=rd")
         if tuple(layers) != ("layer1", "layer2", "layer3"):
-            raise MethodError(f"method.layers={list(layers)}: rd restores [layer1, layer2, layer3]")
+            raise MethodError(f"method.layers: found {list(layers)}; expected [layer1, layer2, layer3]")
         if not score_layers or not set(score_layers) <= set(layers):
-            raise MethodError(f"method.score_layers={list(score_layers)}: accepted: some of {list(layers)}")
-        super().__init__(needs=(*layers, "layer4") if ocbe == "pre" else layers)
+            raise MethodError(
+                f"method.score_layers: found {list(score_layers)}; expected some of {list(layers)}"
+            )
+        super().__init__((*layers, "layer4") if ocbe == "pre" else layers)
         block, width, depth, blocks = NETWORKS[network]
-        self.student = nn.ModuleDict({"decoder": Decoder(block, width, blocks)})
-        if ocbe != "pre":
-            self.student["bottleneck"] = OneClassBottleneck(block, width, depth, fuse=ocbe == "mff_oce")
-        self.student.apply(initialise)
+        self.decoder = Decoder(block, width, blocks)
+        fuse = ocbe == "mff_oce"
+        self.bottleneck = None if ocbe == "pre" else OneClassBottleneck(block, width, depth, fuse)
+        self.apply(initialise)
         self.layers, self.score_layers = tuple(layers), tuple(score_layers)
         self.loss_form, self.combine, self.blur_sigma = loss, combine, blur_sigma
 
     def stages(self) -> Iterator[Stage]:
-        """One stage for bottleneck and decoder together; the last epoch is used."""
-        yield Stage("student", self.student, self.loss)
+        """Train decoder and bottleneck together."""
+        yield Stage("student", self, self.loss)
 
-    def restored(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the student's features: {layer: (B, C_k, h_k, w_k)}."""
-        if "bottleneck" in self.student:
-            embedding = self.student["bottleneck"]([batch.features[k] for k in self.layers])
-        else:
+    def student_features(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the restored features: {layer: (B, C_k, h_k, w_k)}."""
+        if self.bottleneck is None:
             embedding = batch.features["layer4"]
-        students = dict(zip(self.layers, self.student["decoder"](embedding), strict=True))
-        for k, student in students.items():
-            if student.shape != batch.features[k].shape:
-                height, width = batch.image.shape[-2:]
-                raise MethodError(
-                    f"method=rd needs images whose sides are multiples of 32; found {height} x {width}: the "
-                    f"student's {k} is {tuple(student.shape)}, the teacher's {tuple(batch.features[k].shape)}"
-                )
+        else:
+            embedding = self.bottleneck([batch.features[k] for k in self.layers])
+        students = dict(zip(self.layers, self.decoder(embedding), strict=True))
+        if any(student.shape != batch.features[k].shape for k, student in students.items()):
+            height, width = batch.image.shape[-2:]
+            raise MethodError(
+                f"method.training.image_size: found {height} x {width}; expected multiples of 32 for method=rd"
+            )
         return students
 
     def loss(self, batch: Batch) -> Tensor:
         """Sum over layers of 1 - cos, averaged over images (and locations)."""
         distance = flattened_distance if self.loss_form == "flattened" else cosine_distance
         total = batch.image.new_zeros(())
-        for k, student in self.restored(batch).items():
+        for k, student in self.student_features(batch).items():
             total = total + distance(batch.features[k], student).mean()
         return total
 
     def anomaly_map(self, batch: Batch) -> Tensor:
         """1 - cos per location at the score layers, at image size, combined and blurred: (B, H, W)."""
         size = (batch.image.shape[-2], batch.image.shape[-1])
-        students = self.restored(batch)
+        students = self.student_features(batch)
         maps = [
             resize_map(cosine_distance(batch.features[k], students[k]), size, align_corners=True)
             for k in self.score_layers
@@ -130,8 +129,8 @@ class OneClassBottleneck(nn.Module):
         c1, c2, c3 = (planes * block.expansion for planes in PLANES)
         self.fuse = fuse
         if fuse:
-            self.from_layer1 = nn.Sequential(*halve(c1, c2), *halve(c2, c3))
-            self.from_layer2 = halve(c2, c3)
+            self.from_layer1 = nn.Sequential(*strided_convolution(c1, c2), *strided_convolution(c2, c3))
+            self.from_layer2 = strided_convolution(c2, c3)
         self.embed = residual_stage(block, width, c3 * (3 if fuse else 1), 2 * PLANES[2], depth)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
@@ -153,14 +152,14 @@ class Decoder(nn.Module):
     def forward(self, embedding: Tensor) -> list[Tensor]:
         """Map (B, 512 * expansion, h, w) to features of the shapes of layer 1, 2, 3."""
         features = []
-        for restore in self.stages:
-            embedding = restore(embedding)
+        for stage in self.stages:
+            embedding = stage(embedding)
             features.append(embedding)
         return features[::-1]
 
 
-def halve(inputs: int, outputs: int) -> nn.Sequential:
-    """3x3 convolution with stride 2, BatchNorm, ReLU."""
+def strided_convolution(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a 3x3 convolution with stride 2, BatchNorm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)
     )
@@ -174,7 +173,7 @@ def residual_stage(
     depth: int,
     upsample: bool = False,
 ) -> nn.Sequential:
-    """Stack `depth` residual blocks; the first halves, or doubles, height and width on both paths."""
+    """Return `depth` residual blocks; the first halves, or doubles, height and width on both paths."""
     outputs = planes * block.expansion
     resample = nn.ConvTranspose2d(inputs, outputs, 2, 2, bias=False) if upsample else None
     skip = nn.Sequential(resample or nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
@@ -188,6 +187,6 @@ def residual_stage(
 
 
 def initialise(module: nn.Module) -> None:
-    """Kaiming-normal (fan-out) convolutions, as released; transposed ones keep torch's default there."""
+    """Initialise convolutions as the released code: Kaiming-normal (fan-out); transposed ones as torch does."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

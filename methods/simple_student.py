@@ -10,22 +10,22 @@ from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.stfpm import STFPM
 
-NETWORKS = ("resnet18", "resnet34")  # those made of basic blocks
+NETWORKS = ("resnet18", "resnet34")  # the ResNets made of basic blocks
 PLANES = (64, 128, 256, 512)  # channels of their stages
 
 
 class SimpleStudent(STFPM):
     """STFPM with a student too narrow to learn more of the teacher than normal images need.
 
-    Between the two 3x3 convolutions of every residual block the student has fewer filters; what enters and
-    leaves a block keeps the teacher's size, as its features are compared there. A narrow student should
-    carry less of the teacher's knowledge over to anomalies, and differ more from it there.
+    Between the two 3x3 convolutions of every residual block the student has fewer filters; the inputs and
+    outputs of a block keep the teacher's size, as its features are compared there. A narrow student should
+    transfer less of the teacher's knowledge to anomalies, and differ more from it there.
 
-    Loss: the thesis' eq. 5, summed over layers; map: the product of the layers' distances, brought to image
-    size first (its section 5.1). The thesis gives no width. At 0.25 a ResNet-18 student has 735,488
-    parameters up to layer3 (decoupled 213,600) where STFPM's has 2,782,784, and a training step takes 0.36
-    (0.20) of STFPM's time. Use it as the cheapest of the methods, or to see how small a student may be: in
-    the thesis it beats STFPM on some categories (screw, hazelnut) and loses much on others (metal nut).
+    Loss: the thesis' eq. 5, summed over layers; map: the product of the layers' distances, resized to the
+    image first (its section 5.1). The thesis gives no width. At 0.25 a ResNet-18 student has 735,488
+    parameters up to layer3 (decoupled 213,600), STFPM's 2,782,784. Use it as the cheapest of the methods, or
+    to see how small a student may be: in the thesis it beats STFPM on some categories (screw, hazelnut) and
+    is far worse on others (metal nut).
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class SimpleStudent(STFPM):
     layers
         The depths that are compared.
     width
-        Filters of the student per filter of the teacher, above 0 and at most 1; at least one filter is left.
+        Filters of the student per filter of the teacher, above 0 and at most 1; at least one filter is kept.
         At 1 the student is STFPM's.
     decoupled
-        The thesis' future work: all of the student's stages are narrower, the blocks' ends included (its
-        first convolution is not), and 1x1 convolutions bring its features to the teacher's channels.
+        The thesis' future work: all of the student's stages are narrower, including the outputs of the blocks
+        (but not its first convolution), and 1x1 convolutions project its features to the teacher's channels.
     half, map_size
-        As in STFPM, with the thesis' values for defaults.
+        As in STFPM, with the thesis' values as defaults.
 
     Raises
     ------
@@ -58,11 +58,9 @@ class SimpleStudent(STFPM):
         map_size: int | None = None,
     ) -> None:
         if backbone.name.split(".")[0] not in NETWORKS:
-            raise MethodError(
-                f"method=simple_student needs one of the backbones {', '.join(NETWORKS)}; found {backbone.name}"
-            )
+            raise MethodError(f"backbone.name: found {backbone.name}; expected {' or '.join(NETWORKS)}")
         if not 0 < width <= 1:
-            raise MethodError(f"method.width={width}: accepted: above 0, at most 1")
+            raise MethodError(f"method.width: found {width}; expected more than 0 and at most 1")
         super().__init__(backbone, layers, half, map_size)
         if decoupled:
             self.student = DecoupledStudent(backbone, layers, width)
@@ -71,16 +69,16 @@ class SimpleStudent(STFPM):
 
 
 class DecoupledStudent(nn.Module):
-    """A ResNet whose stages have `width` times the teacher's channels, and projections to all of them."""
+    """A ResNet whose stages have `width` times the teacher's channels, with projections to all of them."""
 
     def __init__(self, backbone: FeatureBackbone, layers: Sequence[str], width: float) -> None:
         super().__init__()
         channels = [narrowed(planes, width) for planes in PLANES]
-        self.features = backbone.untrained_copy(layers, channels=channels)
+        self.features = backbone.new_student(layers, channels=channels)
         network: Any = self.features.network
-        own = dict(zip(self.features.layers, network.feature_info.channels(), strict=True))
+        inputs = dict(zip(self.features.layers, network.feature_info.channels(), strict=True))
         self.projections = nn.ModuleDict(
-            {k: nn.Conv2d(own[k], c, 1) for k, c in zip(layers, backbone.channels(layers), strict=True)}
+            {k: nn.Conv2d(inputs[k], c, 1) for k, c in zip(layers, backbone.channels(layers), strict=True)}
         )
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -102,12 +100,12 @@ def narrow_blocks(student: nn.Module, width: float) -> None:
 
 
 def narrowed(channels: int, width: float) -> int:
-    """Return a part of the channels, one at least."""
+    """Return the number of channels times the width, at least 1."""
     return max(1, round(width * channels))
 
 
 def convolution(inputs: int, outputs: int, stride: tuple[int, int]) -> nn.Conv2d:
-    """3x3 convolution, initialised as those of an untrained backbone."""
+    """Return a 3x3 convolution, initialised as in an untrained backbone."""
     layer = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer

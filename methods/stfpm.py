@@ -14,8 +14,8 @@ from methods.method import Method, Stage
 class STFPM(Method):
     """The student copies the teacher's normalised features at three depths.
 
-    Where it cannot, the distances are large at all of them, and so is their product: no scale alone raises
-    an alarm. Student and teacher are the same network; the student starts from random weights.
+    On anomalies it fails at all of them, so the product of the distances is large; no depth alone raises an
+    alarm. Student and teacher are the same network; the student starts from random weights.
 
     Parameters
     ----------
@@ -24,16 +24,18 @@ class STFPM(Method):
     layers
         The depths that are compared.
     half
-        The thesis (eq. 5) halves the squared distance; the released code does not.
+        Whether the squared distance is halved: the thesis does (eq. 5), the released code does not.
     map_size
-        Side at which the maps of the layers are multiplied, as in the released code; None: of the image, as
-        in the thesis.
+        Side at which the maps of the layers are multiplied, as in the released code; None: the side of the
+        image, as in the thesis.
 
     Raises
     ------
     MethodError
         If the map would have no pixels.
     """
+
+    keeps_best_epoch = True
 
     def __init__(
         self,
@@ -43,22 +45,20 @@ class STFPM(Method):
         map_size: int | None = 64,
     ) -> None:
         if map_size is not None and map_size < 1:
-            raise MethodError(f"method.map_size={map_size}: accepted: 1 or more, or null (as the image)")
-        super().__init__(needs=layers)
-        self.student: nn.Module = backbone.untrained_copy(layers)
+            raise MethodError(f"method.map_size: found {map_size}; expected 1 or more, or null (image size)")
+        super().__init__(layers)
+        self.student: nn.Module = backbone.new_student(layers)
         self.factor = 0.5 if half else 1.0
         self.map_size = map_size
 
     def stages(self) -> Iterator[Stage]:
-        """One stage; the epoch with the lowest mean map on held-out normal images is kept."""
-        yield Stage(
-            "student", self.student, self.loss, select=lambda batch: self.anomaly_map(batch).mean((1, 2))
-        )
+        """Train the student."""
+        yield Stage("student", self.student, self.loss)
 
     def distances(self, batch: Batch) -> list[Tensor]:
-        """Squared distances of normalised features (thesis eq. 5, without its half): (B, h_k, w_k) each."""
-        students = self.student(batch.image)
-        return [self.factor * squared_distance(batch.features[k], students[k]) for k in self.needs]
+        """Squared distances of normalised features (thesis eq. 5, halved on request): (B, h_k, w_k) each."""
+        student = self.student(batch.image)
+        return [self.factor * squared_distance(batch.features[k], student[k]) for k in self.teacher_layers]
 
     def loss(self, batch: Batch) -> Tensor:
         """Sum over layers of the mean distance over batch and locations."""

@@ -9,40 +9,39 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from datasets.batch import Batch
-from methods.backbone import FeatureBackbone, private_generator
+from methods.backbone import FeatureBackbone, isolated_rng
 from methods.ensemble import Ensemble, check_students, error_and_variance
 from methods.errors import MethodError
 from methods.method import Crops, Method, Stage
 from methods.patches import DESCRIPTOR, NETWORKS, Distillation, PatchNetwork
 
-LEAST = 1e-12  # added to deviations, for descriptors and scores that never vary
+EPSILON = 1e-12  # added to deviations, for descriptors and scores that never vary
 
 
 class UninformedStudents(Method):
-    """Students regress the descriptors that a teacher gives the patch around every pixel.
+    """Students regress the descriptors that a teacher gives to the patch around every pixel.
 
-    The teacher has learnt from natural images to describe a patch as a large pretrained network does; the
-    students see patches of normal images only, so on others they miss the teacher (e) and disagree (v). Each
-    patch size has networks of its own, and their scores are averaged.
+    The teacher is distilled from a large pretrained network on patches of natural images; the students see
+    patches of normal images only, so on others they miss the teacher (e) and disagree (v). Each patch size has
+    networks of its own, and their scores are averaged.
 
-    Equations are the thesis' (2)-(4), which are those of the paper. The dearest of the six: full-resolution
-    networks, 0.4 to 0.8 tera multiply-adds per image of 256 pixels and patch size with three students. Use it
-    as the baseline that the later methods measure themselves against, or where a defect is a few pixels wide.
+    Equations are the thesis' (2)-(4), which are those of the paper. The most expensive of the six: its networks
+    work at full resolution, 0.4 to 0.8 tera multiply-adds per image of 256 pixels and patch size with three
+    students. Use it as the baseline of the later methods, or where a defect is a few pixels wide.
 
     Parameters
     ----------
     backbone
-        Of the pretrained network P.
+        The pretrained network P.
     pretrained_layer
-        Its features at this layer, averaged over locations, are P's output (ResNet-18's layer4: 512-d).
+        Layer of P whose features, averaged over locations, are its output (ResNet-18's layer4: 512-d).
     pretrained_size
         Side to which a patch is resized for P, pixels.
     zoom
-        Natural images are brought to a side of zoom[0] to zoom[1] patches before a patch is cut out.
+        Natural images are resized to a side of zoom[0] to zoom[1] patches before a patch is cut out.
     compactness
-        What keeps the teacher's components from repeating each other: `squared`, the sum of their squared
-        correlations, as re-implementations have it; `signed`, the sum of the correlations themselves. The
-        latter alone lets descriptors collapse: of 128 components, 1.2 effective ones were left on the bottle.
+        The loss that decorrelates the teacher's components: `squared`, the sum of their squared correlations,
+        as in re-implementations; `signed`, the sum of the correlations, which lets descriptors collapse.
     patch_sizes
         Some of 17, 33 and 65 pixels.
     students
@@ -51,23 +50,22 @@ class UninformedStudents(Method):
         `e+v`, or the regression error `e` or the predictive uncertainty `v` alone.
     positions
         Where a training step compares students and teacher. `all`: at every pixel, as published. `grid`: at
-        every 4th (p = 33) or 8th (p = 65) pixel, from a random offset, at a tenth of the cost; each pixel is
-        as likely, so the expected loss is the same. Scores are always those of every pixel.
+        every 4th (p = 33) or 8th (p = 65) pixel, from a random offset, which is cheaper; each pixel is
+        equally likely, so the expected loss is the same. Scores always cover every pixel.
     crop
-        Side of a random window that a training step is confined to, pixels; None: the whole image. The
-        expected loss is the same but for the border, whose pixels are seen less often.
-    ensemble
-        How M students are computed: `grouped` into one network, or `separate`; the numbers are the same.
+        Side of the random window that a training step uses, pixels; None: the whole image. The expected loss
+        is the same except near the border, whose pixels are seen less often.
     teacher_seed
-        Of the teachers' initial weights; the students' come from the run's seed.
+        Seed of the teachers' initial weights; those of the students come from the run's seed.
 
     Raises
     ------
     MethodError
-        If a patch size is unknown, an image is smaller than a patch, or one student is to have a variance.
+        If a patch size is unknown, an image is smaller than a patch, or the score needs the variance of a
+        single student.
     """
 
-    calibrates_on_validation = True
+    needs_validation = True
 
     def __init__(
         self,
@@ -81,32 +79,32 @@ class UninformedStudents(Method):
         score: Literal["e+v", "e", "v"] = "e+v",
         positions: Literal["grid", "all"] = "grid",
         crop: int | None = None,
-        ensemble: Literal["separate", "grouped"] = "separate",
         teacher_seed: int = 0,
     ) -> None:
         super().__init__()
-        if (
-            not patch_sizes
-            or not set(patch_sizes) <= set(NETWORKS)
-            or len(set(patch_sizes)) < len(patch_sizes)
-        ):
+        sizes = set(patch_sizes)
+        if not sizes or not sizes <= set(NETWORKS) or len(sizes) < len(patch_sizes):
             known = ", ".join(map(str, NETWORKS))
-            raise MethodError(f"method.patch_sizes={list(patch_sizes)}: accepted: some of {known}, each once")
+            raise MethodError(
+                f"method.patch_sizes: found {list(patch_sizes)}; expected some of {known}, each once"
+            )
         if len(zoom) != 2 or not 1 <= zoom[0] <= zoom[1]:
-            raise MethodError(f"method.zoom={list(zoom)}: accepted: [least, largest], 1 <= least <= largest")
+            raise MethodError(
+                f"method.zoom: found {list(zoom)}; expected [smallest, largest], 1 <= smallest <= largest"
+            )
         for name, value in (("crop", crop), ("pretrained_size", pretrained_size)):
             if value is not None and value < 1:
-                raise MethodError(f"method.{name}={value}: accepted: 1 or more")
+                raise MethodError(f"method.{name}: found {value}; expected 1 or more")
         check_students(students, score)
         self.score, self.positions, self.crop = score, positions, crop
-        size = pretrained_size
-        self.crops = {p: Crops(p, (zoom[0], zoom[1]), (pretrained_layer,), size) for p in patch_sizes}
+        self.zoom, self.pretrained = (zoom[0], zoom[1]), (pretrained_layer, pretrained_size)
         (channels,) = backbone.channels([pretrained_layer])
-        with private_generator(teacher_seed):
+        with isolated_rng(teacher_seed):
             squared = compactness == "squared"
-            teachers = {p: Distillation(p, channels, pretrained_layer, squared) for p in patch_sizes}
+            teachers = [Distillation(p, channels, pretrained_layer, squared) for p in patch_sizes]
         self.networks = nn.ModuleList(
-            Scale(teachers[p], Ensemble(partial(PatchNetwork, p), students, ensemble)) for p in patch_sizes
+            Scale(teacher, Ensemble(partial(PatchNetwork, p), students))
+            for p, teacher in zip(patch_sizes, teachers, strict=True)
         )
 
     @property
@@ -115,23 +113,23 @@ class UninformedStudents(Method):
         return {scale.patch_size: scale for scale in cast("list[Scale]", self.networks)}
 
     def stages(self) -> Iterator[Stage]:
-        """For each patch size: the teacher, distilled on crops of natural images; then its students."""
+        """For each patch size, train the teacher on crops of natural images, then its students."""
         for p, scale in self.scales.items():
-            yield Stage(
-                f"teacher_{p}",
-                scale.distillation,
-                scale.distillation.loss,
-                schedule="teacher",
-                crops=self.crops[p],
-                depends_on=("compactness",),
-            )
-            yield Stage(
-                f"students_{p}",
-                scale.students,
-                partial(self.loss, scale),
-                schedule="students",
-                prepare=scale.prepare,
-            )
+            yield Stage(f"teacher_{p}", scale.distillation, scale.distillation.loss)
+            yield Stage(f"students_{p}", scale.students, partial(self.loss, scale))
+
+    def crops(self, stage: Stage) -> Crops | None:
+        """Return the patches that a teacher is distilled on."""
+        if not isinstance(stage.module, Distillation):
+            return None
+        layer, size = self.pretrained
+        return Crops(stage.module.network.patch_size, self.zoom, (layer,), size, options=("compactness",))
+
+    def on_train_start(self, stage: Stage, batches: Iterable[Batch]) -> None:
+        """Compute the normalisation of the descriptors before their students train."""
+        for scale in self.scales.values():
+            if stage.module is scale.students:
+                scale.fit_descriptors(batches)
 
     def loss(self, scale: "Scale", batch: Batch) -> Tensor:
         """Mean over positions of the squared distance to the teacher, summed over students: eq. 3."""
@@ -147,7 +145,7 @@ class UninformedStudents(Method):
         return (scale.students(image, dense) - target[:, None]).square().sum(2).mean((0, 2, 3)).sum()
 
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Take mean and deviation of e and v over all pixels of held-out images."""
+        """Compute mean and deviation of e and v over all pixels of held-out images."""
         moments = {p: Moments() for p in self.scales}
         for batch in batches:
             for image in batch.image.split(1):
@@ -173,7 +171,7 @@ class Scale(nn.Module):
     Parameters
     ----------
     distillation
-        With the teacher.
+        The teacher and its decoder.
     students
         (B, 3, H, W) to (B, M, 128, h, w).
     """
@@ -196,15 +194,15 @@ class Scale(nn.Module):
         height, width = image.shape[-2:]
         if min(height, width) < self.patch_size:
             raise MethodError(
-                f"method=uninformed_students: images of {height} x {width} pixels are smaller than a patch of "
-                f"{self.patch_size}; set a larger method.training.image_size, or smaller method.patch_sizes"
+                f"method.training.image_size: found {height} x {width}; expected {self.patch_size} or more, or "
+                "smaller method.patch_sizes"
             )
         return pad(image, [self.patch_size // 2] * 4, mode="reflect")
 
-    def prepare(self, batches: Iterable[Batch]) -> None:
-        """Take mean and deviation of each component of the teacher's descriptors over the train images.
+    def fit_descriptors(self, batches: Iterable[Batch]) -> None:
+        """Compute mean and deviation of each component of the teacher's descriptors over the train images.
 
-        Over every `stride`-th pixel: neighbouring descriptors differ little.
+        Every `stride`-th pixel is used, as neighbouring descriptors differ little.
         """
         moments = Moments()
         for batch in batches:
@@ -214,43 +212,43 @@ class Scale(nn.Module):
     def target(self, image: Tensor, dense: bool) -> Tensor:
         """Return the teacher's normalised descriptors (B, 128, h, w) of a padded image."""
         mean, deviation = (value[:, None, None] for value in (self.mean, self.deviation))
-        return (self.distillation.network(image, dense).float() - mean) / (deviation + LEAST)
+        return (self.distillation.network(image, dense).float() - mean) / (deviation + EPSILON)
 
     def scores(self, image: Tensor) -> Tensor:
         """Return e, the error of the students' mean, and v, their variance (eq. 4): (B, 2, H, W)."""
         padded = self.padded(image)
-        described = self.students(padded, dense=True).float()
-        return torch.stack(error_and_variance(self.target(padded, dense=True), described), 1)
+        outputs = self.students(padded, dense=True).float()
+        return torch.stack(error_and_variance(self.target(padded, dense=True), outputs), 1)
 
     def standardised(self, image: Tensor) -> Tensor:
-        """Return e and v with the mean 0 and the deviation 1 of held-out normal images: (B, 2, H, W)."""
+        """Return e and v, scaled to mean 0 and deviation 1 on held-out normal images: (B, 2, H, W)."""
         mean, deviation = (value[:, None, None] for value in (self.score_mean, self.score_deviation))
-        return (self.scores(image) - mean) / (deviation + LEAST)
+        return (self.scores(image) - mean) / (deviation + EPSILON)
 
 
 class Moments:
-    """Mean and standard deviation of each channel, from (B, C, h, w) maps that come one after the other."""
+    """Mean and standard deviation of each channel of (B, C, h, w) maps, computed incrementally."""
 
     def __init__(self) -> None:
         self.count = 0
         self.sum, self.squares = torch.zeros(1), torch.zeros(1)
 
     def add(self, values: Tensor) -> None:
-        """Take (B, C, h, w) into account."""
+        """Add the values of (B, C, h, w)."""
         values = values.double()
         self.count += values.numel() // values.shape[1]
         self.sum = values.sum((0, 2, 3)) + self.sum.to(values.device)
         self.squares = values.square().sum((0, 2, 3)) + self.squares.to(values.device)
 
     def store(self, mean: Tensor, deviation: Tensor) -> None:
-        """Write the results to (C,) tensors."""
+        """Write the results to two (C,) tensors."""
         average = self.sum / self.count
         mean.copy_(average)
         deviation.copy_((self.squares / self.count - average.square()).clamp_min(0).sqrt())
 
 
 def random_window(image: Tensor, side: int) -> Tensor:
-    """Return a random square of (B, C, H, W), of `side` pixels or as many as there are."""
+    """Return a random square of (B, C, H, W); its side is `side` pixels, or that of the image if smaller."""
     height, width = image.shape[-2:]
     top = int(torch.randint(max(height - side, 0) + 1, ()))
     left = int(torch.randint(max(width - side, 0) + 1, ()))

@@ -1,4 +1,4 @@
-"""Weights of the frozen network: read strictly from a file, and whether the hub has them."""
+"""Weights of the frozen network: strict reading from a file, and checks of the hub."""
 
 import hashlib
 import os
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from methods.errors import MethodError
 
-HUB_PATIENCE = 3.0  # seconds to wait for an answer of the hub
-COUNTER = "num_batches_tracked"  # of BatchNorm: evaluation never reads it, and old files lack it
+HUB_TIMEOUT = 3.0  # seconds
+COUNTER = "num_batches_tracked"  # BatchNorm's counter, which evaluation never reads and old files lack
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of names and values of a state dict, BatchNorm's counters left out."""
+    """Return the SHA-256 of names and values of a state dict, without BatchNorm's counters."""
     sha256 = hashlib.sha256()
     for key, value in sorted(state.items()):
         if not key.endswith(COUNTER):
@@ -30,8 +30,34 @@ def digest(state: Mapping[str, Tensor]) -> str:
     return sha256.hexdigest()
 
 
+def check_file(weights: str) -> Path:
+    """Return the path of a weights file.
+
+    Raises
+    ------
+    MethodError
+        If there is no such file, or its suffix is unknown.
+    """
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise MethodError(
+            f"backbone.weights={path}: found no such file; expected imagenet, random, or a .pth or .safetensors file"
+        )
+    if path.suffix not in (".pth", ".pt", ".safetensors"):
+        raise MethodError(
+            f"backbone.weights={path}: found suffix '{path.suffix}'; expected .pth, .safetensors"
+        )
+    return path
+
+
 def load_file(network: nn.Module, name: str, path: Path) -> None:
-    """Load a state dict strictly; only parts of the full model beyond the deepest layer may be left over."""
+    """Load a state dict strictly; the file may only hold more than the network for deeper layers of the model.
+
+    Raises
+    ------
+    MethodError
+        If the file is damaged, holds no state dict, that of another model, or values that are not finite.
+    """
     state = _read_state(path)
     expected = network.state_dict()
     state = {key: value for key, value in expected.items() if key.endswith(COUNTER)} | state
@@ -50,35 +76,28 @@ def load_file(network: nn.Module, name: str, path: Path) -> None:
     broken = [key for key, value in network.state_dict().items() if not value.isfinite().all()]
     if broken:
         raise MethodError(
-            f"backbone.weights={path}: NaN or infinity in {len(broken)} entries, e.g. {', '.join(broken[:3])}"
+            f"backbone.weights={path}: found NaN or infinity in {len(broken)} entries, e.g. {', '.join(broken[:3])}"
         )
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise MethodError(
-            f"backbone.weights={path}: there is no such file; accepted: imagenet, random, or a .pth or "
-            ".safetensors file"
-        )
-    if path.suffix not in (".pth", ".pt", ".safetensors"):
-        raise MethodError(
-            f"backbone.weights={path}: found suffix '{path.suffix}'; accepted: .pth, .safetensors"
-        )
     try:
         if path.suffix == ".safetensors":
             state = safetensors.torch.load_file(path)
         else:
-            with warnings.catch_warnings(action="ignore"):  # of torch, about what it refuses a moment later
+            with warnings.catch_warnings(action="ignore"):  # torch warns before it refuses
                 state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # broken bytes lead torch to errors of any kind; safetensors has its own
+    except Exception as error:  # torch raises errors of any kind for damaged files; safetensors has its own
         raise MethodError(
-            f"backbone.weights={path}: not readable as names and tensors ({type(error).__name__}); the file is "
-            "cut short, or something other than a state dict, which is never read as it could run code"
+            f"backbone.weights={path}: found a file that is not readable as names and tensors "
+            f"({type(error).__name__}); expected a complete state dict (other objects could run code)"
         ) from None
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise MethodError(f"backbone.weights={path}: found no state dict (names and tensors)")
+        raise MethodError(
+            f"backbone.weights={path}: found another object; expected a state dict (names and tensors)"
+        )
     return state
 
 
@@ -91,27 +110,27 @@ def in_hub_cache(name: str) -> bool:
     return any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
 
 
-def ask_hub() -> None:
-    """Fail at once where the hub's own client would retry for most of a minute."""
+def check_hub() -> None:
+    """Fail at once if the hub does not answer, where its own client would retry for most of a minute."""
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE"):
         raise ConnectionError("HF_HUB_OFFLINE is set and its cache does not hold them")
     address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    answer: list[BaseException | None] = [TimeoutError(f"no answer from {address} in {HUB_PATIENCE:g} s")]
+    outcome: list[BaseException | None] = [TimeoutError(f"no answer from {address} in {HUB_TIMEOUT:g} s")]
 
-    def knock() -> None:
+    def request() -> None:
         try:
-            request = urllib.request.Request(address, method="HEAD")
-            urllib.request.urlopen(request, timeout=HUB_PATIENCE).close()
-            answer[0] = None
+            head = urllib.request.Request(address, method="HEAD")
+            urllib.request.urlopen(head, timeout=HUB_TIMEOUT).close()
+            outcome[0] = None
         except urllib.error.HTTPError as error:
             error.close()
-            answer[0] = None  # whoever answers is there
+            outcome[0] = None  # an error status is an answer, too
         except OSError as error:
-            answer[0] = ConnectionError(f"{address}: {error}")
+            outcome[0] = ConnectionError(f"{address}: {error}")
 
-    # A thread of its own, as the time-out of a connection does not cover the look-up of its name.
-    thread = threading.Thread(target=knock, daemon=True)
+    # In a thread, as the timeout of a connection does not cover the look-up of its name.
+    thread = threading.Thread(target=request, daemon=True)
     thread.start()
-    thread.join(HUB_PATIENCE + 0.5)
-    if answer[0] is not None:
-        raise answer[0]
+    thread.join(HUB_TIMEOUT + 0.5)
+    if outcome[0] is not None:
+        raise outcome[0]

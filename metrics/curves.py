@@ -1,48 +1,69 @@
-"""The curves behind the pixel measures, for figures, and what each region adds to them."""
+"""The curves behind the measures, for figures, and what each region adds to them."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.checks import fraction
-from metrics.pixels import PixelScores, covered_rates
+from metrics.checks import checked_images, fraction
+from metrics.pixels import PixelCounts
+from metrics.pro import covered_rates
 
 
-def pixel_roc(scores: PixelScores, rates: ArrayLike) -> NDArray[np.float64]:
+def image_roc(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ROC of image scores: false and true positive rates at its corners, ascending.
+
+    Parameters, errors: as `metrics.image_auroc`. Both are empty without images of either class.
+
+    Examples
+    --------
+    >>> image_roc([0, 1], [0.1, 0.2])
+    (array([0., 0., 1.]), array([0., 1., 1.]))
+    """
+    labels, scores, one_class = checked_images(labels, scores)
+    if one_class:
+        return np.empty(0), np.empty(0)
+    from sklearn.metrics import roc_curve  # here for the reason that `image_auroc` gives
+
+    false, true, _ = roc_curve(labels, scores)
+    return false, true
+
+
+def pixel_roc(pixels: PixelCounts, rates: ArrayLike) -> NDArray[np.float64]:
     """Return the true positive rate of pixels at given false positive rates; NaN where it is undefined.
 
-    Its area is `pixel_auroc`: inside a block of tied scores it is linear.
+    Its area is `metrics.pixel_auroc`: inside a block of tied scores it is linear.
 
     Examples
     --------
-    >>> from metrics import rank_pixels
-    >>> pixel_roc(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]), [0, 0.25, 0.5, 1])
+    >>> from metrics import count_pixels
+    >>> pixel_roc(count_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]), [0, 0.25, 0.5, 1])
     array([0.5 , 0.75, 1.  , 1.  ])
     """
-    return _curve(scores, rates, np.full(scores.defect.size, 1 / max(scores.defect.size, 1)))
+    m = pixels.anomalous_pixels
+    return _curve(pixels, rates, np.full(m, 1 / max(m, 1)))
 
 
-def pro_curve(scores: PixelScores, rates: ArrayLike) -> NDArray[np.float64]:
+def pro_curve(pixels: PixelCounts, rates: ArrayLike) -> NDArray[np.float64]:
     """Return the mean overlap of regions at given false positive rates; NaN where it is undefined.
 
-    Its area up to the limit, divided by the limit, is `pro`.
+    Its area up to the limit, divided by the limit, is `metrics.pro`.
 
     Examples
     --------
-    >>> from metrics import rank_pixels
-    >>> pro_curve(rank_pixels([[[0.1, 0.9, 0.2, 0.8, 0.3]]], [[[0, 1, 0, 1, 1]]]), [0, 1])
+    >>> from metrics import count_pixels
+    >>> pro_curve(count_pixels([[[0.1, 0.9, 0.2, 0.8, 0.3]]], [[[0, 1, 0, 1, 1]]]), [0, 1])
     array([1., 1.])
     """
-    return _curve(scores, rates, 1 / (scores.area * max(scores.regions, 1)))
+    return _curve(pixels, rates, 1 / (pixels.area * max(pixels.regions, 1)))
 
 
-def _curve(scores: PixelScores, rates: ArrayLike, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum the weights of the defective pixels that are found at each rate."""
+def _curve(pixels: PixelCounts, rates: ArrayLike, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum the weights of the anomalous pixels that are found at each rate."""
     rates = np.asarray(rates, dtype=np.float64)
-    if scores.one_class:
+    if pixels.one_class:
         return np.full(rates.shape, np.nan)
     # descending scores: blocks of ties follow each other, and their rates ascend
-    before = scores.normal_above[::-1] / scores.normal.size
-    after = scores.normal_at_or_above[::-1] / scores.normal.size
+    before = pixels.normal_above[::-1] / pixels.normal_pixels
+    after = pixels.normal_at_or_above[::-1] / pixels.normal_pixels
     found = np.append(0.0, np.cumsum(weights[::-1]))
     whole = np.searchsorted(after, rates, side="right")
     # at most one block of ties is found in part: it starts where the pixels end that are found as a whole
@@ -50,13 +71,14 @@ def _curve(scores: PixelScores, rates: ArrayLike, weights: NDArray[np.float64]) 
     last = np.searchsorted(before, before[first], side="right")
     width = after[first] - before[first]
     part = np.clip(np.divide(rates - before[first], width, out=np.zeros_like(width), where=width > 0), 0, 1)
-    return np.where(whole < after.size, found[whole] + part * (found[last] - found[whole]), found[-1])
+    values = np.where(whole < after.size, found[whole] + part * (found[last] - found[whole]), found[-1])
+    return np.minimum(values, 1)  # a sum of many weights may exceed 1 by rounding
 
 
-def pro_of_regions(scores: PixelScores, fpr_limit: float = 0.3) -> NDArray[np.float64]:
+def pro_of_regions(pixels: PixelCounts, fpr_limit: float = 0.3) -> NDArray[np.float64]:
     """Return each region's own overlap, averaged over false positive rates up to the limit, (K,).
 
-    The mean over regions is `pro`. Empty where there are no regions, NaN where there is no defect-free pixel.
+    The mean over regions is `metrics.pro`. Empty where there are no regions, NaN where there is no normal pixel.
 
     Raises
     ------
@@ -65,28 +87,28 @@ def pro_of_regions(scores: PixelScores, fpr_limit: float = 0.3) -> NDArray[np.fl
 
     Examples
     --------
-    >>> from metrics import rank_pixels
-    >>> scores = rank_pixels([[[0.9, 0.2, 0.1, 0.3, 0.0]]], [[[1, 0, 1, 0, 0]]])
-    >>> pro_of_regions(scores, fpr_limit=1.0).round(3)
+    >>> from metrics import count_pixels
+    >>> pixels = count_pixels([[[0.9, 0.2, 0.1, 0.3, 0.0]]], [[[1, 0, 1, 0, 0]]])
+    >>> pro_of_regions(pixels, fpr_limit=1.0).round(3)
     array([1.   , 0.333])
     """
     limit = fraction("fpr_limit", fpr_limit)
-    if scores.one_class:
-        return np.full(scores.regions, np.nan)
-    found = np.bincount(scores.region, covered_rates(scores, limit), minlength=scores.regions)
-    return found / (scores.areas * limit)
+    if pixels.one_class:
+        return np.full(pixels.regions, np.nan)
+    found = np.bincount(pixels.region, covered_rates(pixels, limit), minlength=pixels.regions)
+    return np.minimum(found / (pixels.areas * limit), 1)  # see `_curve`
 
 
-def overlaps_at(scores: PixelScores, threshold: float) -> NDArray[np.float64]:
+def overlaps_at(pixels: PixelCounts, threshold: float) -> NDArray[np.float64]:
     """Return the part of each region at or above a threshold, (K,); NaN where the threshold is.
 
     Examples
     --------
-    >>> from metrics import rank_pixels
-    >>> overlaps_at(rank_pixels([[[0.9, 0.4, 0.1, 0.3]]], [[[1, 1, 0, 1]]]), threshold=0.4)
+    >>> from metrics import count_pixels
+    >>> overlaps_at(count_pixels([[[0.9, 0.4, 0.1, 0.3]]], [[[1, 1, 0, 1]]]), threshold=0.4)
     array([1., 0.])
     """
     if np.isnan(threshold):
-        return np.full(scores.regions, np.nan)
-    above = scores.region[np.searchsorted(scores.defect, np.float64(threshold)) :]
-    return np.bincount(above, minlength=scores.regions) / scores.areas
+        return np.full(pixels.regions, np.nan)
+    above = pixels.region[pixels.anomalous_pixels - int(pixels.true_positives(threshold)) :]
+    return np.bincount(above, minlength=pixels.regions) / pixels.areas

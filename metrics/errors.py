@@ -4,7 +4,7 @@
 class MetricError(ValueError):
     """Input that cannot be measured.
 
-    Raised for shapes that do not fit, NaN or infinity in maps or scores, masks or labels that are not
-    binary, and unknown names. The message names the argument, what was found and what is accepted.
-    A measure that is merely undefined on valid input (no defective pixel, one class only) is NaN instead.
+    Raised for shapes that do not fit, NaN or infinity in maps or scores, masks or labels that are not binary, and
+    unknown names. The message names the argument, what was found and what is expected. A measure that is merely
+    undefined on valid input (no anomalous pixel, one class only) is NaN instead.
     """

@@ -1,40 +1,72 @@
-"""Measures of all pixels of all test images, from one sort.
+"""The counts of pixels that every pixel measure is made of, from two passes over maps that may lie on disk.
 
-Only the scores of defect-free pixels are sorted, without an index, and only the few defective pixels are
-looked up among them; every measure below is a short sum over those ranks.
+All that the measures need of an anomalous pixel is how many normal pixels lie above it, and how many at or above it.
+These counts add up over slices of the maps, so they are exact whatever the number of images, and the memory needed
+follows the anomalous pixels and one batch of normal scores.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.checks import binary_array, finite_array, fraction
-from metrics.regions import find_regions
+from metrics.checks import finite_array
+from metrics.errors import MetricError
+from metrics.passes import add_counts, gather, round_up, sorted_batches
+from metrics.slices import SLICE_PIXELS, Sliceable, Stack, open_stack, open_stacks, slices
+
+#: Evenly spaced thresholds between the extreme scores at which normal pixels are counted, see `even_thresholds`.
+EVEN_THRESHOLDS = 4000
+# A batch of normal scores, which is sorted as a whole, holds several slices, and several times the anomalous scores,
+# since each of these is looked up in every batch.
+_SLICES_PER_BATCH = 8
+_SCORES_PER_ANOMALOUS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class PixelScores:
-    """The sorted scores of a test set's pixels, and the ranks its measures share.
+class PixelCounts:
+    """The m anomalous pixels of N maps, and how many of the normal ones score higher.
 
     Attributes
     ----------
-    normal : float array (n,)
-        Scores of the defect-free pixels, ascending.
-    defect : float array (m,)
-        Scores of the defective pixels, ascending.
+    scores : float array (m,)
+        Scores of the anomalous pixels, ascending.
     region : int64 array (m,)
-        The region to which each defective pixel belongs, 0 to K - 1, in the order of ``defect``.
+        The region of each anomalous pixel, 0 to K - 1, in the order of ``scores``.
+    normal_above, normal_at_or_above : int64 arrays (m,)
+        For each anomalous pixel, the normal pixels with a higher score, and with its score or a higher one.
     areas, images : int64 arrays (K,)
         Pixels of each region, and the position of its map.
+    normal_pixels : int
+        The number n of normal pixels.
+    image_max : float array (N,)
+        The largest score of each map.
+    lowest : float
+        The smallest score of all pixels; NaN without maps.
+    thresholds : float64 array (T,)
+        Further scores at which normal pixels were counted, ascending.
+    normal_at_thresholds : int64 array (T,)
+        The normal pixels at or above each of ``thresholds``.
     """
 
-    normal: NDArray[np.floating]
-    defect: NDArray[np.floating]
+    scores: NDArray[np.floating]
     region: NDArray[np.int64]
+    normal_above: NDArray[np.int64]
+    normal_at_or_above: NDArray[np.int64]
     areas: NDArray[np.int64]
     images: NDArray[np.int64]
+    normal_pixels: int
+    image_max: NDArray[np.floating]
+    lowest: float
+    thresholds: NDArray[np.float64]
+    normal_at_thresholds: NDArray[np.int64]
+
+    @property
+    def anomalous_pixels(self) -> int:
+        """The number m of anomalous pixels."""
+        return self.scores.size
 
     @property
     def regions(self) -> int:
@@ -43,51 +75,85 @@ class PixelScores:
 
     @cached_property
     def area(self) -> NDArray[np.int64]:
-        """For each defective pixel, the pixels of its region, (m,)."""
+        """For each anomalous pixel, the pixels of its region, (m,)."""
         return self.areas[self.region]
 
     @property
     def one_class(self) -> bool:
-        """Whether there is no defective or no defect-free pixel, so that no pixel measure is defined."""
-        return self.normal.size == 0 or self.defect.size == 0
+        """Whether there is no anomalous or no normal pixel, so that no pixel measure is defined."""
+        return self.normal_pixels == 0 or self.anomalous_pixels == 0
 
     @cached_property
-    def normal_above(self) -> NDArray[np.int64]:
-        """For each defective pixel, the defect-free pixels with a higher score, (m,)."""
-        below = self.normal.size - self.normal_at_or_above
-        return self.normal.size - at_or_below(self.normal, self.defect, below)
+    def anomalous_at_or_above(self) -> NDArray[np.int64]:
+        """For each anomalous pixel, the anomalous pixels with its score or a higher one, (m,)."""
+        return self.anomalous_pixels - np.searchsorted(self.scores, self.scores, side="left")
 
-    @cached_property
-    def normal_at_or_above(self) -> NDArray[np.int64]:
-        """For each defective pixel, the defect-free pixels with its score or a higher one, (m,)."""
-        return self.normal.size - np.searchsorted(self.normal, self.defect, side="left")
+    def true_positives(self, thresholds: ArrayLike) -> NDArray[np.int64]:
+        """Count the anomalous pixels at or above some thresholds, in the shape of these."""
+        keys = round_up(np.asarray(thresholds, np.float64), self.scores.dtype)
+        return self.anomalous_pixels - np.searchsorted(self.scores, keys)
 
-    @cached_property
-    def defect_at_or_above(self) -> NDArray[np.int64]:
-        """For each defective pixel, the defective pixels with its score or a higher one, (m,)."""
-        return self.defect.size - np.searchsorted(self.defect, self.defect, side="left")
+    def false_positives(self, thresholds: ArrayLike) -> NDArray[np.int64]:
+        """Count the normal pixels at or above some thresholds, in the shape of these.
+
+        Known are these counts at scores of anomalous pixels, at the largest score of each map, at the thresholds that
+        `count_pixels` was given, and just above each of `even_thresholds`.
+
+        Raises
+        ------
+        MetricError
+            If the normal pixels were not counted at a threshold.
+
+        Examples
+        --------
+        >>> pixels = count_pixels([[[0.1, 0.3, 0.5, 0.9]]], [[[0, 0, 0, 1]]], thresholds=[0.25])
+        >>> pixels.false_positives([0.25, 0.9])
+        array([2, 0])
+        """
+        wanted = np.asarray(thresholds, np.float64)
+        counts = np.full(wanted.shape, -1)
+        with np.errstate(over="ignore"):  # a threshold beyond the range of the scores is none of them
+            own = wanted.astype(self.scores.dtype)
+        for scores, keys, normal in (
+            (self.scores, own, self.normal_at_or_above),
+            (self.thresholds, wanted, self.normal_at_thresholds),
+        ):
+            if scores.size:
+                place = np.minimum(np.searchsorted(scores, keys), scores.size - 1)
+                counts = np.where(scores[place] == wanted, normal[place], counts)
+        if (counts < 0).any():
+            raise MetricError(
+                f"threshold: found {wanted[counts < 0].flat[0]}, at which no normal pixels were counted; expected a "
+                "score of an anomalous pixel, the largest score of a map, or one of count_pixels' thresholds"
+            )
+        return counts
 
 
-def at_or_below(
-    ordered: NDArray[np.floating], scores: NDArray[np.floating], below: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Count how many of some ascending scores are at or below others, (m,), if it is known how many are below."""
-    found = below.copy()
-    # few scores are tied with an ordered one, and only these have to be looked up again
-    tied = np.flatnonzero(ordered[np.minimum(below, ordered.size - 1)] == scores)
-    found[tied] = np.searchsorted(ordered, scores[tied], side="right")
-    return found
+def count_pixels(
+    maps: Stack,
+    masks: Stack | None,
+    thresholds: ArrayLike = (),
+    *,
+    slice_pixels: int = SLICE_PIXELS,
+) -> PixelCounts:
+    """Count, in two passes over the maps, all that the pixel measures need.
 
-
-def rank_pixels(maps: ArrayLike, masks: ArrayLike) -> PixelScores:
-    """Sort the scores of all pixels once, for all pixel measures.
+    The first pass gathers the anomalous pixels; the second sorts batches of normal scores and looks the anomalous
+    ones up among them. Maps and masks are only read by ``maps[a:b]`` and never copied as a whole, so they may be
+    arrays, arrays mapped from a file, or any object with ``shape`` and such slices. The memory needed is about 100
+    bytes for each anomalous pixel, and at least that of eight slices.
 
     Parameters
     ----------
     maps : float array (N, H, W)
         Anomaly maps; a higher score means more anomalous.
-    masks : bool or {0, 1} array (N, H, W)
-        True where a pixel is defective.
+    masks : bool or {0, 1} array (N, H, W), or None
+        True where a pixel is anomalous. Without masks no pixel has a class, and only ``image_max`` and ``lowest``
+        are found.
+    thresholds : float array (T,), optional
+        Further scores at which normal pixels are counted, for measures at a given threshold.
+    slice_pixels : int
+        Pixels that are read at a time, at least one map.
 
     Raises
     ------
@@ -96,195 +162,51 @@ def rank_pixels(maps: ArrayLike, masks: ArrayLike) -> PixelScores:
 
     Examples
     --------
-    >>> scores = rank_pixels([[[0.1, 0.2], [0.3, 0.9]]], [[[0, 0], [1, 1]]])
-    >>> scores.normal, scores.area, scores.regions
-    (array([0.1, 0.2]), array([2, 2]), 1)
+    >>> pixels = count_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]])
+    >>> pixels.scores, pixels.normal_above, pixels.normal_at_or_above
+    (array([0.5, 0.9]), array([0, 0]), array([1, 0]))
     """
-    maps = finite_array("maps", maps, ndim=3)
-    masks = binary_array("masks", masks, maps.shape)
-    normal, defect = maps[~masks], maps[masks]
-    normal.sort()
-    # The lookups of ascending scores walk through `normal` in order, so memory stays in the cache.
-    order = np.argsort(defect)
-    regions = find_regions(masks)
-    return PixelScores(normal, defect[order], regions.pixels[order], regions.areas, regions.images)
+    asked = finite_array("thresholds", np.asarray(thresholds, np.float64), ndim=1)
+    if masks is None:
+        maps = open_stack("maps", maps)
+        truth: Sliceable = np.broadcast_to(np.False_, maps.shape)
+    else:
+        maps, truth = open_stacks(maps, masks)
+    parts = slices(maps, slice_pixels)
+    found = gather(maps, truth, parts)
+    order = np.argsort(found.scores)  # lookups of ascending scores walk through a batch in order
+    scores, region = found.scores[order], found.region[order]
+    del order
+    even = np.nextafter(even_thresholds(found.lowest, found.image_max), np.inf)
+    known = np.unique(np.concatenate([asked, found.image_max, even[np.isfinite(even)]]))
+    keys = round_up(known, scores.dtype)
+    above, at_or_above, at_thresholds = (np.zeros(n, np.int64) for n in (scores.size, scores.size, keys.size))
+    pixels = math.prod(maps.shape)
+    normal_pixels = 0 if masks is None else pixels - scores.size
+    if normal_pixels:
+        image_pixels = pixels // maps.shape[0]
+        size = max(_SLICES_PER_BATCH * slice_pixels, _SCORES_PER_ANOMALOUS * scores.size, image_pixels)
+        for batch in sorted_batches(maps, parts, found.positions, min(size, pixels), scores.dtype):
+            add_counts(batch, scores, above, at_or_above)
+            at_thresholds += batch.size - np.searchsorted(batch, keys)
+    return PixelCounts(
+        scores=scores,
+        region=region,
+        normal_above=above,
+        normal_at_or_above=at_or_above,
+        areas=found.areas,
+        images=found.images,
+        normal_pixels=normal_pixels,
+        image_max=found.image_max,
+        lowest=found.lowest,
+        thresholds=known,
+        normal_at_thresholds=at_thresholds,
+    )
 
 
-def pixel_auroc(scores: PixelScores) -> float:
-    """Area under the ROC of all pixels, exact, ties counted half.
-
-    The mean over defective pixels of ``1 - (a + b) / 2``, where a is the fraction of defect-free pixels
-    with a higher score and b the fraction with the same or a higher one. NaN where one class is missing.
-
-    Source: Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982.
-
-    Examples
-    --------
-    >>> pixel_auroc(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]))
-    0.875
-    """
-    if scores.one_class:
-        return np.nan
-    higher = (scores.normal_above.mean() + scores.normal_at_or_above.mean()) / 2
-    return float(1 - higher / scores.normal.size)
-
-
-def pro(scores: PixelScores, fpr_limit: float = 0.3) -> float:
-    """Area under the per-region-overlap curve up to a false positive rate, divided by that rate; exact.
-
-    The curve is the mean over regions of the covered part of each, against the false positive rate over
-    all defect-free pixels; it is linear inside a block of tied scores. A defective pixel in a region of
-    area A lifts the curve by 1 / (K A) between the rates a and b, just before and just after its ties, so
-    with the limit L the area is a sum over defective pixels::
-
-        pro = 1/(K L) * sum 1/A * (max(0, L - b) + clip(L - a, 0, b - a)^2 / (2 (b - a)))
-
-    with the second term 0 where a = b. NaN where there is no defective or no defect-free pixel.
-
-    Parameters
-    ----------
-    scores : PixelScores
-        From `rank_pixels`.
-    fpr_limit : float
-        The limit L, in (0, 1].
-
-    Raises
-    ------
-    MetricError
-        If the limit is outside (0, 1].
-
-    Source: Bergmann et al., "Uninformed Students", CVPR 2020, section 4, and "The MVTec Anomaly Detection
-    Dataset", IJCV 2021.
-
-    Examples
-    --------
-    >>> round(pro(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]])), 6)
-    0.65
-    """
-    limit = fraction("fpr_limit", fpr_limit)
-    if scores.one_class:
-        return np.nan
-    covered = covered_rates(scores, limit) / scores.area
-    return float(covered.sum() / (scores.regions * limit))
-
-
-def covered_rates(scores: PixelScores, limit: float) -> NDArray[np.float64]:
-    """For each defective pixel, the width of the false positive rates up to a limit at which it is found, (m,)."""
-    n = scores.normal.size
-    return covered_widths(scores.normal_above / n, scores.normal_at_or_above / n, limit)
-
-
-def covered_widths(
-    before: NDArray[np.float64], after: NDArray[np.float64], limit: float
-) -> NDArray[np.float64]:
-    """Widths of rates up to a limit at which pixels are found that come in between two rates, in part, see `pro`."""
-    width = after - before
-    inside = np.clip(limit - before, 0, width)
-    in_ties = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
-    return np.maximum(0, limit - after) + in_ties
-
-
-def pixel_ap(scores: PixelScores) -> float:
-    """Average precision of all pixels: the mean over defective pixels of the precision at their score.
-
-    ``sum over thresholds of (R_k - R_(k-1)) P_k`` without interpolation; tied scores are one threshold.
-    NaN where one class is missing.
-
-    Source: Saito and Rehmsmeier, "The precision-recall plot is more informative than the ROC plot ...",
-    PLOS ONE 2015.
-
-    Examples
-    --------
-    >>> round(pixel_ap(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]])), 6)
-    0.833333
-    """
-    if scores.one_class:
-        return np.nan
-    true = scores.defect_at_or_above
-    return float(np.mean(true / (true + scores.normal_at_or_above)))
-
-
-def dice(scores: PixelScores, threshold: float) -> float:
-    """Dice coefficient of all pixels at one threshold: ``2 TP / (2 TP + FP + FN)``.
-
-    A pixel is predicted defective where its score is at or above the threshold. NaN where one class is
-    missing or the threshold is NaN.
-
-    Source: Dice, "Measures of the amount of ecologic association between species", Ecology 1945.
-
-    Examples
-    --------
-    >>> dice(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]), threshold=0.5)
-    0.8
-    """
-    if scores.one_class or np.isnan(threshold):
-        return np.nan
-    # A Python float would be rounded to the scores' own precision first, and could pass a score by.
-    exact = np.float64(threshold)
-    true = scores.defect.size - np.searchsorted(scores.defect, exact)
-    false = scores.normal.size - np.searchsorted(scores.normal, exact)
-    return float(2 * true / (true + false + scores.defect.size))
-
-
-def dice_max(scores: PixelScores) -> tuple[float, float]:
-    """Return the largest Dice over all thresholds and its threshold, the highest among equals.
-
-    Between two defective scores a lower threshold only adds false positives, so the scores of defective
-    pixels are all the candidates. (NaN, NaN) where one class is missing.
-
-    Examples
-    --------
-    >>> dice_max(rank_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]))
-    (0.8, 0.5)
-    """
-    if scores.one_class:
-        return np.nan, np.nan
-    true = scores.defect_at_or_above
-    values = 2 * true / (true + scores.normal_at_or_above + scores.defect.size)
-    best = values.size - 1 - np.argmax(values[::-1])
-    return float(values[best]), float(scores.defect[best])
-
-
-def dice_image(maps: ArrayLike, masks: ArrayLike, threshold: float) -> float:
-    """Mean over defective images of each one's own Dice at one threshold.
-
-    An image is defective if its mask has a defective pixel. NaN where the masks have no defective or no
-    defect-free pixel, or the threshold is NaN.
-
-    Parameters
-    ----------
-    maps : float array (N, H, W)
-        Anomaly maps.
-    masks : bool or {0, 1} array (N, H, W)
-        True where a pixel is defective.
-    threshold : float
-        In units of the maps; a pixel is predicted defective at or above it.
-
-    Raises
-    ------
-    MetricError
-        As `rank_pixels`.
-
-    Examples
-    --------
-    >>> maps = [[[0.1, 0.5], [0.5, 0.9]], [[0.9, 0.1], [0.1, 0.1]], [[0.9, 0.9], [0.9, 0.9]]]
-    >>> masks = [[[0, 0], [1, 1]], [[1, 0], [0, 0]], [[0, 0], [0, 0]]]
-    >>> dice_image(maps, masks, threshold=0.5)
-    0.9
-    """
-    maps = finite_array("maps", maps, ndim=3)
-    masks = binary_array("masks", masks, maps.shape)
-    defective = masks.any(axis=(1, 2))
-    if not defective.any() or masks.all() or np.isnan(threshold):
-        return np.nan
-    return float(np.mean(dice_of_each(maps[defective], masks[defective], threshold)))
-
-
-def dice_of_each(
-    maps: NDArray[np.floating], masks: NDArray[np.bool_], threshold: float
-) -> NDArray[np.float64]:
-    """Dice coefficients of defective images, (N,)."""
-    predicted = maps >= np.float64(threshold)  # exact, as in `dice`
-    true = np.count_nonzero(predicted & masks, axis=(1, 2))
-    both = np.count_nonzero(predicted, axis=(1, 2)) + np.count_nonzero(masks, axis=(1, 2))
-    return 2 * true / both
+def even_thresholds(lowest: float, image_max: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return `EVEN_THRESHOLDS` numbers from the highest score down towards the lowest, in equal steps."""
+    highest = float(image_max.max(initial=-np.inf))
+    steps = np.arange(EVEN_THRESHOLDS, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # scores of float64's whole range have no finite steps
+        return highest - steps * ((highest - lowest) / EVEN_THRESHOLDS)

@@ -1,1 +1,1 @@
-"""From the store's cells to tables."""
+"""From the tidy table of the store to tables, figures, statistics and an HTML page."""

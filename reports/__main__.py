@@ -1,4 +1,4 @@
-"""`python -m reports`: tables, statistics, figures and pages of any cells of the store."""
+"""`python -m reports`: tables, statistics, figures and HTML page of any cells of the store."""
 
 import argparse
 import sys
@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from metrics import MEASURES
-from reports.cells import RESULTS, STORE, ReportError
+from reports.errors import ReportError
 from reports.naming import slug
 from reports.selection import ALL, FILTERS, Selection
+from store.errors import StoreError
+from store.tags import RESULTS, STORE
 
 
 def main() -> int:
@@ -22,7 +24,7 @@ def main() -> int:
         nargs="+",
         default=[],
         metavar="NAME",
-        help=f"names of sweeps; `{ALL}`: all of the store (default: the latest)",
+        help=f"names of sweeps; `{ALL}`: all sweeps of the store (default: the latest)",
     )
     for name in FILTERS:
         parser.add_argument(f"--{name}", nargs="+", metavar=name.upper(), help=f"only cells of this {name}")
@@ -32,7 +34,7 @@ def main() -> int:
         default=[],
         choices=list(MEASURES),
         metavar="MEASURE",
-        help=f"among {', '.join(MEASURES)} (default: all that the cells have)",
+        help=f"any of {', '.join(MEASURES)} (default: all that the cells have)",
     )
     parser.add_argument(
         "--relevant",
@@ -41,7 +43,7 @@ def main() -> int:
         default=0.0,
         const=0.005,
         metavar="DIFFERENCE",
-        help="mark the best of a row only where it exceeds the second by more (default of the option: 0.005)",
+        help="mark the best of a row only where it exceeds the second by more than this (without a value: 0.005)",
     )
     parser.add_argument("--out", type=Path, help="folder (default: results/reports/<sweep>)")
     arguments = parser.parse_args()
@@ -51,7 +53,7 @@ def main() -> int:
     try:
         console.print("reading the store", style="dim")
         cells = selection.read(arguments.uri)
-        from reports.report import write_report  # seconds, which a mistake need not wait for
+        from reports.report import write_report  # takes seconds, which a wrong argument should not cost
 
         sweeps = [ALL] if arguments.sweep == [ALL] else selection.names(arguments.uri)
         title = ", ".join(filter(None, [*sweeps, str(selection)]))
@@ -59,7 +61,7 @@ def main() -> int:
         page = write_report(
             arguments.uri, cells, title, folder, arguments.metric, arguments.relevant, console
         )
-    except ReportError as error:
+    except (ReportError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(page)

@@ -1,50 +1,50 @@
-"""What a reader of the tables might overlook, a sentence each."""
+"""Warnings about facts that a reader of the tables might overlook, one sentence each."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from metrics import MEASURES, is_oracle
-from reports.cells import labels, rows
+from reports.tables.captions import pretraining
 from reports.tables.cost import machines
+from reports.tables.literature import PROTOCOLS
 from reports.tables.seeds import ENOUGH_SEEDS
+from store.table import labels, rows
+from store.tags import FORMAT, OWN_IMAGES
 
-# cells named one by one; of more, how many there are
 NAMED = 4
-OWN_IMAGES = re.compile(r"\d+ train images of ")
-"""How the tag `pretext` begins where teachers learnt on the categories' own images, as `benchmark.job` sets it."""
+"""So many cells are named one by one; the others are counted."""
 
 
 def caveats(cells: pd.DataFrame) -> list[str]:
     """Return the warnings of a report, the most serious first, each naming the methods that it concerns.
 
-    First what is missing, then what makes numbers incomparable with others or with each other, then what they
-    cannot tell. Empty if nothing is to be said.
+    First what is missing, then what makes numbers incomparable with others or with each other, then the limits of
+    what they can show. Empty if there is nothing to warn of.
     """
     named = cells.assign(label=labels, row=rows)
     done = named[named["status"] == "FINISHED"]
-    found = [sentence for rule in _OF_ALL for sentence in rule(named)]
+    sentences = [sentence for rule in _OF_ALL for sentence in rule(named)]
     if done.empty:
-        return found
-    return found + [sentence for rule in _OF_FINISHED for sentence in rule(done)]
+        return sentences
+    return sentences + [sentence for rule in _OF_FINISHED for sentence in rule(done)]
 
 
-def _ended_otherwise(named: pd.DataFrame) -> list[str]:
-    """Cells that have no numbers: failed, running, interrupted."""
+def _not_finished(named: pd.DataFrame) -> list[str]:
+    """Warn of cells without numbers: failed, running, interrupted."""
     runs = _one_each(named)
     verbs = {"FAILED": "failed", "RUNNING": "still running"}
     states = runs["status"].map(lambda status: verbs.get(status, f"unfinished ({status.lower()})"))
     return [
-        f"{len(part)} of {len(runs)} cells {_be(part, state)}, and means go without: {_cells(part)}."
+        f"{len(part)} of {len(runs)} cells {_be(part, state)} and missing from means: {_cells(part)}."
         for state, part in _by(runs.assign(state=states), "state")
         if (part["status"] != "FINISHED").all()
     ]
 
 
 def _never_ran(named: pd.DataFrame) -> list[str]:
-    """Cells that some method, category or seed lets expect."""
+    """Warn of combinations of method, category and seed that no sweep ran."""
     keys = ["label", "row", "seed"]
     expected = pd.MultiIndex.from_product([pd.unique(named[key]) for key in keys], names=keys)
     missing = expected.difference(pd.MultiIndex.from_frame(named[keys]), sort=False).to_frame(index=False)
@@ -52,12 +52,12 @@ def _never_ran(named: pd.DataFrame) -> list[str]:
         return []
     was = "was" if len(missing) == 1 else "were"
     return [
-        f"{len(missing)} of {len(expected)} cells {was} never run, and means go without: {_cells(missing)}."
+        f"{len(missing)} of {len(expected)} cells {was} never run and missing from means: {_cells(missing)}."
     ]
 
 
 def _undefined(done: pd.DataFrame) -> list[str]:
-    """Measures that some finished cells have and others have not."""
+    """Warn of measures that some finished cells have and others lack."""
     sentences = []
     every = _one_each(done)
     for name, measure in MEASURES.items():
@@ -66,54 +66,51 @@ def _undefined(done: pd.DataFrame) -> list[str]:
         if len(having) and len(lacking):
             sentences.append(
                 f"{measure.label} is undefined or was not measured in {len(lacking)} of {len(every)} finished cells, "
-                f"and means go without: {_cells(lacking)}."
+                f"missing from means: {_cells(lacking)}."
             )
     return sentences
 
 
 def _untrained(done: pd.DataFrame) -> list[str]:
-    concerned = done[done["weights"] == "random"]
-    if concerned.empty:
+    random = done[done["weights"] == "random"]
+    if random.empty:
         return []
     return [
-        f"The teacher is untrained (random weights) for {_labels(concerned)}: these numbers mean nothing beside "
-        "published ones."
+        f"The teacher is untrained (random weights) for {_labels(random)}: no comparison with published numbers."
     ]
 
 
-def _quick(done: pd.DataFrame) -> list[str]:
-    concerned = done[done["protocol"] == "quick"]
-    if concerned.empty:
-        return []
+def _other_protocols(done: pd.DataFrame) -> list[str]:
     return [
-        f"Protocol quick (small images, few epochs) for {_labels(concerned)}: no comparison with published numbers."
+        f"Protocol {protocol} of {_labels(part)} is not the published one: no comparison with published numbers."
+        for protocol, part in _by(done[~done["protocol"].isin(PROTOCOLS)], "protocol")
     ]
 
 
 def _changed(done: pd.DataFrame) -> list[str]:
     return [
-        f"Settings were changed from what the protocol prints for {_labels(part)}: {changes}."
+        f"Settings were changed from the protocol's for {_labels(part)}: {changes}."
         for changes, part in _by(done, "changes")
         if changes
     ]
 
 
-def _own_images(done: pd.DataFrame) -> list[str]:
+def _earlier(done: pd.DataFrame) -> list[str]:
+    runs = _one_each(done)
+    old = runs[runs["format"] != FORMAT]
+    if old.empty:
+        return []
     return [
-        f"The teachers of {_labels(part)} were distilled on {images}, the tested categories themselves, and not on "
-        "natural images as published."
-        for images, part in _by(done, "pretext")
-        if OWN_IMAGES.match(images)
+        f"{len(old)} of {len(runs)} finished cells were recorded by an earlier version, so which settings were changed "
+        f"from the protocol's is not known: {_cells(old)}."
     ]
 
 
-def _streamed(done: pd.DataFrame) -> list[str]:
-    concerned = done[done["pixel_measures"] == "streamed"]
-    if concerned.empty:
-        return []
+def _own_images(done: pd.DataFrame) -> list[str]:
+    own = done[done["pretraining_images"] == OWN_IMAGES]
     return [
-        f"Pixel measures of {_labels(concerned)} were streamed, as the test sets are large: they may differ from the "
-        "exact ones by 1e-4."
+        f"The teachers of {label} were pretrained on {images}, and not on natural images as published."
+        for label, images in pretraining(own, "label")
     ]
 
 
@@ -142,7 +139,7 @@ def _mixed_teachers(done: pd.DataFrame) -> list[str]:
 
 
 def _oracles(done: pd.DataFrame) -> list[str]:
-    """Measures whose thresholds look at the test labels."""
+    """Warn of measures whose thresholds use the test labels."""
     sentences = []
     for policy, part in _by(done, "threshold_policy"):
         measures = [m.name for m in MEASURES.values() if m.at_threshold and is_oracle(policy)]
@@ -162,13 +159,13 @@ def _oracles(done: pd.DataFrame) -> list[str]:
 
 
 def _code(done: pd.DataFrame) -> list[str]:
-    """Several commits, unknown ones, and changes that no commit holds."""
+    """Warn of several commits, unknown ones, and uncommitted changes."""
     short = done.assign(commit=done["git_commit"].str[:10].replace("", "unknown"))
     sentences = _mixed(short, "commit", "states of the code (commits)", "so the code may differ too")
     dirty = short[short["git_dirty"] == "true"]
     if len(dirty):
         sentences.append(
-            f"Uncommitted changes were in the code of {_labels(dirty)}: commit "
+            f"The code of {_labels(dirty)} had uncommitted changes: commit "
             f"{_listed(pd.unique(dirty['commit']))} alone does not reproduce these numbers."
         )
     unknown = short[short["commit"] == "unknown"]
@@ -178,12 +175,10 @@ def _code(done: pd.DataFrame) -> list[str]:
 
 
 def _one_category(done: pd.DataFrame) -> list[str]:
-    found = pd.unique(done["row"])
-    if len(found) > 1:
+    categories = pd.unique(done["row"])
+    if len(categories) > 1:
         return []
-    return [
-        f"There is but one category, {found[0]} ({_labels(done)}): nothing tells how methods do on others."
-    ]
+    return [f"There is only one category, {categories[0]} ({_labels(done)}): other categories may differ."]
 
 
 def _few_seeds(done: pd.DataFrame) -> list[str]:
@@ -192,7 +187,7 @@ def _few_seeds(done: pd.DataFrame) -> list[str]:
     sentences = []
     if len(one):
         sentences.append(
-            f"One seed of {_listed(one.index)}: how far another seed would differ cannot be told, so there are neither "
+            f"One seed of {_listed(one.index)}: the variation between seeds is unknown, and there are neither "
             "deviations nor confidence intervals."
         )
     if len(few):
@@ -212,17 +207,17 @@ def _mixed_machines(done: pd.DataFrame) -> list[str]:
             setups.setdefault(setup, []).append(label)
     if len(setups) < 2:
         return []
-    listed = "; ".join(f"{setup} ({_listed(own)})" for setup, own in setups.items())
+    listed = "; ".join(f"{setup} ({_listed(methods)})" for setup, methods in setups.items())
     return [f"Costs were measured with {len(setups)} setups, so times do not compare: {listed}."]
 
 
 def _mixed(done: pd.DataFrame, column: str, title: str, consequence: str) -> list[str]:
-    """Return a sentence if a column has several values, each with its methods; "" is a value like others."""
+    """Return a sentence if a column has several values, each with its methods; "" counts as a value."""
     if column not in done or done[column].nunique() < 2:
         return []
     # a file is named without its folder
     listed = "; ".join(f"{Path(value).name or 'none'} ({_labels(part)})" for value, part in _by(done, column))
-    return [f"Different {title} stand side by side, {consequence}: {listed}."]
+    return [f"Different {title} are compared, {consequence}: {listed}."]
 
 
 def _by(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
@@ -271,8 +266,17 @@ def _listed(items: Iterable[object]) -> str:
 
 
 _Rule = Callable[[pd.DataFrame], list[str]]
-_OF_ALL: Sequence[_Rule] = (_ended_otherwise, _never_ran)
+_OF_ALL: Sequence[_Rule] = (_not_finished, _never_ran)
 _OF_FINISHED: Sequence[_Rule] = (
-    *(_undefined, _untrained, _quick, _changed, _mixed_protocols, _mixed_limits, _mixed_policies, _oracles),
-    *(_own_images, _streamed, _mixed_teachers, _code, _one_category, _few_seeds, _mixed_machines),
+    *(
+        _undefined,
+        _untrained,
+        _other_protocols,
+        _changed,
+        _earlier,
+        _mixed_protocols,
+        _mixed_limits,
+        _mixed_policies,
+    ),
+    *(_oracles, _own_images, _mixed_teachers, _code, _one_category, _few_seeds, _mixed_machines),
 )

@@ -7,9 +7,9 @@ LENGTH = 80
 
 
 def slug(*parts: str) -> str:
-    """Return names as one file name of small letters, digits, `_` and `-`.
+    """Return names as one file name of lower-case letters, digits, `_` and `-`.
 
-    Names that differ never become the same, on disks that ignore case neither.
+    Different names never give the same file name, not even on disks that ignore case.
 
     Examples
     --------

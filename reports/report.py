@@ -1,4 +1,4 @@
-"""The whole report of a selection of cells: tables, figures, gallery and page, in one folder."""
+"""The report of a selection of cells: tables, figures, gallery and page, in one folder."""
 
 import os
 import shutil
@@ -16,34 +16,54 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from metrics import MEASURES
-from reports.artifacts import Artifacts
 from reports.caveats import caveats
-from reports.cells import ReportError, ended, labels, rows, without_password
+from reports.errors import ReportError
 from reports.figures.curves import curve_figures
 from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
-from reports.figures.outputs import output_figures
+from reports.figures.pairs import pair_figures
+from reports.figures.pareto import cost_figures
 from reports.figures.sizes import size_figures
 from reports.figures.style import save
 from reports.figures.summaries import summary_figures
+from reports.model import Figure, Report
 from reports.page import page
 from reports.page.gallery import gallery
-from reports.parts import Figure, Report
 from reports.statistics.significance import limits_of, statistics_of
 from reports.tables.comparison import category_sheets, comparison_sheet, method_sheets
-from reports.tables.cost import cost_figures, cost_sheets
+from reports.tables.cost import MACHINE, cost_sheets
 from reports.tables.files import write_tables
 from reports.tables.published import published_sheets
+from store import tags
+from store.artifacts import Artifacts
+from store.passwords import without_password
+from store.table import ended, labels, rows
 
 PAGE = "report.html"
 HEADLINE = ("image_auroc", "pixel_auroc", "pro", "dice")
-"""Measures with figures and statistics of their own; without any of them, the first that there are."""
+"""Measures with their own figures and statistics; if no cell has any, the first measures instead."""
 MANY, PROCESSES = 40, 4
-"""From so many figures on, up to so many processes draw: each takes seconds to start."""
+"""At least `MANY` figures are drawn by up to `PROCESSES` processes, each of which takes seconds to start."""
 PARTS = ("tables", "figures", "pictures", PAGE)
-"""What a report's folder holds."""
-SOFTWARE = ("python", "torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn")
-MACHINE = ("platform", "cpu", "cpu_count", "cpu_threads", "gpu", "device", "precision")
+"""Contents of a report's folder."""
+SETUP = (*MACHINE, tags.GIT_COMMIT, tags.GIT_DIRTY)
+"""Columns in which the environments of cells may differ."""
+ENVIRONMENT = (
+    *(
+        *MACHINE,
+        "cpu_count",
+        "python",
+        "torch",
+        "torchvision",
+        "timm",
+        "FrEIA",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+    ),
+    *(tags.GIT_COMMIT, tags.GIT_DIRTY),
+)
+"""Tags that describe an environment."""
 
 
 def write_report(
@@ -55,28 +75,28 @@ def write_report(
     relevant: float = 0.0,
     console: Console | None = None,
 ) -> Path:
-    """Write everything that can be said about some cells.
+    """Write the report of some cells.
 
     Parameters
     ----------
     uri
-        Of the tracking store, for the files of the cells.
+        Tracking URI, for the files of the cells.
     cells
         The tidy table.
     title
-        What was selected.
+        Title of the page: the selection.
     folder
-        For the report; what an earlier report has left there is replaced, anything else is refused.
+        Folder of the report: new, empty or with an earlier report, which is replaced.
     metrics
         Measures; none: all that the cells have.
     relevant
         See `comparison_sheet`.
     console
-        Where progress is shown; None: nowhere.
+        Console for a progress bar; None: no bar.
 
     Returns
     -------
-    The page.
+    Path of the page.
 
     Raises
     ------
@@ -91,13 +111,13 @@ def write_report(
         made, artifacts = Path(temporary) / "made", Artifacts(uri, Path(temporary) / "fetched")
         step("tables", 1, 0)
         statistics = [statistics_of(cells, metric) for metric in headline]
-        untested = [metric for metric, (found, _) in zip(headline, statistics, strict=True) if not found]
+        untested = [metric for metric, (tested, _) in zip(headline, statistics, strict=True) if not tested]
         sheets = [
             *filter(None, (comparison_sheet(cells, metric, relevant) for metric in metrics)),
             *category_sheets(cells, metrics),
             *method_sheets(cells, metrics),
             *(sheet for metric in metrics for sheet in published_sheets(cells, metric)),
-            *(sheet for found, _ in statistics for sheet in found),
+            *(sheet for tested, _ in statistics for sheet in tested),
             *cost_sheets(cells),
         ]
         write_tables(cells, metrics, sheets, made / "tables")
@@ -105,12 +125,12 @@ def write_report(
         figures = [
             *summary_figures(cells, headline),
             *cost_figures(cells, headline[0]),
-            *(figure for _, found in statistics for figure in found),
+            *(figure for _, diagrams in statistics for figure in diagrams),
             *curve_figures(cells, artifacts),
             *score_figures(cells, artifacts),
             *size_figures(cells, artifacts),
             *loss_figures(cells, artifacts),
-            *output_figures(cells, artifacts),
+            *pair_figures(cells, artifacts),
         ]
         with _drawing(figures, made / "figures", step) as drawn:
             pictures, note = gallery(
@@ -141,7 +161,7 @@ def write_report(
 def _drawing(
     figures: Sequence[Figure], folder: Path, step: Callable[[str, int, int], None]
 ) -> Iterator[list[tuple[Figure, Path]]]:
-    """Draw figures while the block runs, in processes of their own if there are many; yield what then is drawn."""
+    """Draw figures, if many in other processes while the block runs; the list yielded is complete after the block."""
     drawn: list[tuple[Figure, Path]] = []
 
     def collect(paths: Iterable[Path]) -> None:
@@ -154,7 +174,7 @@ def _drawing(
         yield drawn
         collect(save(figure, folder) for figure in figures)
         return
-    # started afresh: a process that forks while it has threads may hang
+    # spawned: a fork of a process with threads may hang
     with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1), get_context("spawn")) as pool:
         paths = pool.map(save, figures, repeat(folder))
         yield drawn
@@ -162,35 +182,35 @@ def _drawing(
 
 
 def _measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Return the measures that are wanted, by default all that the cells have."""
-    there = set(cells.loc[cells["status"] == "FINISHED", "metric"])
-    known = [name for name in MEASURES if name in there]
+    """Return the requested measures, by default all that the cells have."""
+    recorded = set(cells.loc[cells["status"] == "FINISHED", "metric"])
+    known = [name for name in MEASURES if name in recorded]
     lacking = [name for name in metrics if name not in known]
     if not known:
         raise ReportError(
             "no finished cell of the selection has a measure yet; see `python -m reports.status`"
         )
     if lacking:
-        raise ReportError(f"--metric: no cell has {', '.join(lacking)}; there are: {', '.join(known)}")
+        raise ReportError(f"--metric: no cell has {', '.join(lacking)}; expected any of {', '.join(known)}")
     return list(metrics) or known
 
 
 def _check(folder: Path) -> None:
-    """Refuse a folder that holds something other than a report."""
+    """Reject a folder that holds something other than a report."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise ReportError(f"{folder}: a file; accepted: a folder, new, empty or with an earlier report")
+        raise ReportError(f"{folder}: found a file; expected a folder, new, empty or with an earlier report")
     others = sorted(path.name for path in folder.iterdir() if path.name not in PARTS)
     if others or (any(folder.iterdir()) and not (folder / PAGE).exists()):
-        found = ", ".join(others[:5]) or "parts of a report without its page"
+        content = ", ".join(others[:5]) or "parts of a report without its page"
         raise ReportError(
-            f"{folder}: holds {found}; accepted: a folder, new, empty or with an earlier report"
+            f"{folder}: found {content}; expected a folder, new, empty or with an earlier report"
         )
 
 
 def _replace(made: Path, folder: Path) -> None:
-    """Bring a finished report to its place; the page comes last, as it refers to the rest."""
+    """Move a finished report to its folder; the page comes last, as it refers to the rest."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         old, new = folder / name, made / name
@@ -202,7 +222,7 @@ def _replace(made: Path, folder: Path) -> None:
 
 @contextmanager
 def _steps(console: Console | None) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function that shows how much of a step is done: (its name, of how many, how many)."""
+    """Yield a function that shows the progress of a step: (name, total, done)."""
     columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, disable=console is None, transient=True) as progress:
         tasks = {}
@@ -242,15 +262,16 @@ def _untested(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
 
 
 def _unread(cells: pd.DataFrame, artifacts: Artifacts) -> list[str]:
-    """Return which finished cells have no files to draw, and which files are damaged, if there are such."""
+    """Return sentences on finished cells without files to draw, and on damaged files."""
     runs = cells[cells["status"] == "FINISHED"].drop_duplicates("run_id").assign(label=labels)
-    counts = runs["label"][
-        [artifacts.path(run, "curves.csv") is None for run in runs["run_id"]]
-    ].value_counts(sort=False)
+    counts = runs["label"][[artifacts.path(run, tags.CURVES) is None for run in runs["run_id"]]].value_counts(
+        sort=False
+    )
     without = ", ".join(f"{label} ({count})" for label, count in counts.items())
-    kept = f"Figures and gallery leave out cells whose files are not among their artifacts: {without}."
-    damaged = [f"Damaged, and left out: {reason}." for reason in dict.fromkeys(artifacts.damaged)]
-    return ([kept] if without else []) + damaged
+    missing = (
+        [f"Figures and gallery leave out cells whose artifacts lack the files: {without}."] if without else []
+    )
+    return missing + [f"Damaged and left out: {reason}." for reason in dict.fromkeys(artifacts.damaged)]
 
 
 def _failures(cells: pd.DataFrame) -> pd.DataFrame:
@@ -262,21 +283,15 @@ def _configs(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, str]]
     """Return the configuration of one cell of each method."""
     first = ended(cells).assign(label=labels).drop_duplicates("label")
     runs = first[["label", "run_id"]].itertuples(index=False)
-    return [(label, text) for label, run in runs if (text := artifacts.text(run, "config.yaml"))]
+    return [(label, text) for label, run in runs if (text := artifacts.text(run, tags.CONFIG))]
 
 
 def _environments(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, str]]:
-    """Return machine and software of one cell of each machine and state of the code."""
-    kinds = ended(cells).drop_duplicates(
-        [*(name for name in MACHINE if name in cells), "git_commit", "git_dirty"]
-    )
-    found = []
-    for run, method, category in kinds[["run_id", "method", "category"]].itertuples(index=False):
-        tags = artifacts.tags(run)
-        lines = [
-            f"{name}: {tags[name]}"
-            for name in (*MACHINE, *SOFTWARE, "git_commit", "git_dirty")
-            if name in tags
-        ]
-        found.append((f"{method} {category}", "\n".join(lines)))
-    return found
+    """Return machine and software of one cell for each machine and state of the code."""
+    runs = ended(cells).drop_duplicates(list(SETUP))
+    environments = []
+    for run, method, category in runs[["run_id", "method", "category"]].itertuples(index=False):
+        recorded = artifacts.tags(run)
+        lines = [f"{name}: {recorded[name]}" for name in ENVIRONMENT if name in recorded]
+        environments.append((f"{method} {category}", "\n".join(lines)))
+    return environments

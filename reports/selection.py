@@ -1,39 +1,41 @@
-"""Which of a store's cells a report is about."""
+"""The cells of a store that a report is about."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from reports.cells import ReportError, find_sweep, labels, read_cells, sweeps_of, without_password
+from reports.errors import ReportError
+from store.passwords import without_password
+from store.table import find_sweep, labels, read_cells, sweeps_of
 
 ALL = "all"
 FILTERS = ("method", "dataset", "category", "seed", "protocol")
-"""Columns of the tidy table by which cells are chosen."""
+"""Columns of the tidy table that filter cells."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Sweeps of a store, and what is wanted of them.
+    """Sweeps of a store, and filters on their cells.
 
     Attributes
     ----------
     sweeps
-        Names; none: the latest; `all`: all of the store.
+        Names; none: the latest sweep; `all`: all sweeps of the store.
     only
-        {column of `FILTERS`: accepted values}; a method may be given by its label in the tables, too.
+        {column of `FILTERS`: accepted values}; a method is given by its name or its label in the tables.
     """
 
     sweeps: Sequence[str] = ()
     only: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def names(self, uri: str) -> list[str]:
-        """Return the names of the sweeps, oldest first if they are all of the store.
+        """Return the names of the sweeps; all of the store are returned oldest first.
 
         Raises
         ------
-        ReportError
-            If the store lacks one.
+        StoreError
+            If the store cannot be read or lacks a sweep.
         """
         if list(self.sweeps) == [ALL]:
             return sweeps_of(uri)
@@ -41,12 +43,14 @@ class Selection:
         return [find_sweep(uri, name).data.tags["sweep"] for name in wanted]
 
     def read(self, uri: str) -> pd.DataFrame:
-        """Read the cells, as `read_cells` gives them.
+        """Read the cells, see `read_cells`.
 
         Raises
         ------
+        StoreError
+            If the store cannot be read or lacks a sweep.
         ReportError
-            If the store lacks a sweep, or no cell is left; the message lists what there is.
+            If no cell has an accepted value; the message lists the values that cells have.
         """
         names = self.names(uri)
         cells = read_cells(uri, names)
@@ -57,7 +61,7 @@ class Selection:
         return cells
 
     def __str__(self) -> str:
-        """Return what was selected, but for the sweeps."""
+        """Return the filters as text."""
         return ", ".join(f"{column} {' '.join(values)}" for column, values in self.only.items())
 
 
@@ -67,7 +71,7 @@ def _filter(cells: pd.DataFrame, column: str, wanted: list[str]) -> pd.DataFrame
     unknown = [value for value in wanted if value not in known]
     if unknown:
         raise ReportError(
-            f"--{column}: no cell of the selection has {', '.join(unknown)}; there are: "
+            f"--{column}: no cell of the selection has {', '.join(unknown)}; expected one of "
             + ", ".join(dict.fromkeys(known))
         )
     kept = pd.concat([series.isin(wanted) for series in values.values()], axis=1).any(axis=1)

@@ -8,15 +8,18 @@ import pytest
 
 from tests.conftest import PROJECT_ROOT
 
-OURS = {"benchmark", "datasets", "methods", "metrics", "reports", "run_benchmark"}
+OURS = {"benchmark", "datasets", "methods", "metrics", "reports", "run_benchmark", "store"}
 MAY_IMPORT = {
-    "run_benchmark": {"benchmark", "reports"},
-    "benchmark": {"datasets", "methods", "metrics"},
+    "run_benchmark": {"benchmark", "reports", "store"},
+    "benchmark": {"datasets", "methods", "metrics", "store"},
     "methods": {"datasets.batch"},
-    "datasets": set(),
+    "datasets": {"store.errors", "store.folders", "store.keys"},
     "metrics": set(),
-    "reports": {"metrics"},
+    "store": set(),
+    "reports": {"metrics", "store"},
 }
+
+LONGEST = 320
 
 
 def imported_modules(file: Path) -> set[str]:
@@ -41,10 +44,17 @@ def test_imports_point_one_way(package: str) -> None:
                 assert module.split(".")[0] in allowed or module in allowed, f"{file} imports {module}"
 
 
-@pytest.mark.parametrize("package", ["metrics", "reports"])
-def test_measures_and_reports_never_import_torch(package: str) -> None:
+@pytest.mark.parametrize("package", ["metrics", "reports", "store"])
+def test_measures_reports_and_the_store_know_neither_torch_nor_hydra(package: str) -> None:
     for file in files_of(package):
-        assert not any(module.split(".")[0] == "torch" for module in imported_modules(file)), file
+        tops = {module.split(".")[0] for module in imported_modules(file)}
+        assert not tops & {"torch", "hydra", "omegaconf"}, file
+
+
+def test_no_file_of_code_is_longer_than_three_hundred_lines() -> None:
+    for package in OURS:
+        for file in files_of(package):
+            assert len(file.read_text().splitlines()) <= LONGEST, file
 
 
 def test_installing_puts_no_package_of_ours_into_site_packages() -> None:

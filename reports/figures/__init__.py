@@ -1,1 +1,1 @@
-"""Figures: what each shows, and how all are drawn."""
+"""Figures, one module per kind, and their common style."""

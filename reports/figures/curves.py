@@ -12,17 +12,17 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from metrics import MEASURES
-from reports.artifacts import Artifacts
-from reports.figures.shown import Found, Seeds, caption, columns, find
+from reports.figures.captions import Found, Seeds, caption, columns, find
 from reports.figures.style import FAINT, PAGE, drawing, linestyles, palette, wrap
+from reports.model import Figure
 from reports.naming import slug
-from reports.parts import Figure
 from reports.tables.seeds import values_by_seed
+from store.artifacts import Artifacts
 
 GRID = 501
-"""At how many false-positive rates several curves are averaged."""
+"""Number of false-positive rates at which several curves are averaged."""
 WIDTH = 28
-"""Characters of a line of a legend, which is no wider than a panel."""
+"""Characters on a line of a legend, so that it is no wider than a panel."""
 # (curve in curves.csv, measure, title, label of the y axis)
 PANELS = (
     ("image_roc", "image_auroc", "ROC of images", "True-positive rate"),
@@ -36,7 +36,7 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Line:
-    """One method's curve in one panel, and what the legend says of it."""
+    """One method's curve in one panel, and its value in the legend."""
 
     curve: Curve
     note: str
@@ -45,9 +45,9 @@ class Line:
 def curve_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
     """Return the ROC and PRO curves: one figure of the means over categories, one figure per category.
 
-    Curves of several seeds or categories are averaged vertically, value by value at equal false-positive
-    rates (Fawcett, 2006: An introduction to ROC analysis), so that the area under a mean is the mean of the
-    areas. A category without any curve has no figure.
+    Curves of several seeds or categories are averaged vertically, at equal false-positive rates (Fawcett, 2006:
+    An introduction to ROC analysis), so that the area under a mean is the mean of the areas. A category without
+    curves has no figure.
     """
     found = find(cells, artifacts.curves)
     drawn = {category: methods for category, methods in found.items() if any(methods.values())}
@@ -72,7 +72,7 @@ def curve_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """Return one curve as it is, several as their vertical mean at `GRID` rates."""
+    """Return a single curve unchanged, several as their vertical mean at `GRID` rates."""
     if len(curves) == 1:
         return curves[0]
     end = min(rates[-1] for rates, _ in curves)
@@ -81,7 +81,7 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def curves_of(tables: Iterable[pd.DataFrame], name: str) -> list[Curve]:
-    """Return the curves of one name in tables of `curves.csv`, leaving out tables without it."""
+    """Return the curves of one name in tables of `curves.csv`, without tables that lack it."""
     chosen = (table[table["curve"] == name] for table in tables)
     return [
         (table["false_positive_rate"].to_numpy(float), table["value"].to_numpy(float))
@@ -98,11 +98,11 @@ def draw_curves(
     Parameters
     ----------
     panels
-        By name in `curves.csv` and label.
+        Lines by name in `curves.csv` and label.
     order
-        All labels, by which colours are given.
+        All labels; their order determines the colours.
     limits
-        The false-positive rates to which PRO was integrated; the first one is shaded.
+        False-positive rates to which PRO was integrated; the range up to the first is shaded.
     """
     legends = {
         name: {label: wrap(f"{label} {line.note}", WIDTH) for label, line in lines.items()}
@@ -122,7 +122,7 @@ def draw_curves(
         panel.set_xlim(0, max((line.curve[0][-1] for line in panels[name].values()), default=1))
         panel.grid()
         if panels[name]:
-            # a fixed distance below the axes, however high these become
+            # at a fixed distance below the axes, whatever their height
             below = panel.transAxes + ScaledTranslation(0, -0.4, figure.dpi_scale_trans)
             place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
             panel.legend(title=MEASURES[measure].label, borderaxespad=0, **place)
@@ -144,7 +144,7 @@ def _overview(
     values: Mapping[str, pd.DataFrame],
     limits: Sequence[float],
 ) -> Figure:
-    """Return the figure of the means over categories, each curve beside how many categories it covers."""
+    """Return the figure of means over categories; the legend gives the number of categories of each curve."""
     order = columns(cells)
     panels: dict[str, dict[str, Line]] = {name: {} for name, *_ in PANELS}
     for name, measure, *_ in PANELS:
@@ -175,7 +175,7 @@ def _limited(limits: Sequence[float]) -> str:
 
 
 def _number(values: pd.DataFrame, categories: Sequence[str], label: str) -> str:
-    """Return the mean of a measure over categories and seeds, as the legend prints it."""
+    """Return the mean of a measure over categories and seeds, for the legend."""
     if values.empty:
         return "–"
     mean = values.loc[list(categories)].T.groupby(level="label", sort=False).mean().loc[label].mean()

@@ -1,4 +1,4 @@
-"""Image scores: their distribution over normal and defective images, and how well each kind of defect is found."""
+"""Image scores: their distribution over normal and anomalous images, and the AUROC of each kind of defect."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,18 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import mannwhitneyu
 
-from reports.artifacts import Artifacts
-from reports.cells import labels, rows
-from reports.figures.shown import Seeds, caption, columns, find, lowest, policies
-from reports.figures.style import PAGE, drawing, legend_below, side_by_side, wrap
+from reports.figures.captions import Seeds, caption, columns, find, lowest
+from reports.figures.style import ANOMALOUS, NORMAL, PAGE, drawing, legend_below, side_by_side, wrap
+from reports.model import Figure
 from reports.naming import slug
-from reports.parts import Figure
+from reports.tables.captions import policies
+from store.artifacts import Artifacts
+from store.table import labels, rows
+from store.tags import IMAGE_THRESHOLD
 
 BINS = 30
 ACROSS = 3
 """Panels side by side."""
-GOOD, DEFECTIVE = "#0072B2", "#D55E00"
 
 
 def score_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
@@ -44,7 +45,7 @@ def score_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
         figures.append(Figure(slug("scores", category), title, text, draw, "distributions", category))
         kinds, counts = auroc_of_kinds(methods)
         if not kinds.empty:
-            what = "Image AUROC of the defective images of one kind (their number in brackets) against all good ones"
+            what = "Image AUROC of the anomalous images of one kind (their number in brackets) against all normal ones"
             text = caption(what, cells, methods, "scores", category)
             draw = partial(draw_kinds, kinds, counts, order)
             title = f"Kinds of defect of {category}"
@@ -53,7 +54,7 @@ def score_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
 
 
 def auroc_of_kinds(methods: Mapping[str, Seeds[pd.DataFrame]]) -> tuple[pd.DataFrame, "pd.Series[int]"]:
-    """Return the image AUROC of each kind of defect against all good images.
+    """Return the image AUROC of each kind of defect against all normal images.
 
     Parameters
     ----------
@@ -62,15 +63,15 @@ def auroc_of_kinds(methods: Mapping[str, Seeds[pd.DataFrame]]) -> tuple[pd.DataF
 
     Returns
     -------
-    The AUROCs, a row per kind and a column per label, mean over seeds; and the number of images of each kind.
-    Empty where there are no good images.
+    The AUROCs, a row per kind and a column per label, mean over seeds, NaN without normal images; and the number
+    of images of each kind.
     """
     entries, counts = [], {}
     for label, seeds in methods.items():
         for table in seeds.values():
-            good = table[table["label"] == 0]
+            normal = table[table["label"] == 0]
             for kind, own in table[table["label"] == 1].groupby("kind", sort=False):
-                entries.append((str(kind), label, _auroc(own["score"], good["score"])))
+                entries.append((str(kind), label, _auroc(own["score"], normal["score"])))
                 counts[str(kind)] = len(own)
     frame = pd.DataFrame(entries, columns=["kind", "label", "auroc"])
     if frame.empty:
@@ -79,16 +80,16 @@ def auroc_of_kinds(methods: Mapping[str, Seeds[pd.DataFrame]]) -> tuple[pd.DataF
     return means, pd.Series(counts)
 
 
-def _auroc(defective: "pd.Series[float]", good: "pd.Series[float]") -> float:
-    """Return the part of the pairs that are in the right order, ties half (Hanley and McNeil, 1982)."""
-    if good.empty:
+def _auroc(anomalous: "pd.Series[float]", normal: "pd.Series[float]") -> float:
+    """Return the fraction of pairs in the right order, ties half (Hanley and McNeil, 1982)."""
+    if normal.empty:
         return math.nan
-    pairs = mannwhitneyu(defective, good, method="asymptotic").statistic
-    return float(pairs / (len(defective) * len(good)))
+    pairs = mannwhitneyu(anomalous, normal, method="asymptotic").statistic
+    return float(pairs / (len(anomalous) * len(normal)))
 
 
 def draw_histograms(panels: Mapping[str, tuple[pd.DataFrame, float]]) -> Drawing:
-    """Draw a histogram of normal and defective images per method; NaN is no threshold."""
+    """Draw a histogram of normal and anomalous images per method; a threshold of NaN is not drawn."""
     lines = -(-len(panels) // ACROSS)
     figure, axes = drawing(PAGE, 0.5 + 1.7 * lines, lines, min(len(panels), ACROSS))
     for panel in axes.flat[len(panels) :]:
@@ -97,7 +98,7 @@ def draw_histograms(panels: Mapping[str, tuple[pd.DataFrame, float]]) -> Drawing
         scores = table["score"].to_numpy(float)
         finite = scores[np.isfinite(scores)]
         edges = np.histogram_bin_edges(finite, bins=BINS)
-        for value, name, colour, hatch in ((0, "normal", GOOD, ""), (1, "defective", DEFECTIVE, "////")):
+        for value, name, colour, hatch in ((0, "normal", NORMAL, ""), (1, "anomalous", ANOMALOUS, "////")):
             counts, _ = np.histogram(finite[table["label"].to_numpy()[np.isfinite(scores)] == value], edges)
             panel.stairs(counts, edges, fill=True, color=colour, alpha=0.35)
             panel.stairs(counts, edges, color=colour, hatch=hatch, label=name)
@@ -113,7 +114,7 @@ def draw_histograms(panels: Mapping[str, tuple[pd.DataFrame, float]]) -> Drawing
 
 
 def draw_kinds(kinds: pd.DataFrame, counts: "pd.Series[int]", order: Sequence[str]) -> Drawing:
-    """Draw the AUROC of each kind of defect, a marker per method side by side."""
+    """Draw the AUROC of each kind of defect, a marker per method."""
     figure, [[panel]] = drawing(PAGE, 2.7)
     side_by_side(panel, kinds, order)
     panel.axhline(0.5, color="black", linewidth=0.7, linestyle=(0, (1, 1)))
@@ -128,7 +129,7 @@ def draw_kinds(kinds: pd.DataFrame, counts: "pd.Series[int]", order: Sequence[st
 def _thresholds(cells: pd.DataFrame) -> Mapping[tuple[str, str, str], float]:
     """Return the image thresholds of runs, by category, label and seed."""
     named = cells.assign(row=rows, label=labels)
-    chosen = named[named["metric"] == "image_threshold"]
+    chosen = named[named["metric"] == IMAGE_THRESHOLD]
     return {
         (str(row), str(label), str(seed)): float(value)
         for row, label, seed, value in chosen[["row", "label", "seed", "value"]].itertuples(index=False)

@@ -1,4 +1,4 @@
-"""The course of training: losses, and the values by which an epoch was chosen."""
+"""Training curves: losses, and the validation scores by which an epoch was chosen."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from reports.artifacts import Artifacts
-from reports.figures.shown import about, columns, drawn_seeds, find, listed, lowest
+from reports.figures.captions import about, columns, drawn_seeds, find, listed, lowest
 from reports.figures.style import PAGE, drawing, legend_below, linestyles, log_scale, palette
+from reports.model import Figure
 from reports.naming import slug
-from reports.parts import Figure
+from store.artifacts import Artifacts
+from store.tags import BEST_EPOCH, LOSS, SELECTION
 
-LOSS, SELECTION, BEST = "/loss", "/selection", "/best_epoch"
 ACROSS = 3
 """Panels side by side."""
 STEEP = 100
@@ -24,33 +24,35 @@ STEEP = 100
 
 
 @dataclass(frozen=True)
-class Course:
-    """One curve of one run: values by epoch or step, and the one that was kept, if it was chosen by them."""
+class LossCurve:
+    """One curve of one run: values by epoch or step, and the epoch that was kept, if it was chosen by validation."""
 
     values: Mapping[int, float]
     kept: int | None
 
 
 def loss_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
-    """Return one figure per method: a panel per stage and curve, a line per category, of the lowest seed.
+    """Return one figure per method: a panel per stage and curve, a line per category, for the lowest seed.
 
-    A method without any has no figure.
+    A method without curves has no figure.
     """
     last = {
         str(run_id): dict(zip(own["metric"], own["value"], strict=True))
         for run_id, own in cells.groupby("run_id", sort=False)
     }
-    names = {run: [name for name in own if name.endswith((LOSS, SELECTION))] for run, own in last.items()}
+    names = {
+        run: [name for name in metrics if name.endswith((LOSS, SELECTION))] for run, metrics in last.items()
+    }
     found = find(cells, lambda run: run if names[run] else None)
     figures = []
     for label in columns(cells):
         runs = lowest({category: methods[label] for category, methods in found.items()})
-        panels: dict[str, dict[str, Course]] = {}
+        panels: dict[str, dict[str, LossCurve]] = {}
         for category, seeds in runs.items():
             for run in seeds.values():
                 for name in names[run]:
-                    course = _course(artifacts.history(run, name), name, last[run])
-                    panels.setdefault(name, {})[category] = course
+                    curve = _curve(artifacts.history(run, name), name, last[run])
+                    panels.setdefault(name, {})[category] = curve
         if panels:
             draw = partial(draw_losses, panels, list(runs))
             title, text = f"Training of {label}", _caption(cells, runs, panels)
@@ -58,15 +60,15 @@ def loss_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
     return figures
 
 
-def draw_losses(panels: Mapping[str, Mapping[str, Course]], order: Sequence[str]) -> Drawing:
+def draw_losses(panels: Mapping[str, Mapping[str, LossCurve]], order: Sequence[str]) -> Drawing:
     """Draw a panel per curve.
 
     Parameters
     ----------
     panels
-        By name of the metric and category.
+        Curves by name of the metric and category.
     order
-        All categories, by which colours are given.
+        All categories; their order determines the colours.
     """
     lines = -(-len(panels) // ACROSS)
     wide = min(len(panels), ACROSS)
@@ -74,34 +76,34 @@ def draw_losses(panels: Mapping[str, Mapping[str, Course]], order: Sequence[str]
     colours, styles = palette(order), linestyles(order)
     for panel in axes.flat[len(panels) :]:
         panel.remove()
-    for panel, (name, courses) in zip(axes.flat, panels.items(), strict=False):
-        for category, course in courses.items():
+    for panel, (name, curves) in zip(axes.flat, panels.items(), strict=False):
+        for category, curve in curves.items():
             look = {"color": colours[category], "linestyle": styles[category], "linewidth": 0.8}
-            panel.plot(list(course.values), list(course.values.values()), label=category, **look)
-            if course.kept is not None and course.kept in course.values:
-                panel.plot(
-                    course.kept, course.values[course.kept], "o", color=colours[category], markersize=3
-                )
-        _name_axes(panel, name, list(courses.values()))
+            panel.plot(list(curve.values), list(curve.values.values()), label=category, **look)
+            if curve.kept is not None and curve.kept in curve.values:
+                kept = curve.values[curve.kept]
+                panel.plot(curve.kept, kept, "o", color=colours[category], markersize=3)
+        _name_axes(panel, name, list(curves.values()))
     legend_below(figure)
     return figure
 
 
-def _course(values: Mapping[int, float], name: str, last: Mapping[str, float]) -> Course:
-    """Return a curve with the epoch that was kept, where a run tells by what it was chosen."""
+def _curve(values: Mapping[int, float], name: str, last: Mapping[str, float]) -> LossCurve:
+    """Return a curve, with the epoch that was kept where validation scores chose it."""
     stage = name.rpartition("/")[0]
-    if not values or stage + SELECTION not in last or math.isnan(best := last.get(stage + BEST, math.nan)):
-        return Course(values, None)
-    # epochs count from 1; steps are told at every so many
-    return Course(values, int(best) * min(values))
+    best = last.get(stage + BEST_EPOCH, math.nan)
+    if not values or stage + SELECTION not in last or math.isnan(best):
+        return LossCurve(values, None)
+    # epochs count from 1; steps are logged at multiples of the first
+    return LossCurve(values, int(best) * min(values))
 
 
-def _name_axes(panel: Axes, name: str, courses: Sequence[Course]) -> None:
-    """Print what a panel shows; steep curves get a logarithmic axis."""
-    epochs = all(min(course.values, default=1) == 1 for course in courses)
-    what = "Loss" if name.endswith(LOSS) else "Value on held-out images"
+def _name_axes(panel: Axes, name: str, curves: Sequence[LossCurve]) -> None:
+    """Label the axes of a panel; steep curves get a logarithmic axis."""
+    epochs = all(min(curve.values, default=1) == 1 for curve in curves)
+    what = "Loss" if name.endswith(LOSS) else "Validation score"
     panel.set(title=name, xlabel="Epoch" if epochs else "Step", ylabel=what)
-    numbers = [value for course in courses for value in course.values.values() if math.isfinite(value)]
+    numbers = [value for curve in curves for value in curve.values.values() if math.isfinite(value)]
     if numbers and min(numbers) > 0 and max(numbers) > STEEP * min(numbers):
         log_scale(panel, "y")
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -109,11 +111,11 @@ def _name_axes(panel: Axes, name: str, courses: Sequence[Course]) -> None:
 
 
 def _caption(
-    cells: pd.DataFrame, runs: Mapping[str, Mapping[str, str]], panels: Mapping[str, Mapping[str, Course]]
+    cells: pd.DataFrame, runs: Mapping[str, Mapping[str, str]], panels: Mapping[str, Mapping[str, LossCurve]]
 ) -> str:
-    parts = ["Course of training, a line per category"]
+    parts = ["Training curves, a line per category"]
     if any(name.endswith(SELECTION) for name in panels):
-        parts.append("dots: the epoch that was kept, that of the lowest value on held-out train images")
+        parts.append("dots: the epoch that was kept, the one with the lowest value on the validation images")
     parts += [about(cells), drawn_seeds(cells, runs)]
     if absent := [category for category, seeds in runs.items() if not seeds]:
         parts.append(f"no losses of {listed(absent)}")

@@ -1,7 +1,8 @@
-"""Methods in the plane of latency and accuracy, the best compromises joined, each named where it stands."""
+"""Accuracy against latency: the methods as points, the Pareto front joined, each point labelled."""
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from textwrap import fill
 
 import numpy as np
@@ -12,24 +13,73 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from reports.figures.captions import columns
 from reports.figures.style import FAINT, PAGE, drawing, log_scale, markers, palette
+from reports.model import Figure
+from reports.statistics.significance import samples
+from reports.tables.captions import title_of
+from reports.tables.cost import LATENCY, conditions, cost_by_method
+from store.table import rows
 
-# where a name may stand: distances from the marker in points, and directions, the usual first
+# candidate positions of a label: distances from the marker in points, and directions, preferred ones first
 DISTANCES = (6, 13, 22, 33, 46)
 DIRECTIONS = ((1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -1))
-# from here on a thin line leads to the marker
+# beyond this distance a thin line leads to the marker
 FAR = 13
-# characters of a name on one line
+# characters of a label on one line
 WIDE = 34
-# latencies within this factor need ticks between whole numbers
+# latencies within this factor need ticks between powers of ten
 NARROW = 4
 ALIGNED, RAISED = {1: "left", 0: "center", -1: "right"}, {1: "bottom", 0: "center", -1: "top"}
 
 
-def front(points: pd.DataFrame) -> list[str]:
-    """Return the methods that no other beats, from the fastest on: the Pareto front.
+def cost_figures(cells: pd.DataFrame, metric: str) -> list[Figure]:
+    """Return the figure of one measure against latency; none without either.
 
-    A method is beaten by one that is at least as fast and as accurate, and better in one of the two.
+    The measure is a method's mean over the categories in which all methods have a value, larger is better; the
+    latency is the time of one image in milliseconds.
+    """
+    points = trade_off(cells, metric)
+    if points.empty:
+        return []
+    title = title_of(metric)
+    missing = [label for label in columns(cells) if label not in points.index]
+    absent = f"Not drawn, as they lack one of the two: {', '.join(missing)}." if missing else ""
+    caption = (
+        f"{title}, mean over {_categories(cells, metric)}, against the median time for one image alone, teacher "
+        "included (logarithmic). The stepped line is the Pareto front: no other method is better in both than the "
+        "methods on it, which have filled markers."
+    )
+    return [
+        Figure(
+            name=f"{metric}_against_latency",
+            title=f"{title} against latency",
+            caption=" ".join(filter(None, [caption, absent, *conditions(cells)])),
+            draw=partial(draw_trade_off, points, title, columns(cells)),
+            section="cost",
+        )
+    ]
+
+
+def trade_off(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a row per method that has both: `latency` (ms per image) and `accuracy`, see `cost_figures`."""
+    latency = cost_by_method(cells, LATENCY)["mean"]
+    accuracy = samples(cells, metric).mean()
+    both = pd.DataFrame({"latency": latency, "accuracy": accuracy}).dropna()
+    return both.reindex([label for label in columns(cells) if label in both.index])
+
+
+def _categories(cells: pd.DataFrame, metric: str) -> str:
+    used, all_rows = len(samples(cells, metric)), rows(cells).nunique()
+    if used == all_rows:
+        return f"{used} categories" if used > 1 else "one category"
+    return f"the {used} of {all_rows} categories in which every method has a value"
+
+
+def front(points: pd.DataFrame) -> list[str]:
+    """Return the Pareto front, fastest first: the methods that no other method dominates.
+
+    A method dominates another if it is at least as fast and as accurate, and better in one of the two.
 
     Parameters
     ----------
@@ -41,12 +91,12 @@ def front(points: pd.DataFrame) -> list[str]:
     >>> front(pd.DataFrame({"latency": [1, 2, 3], "accuracy": [0.5, 0.4, 0.9]}, index=["a", "b", "c"]))
     ['a', 'c']
     """
-    beaten = [
+    dominated = [
         ((points["latency"] <= own.latency) & (points["accuracy"] >= own.accuracy)).to_numpy()
         & ((points["latency"] < own.latency) | (points["accuracy"] > own.accuracy)).to_numpy()
         for own in points.itertuples()
     ]
-    kept = points[[not each.any() for each in beaten]]
+    kept = points[[not each.any() for each in dominated]]
     return [str(label) for label in kept.sort_values("latency", kind="stable").index]
 
 
@@ -58,9 +108,9 @@ def draw_trade_off(points: pd.DataFrame, title: str, order: Sequence[str]) -> Dr
     points
         A row per method: `latency` (ms per image) and `accuracy`.
     title
-        Of the accuracy.
+        Name of the accuracy, for the axis.
     order
-        All labels, by which colours and markers are given.
+        All labels; their order determines colours and markers.
     """
     figure, [[axes]] = drawing(PAGE, 3.2)
     best = front(points)
@@ -78,7 +128,7 @@ def draw_trade_off(points: pd.DataFrame, title: str, order: Sequence[str]) -> Dr
         axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlim(low, high)
     stairs = points.loc[best]
-    # slower than the slowest of the front is no better than it
+    # beyond its slowest method the front stays level
     x = [*stairs["latency"], high]
     y = [*stairs["accuracy"], stairs["accuracy"].iloc[-1]]
     axes.step(x, y, where="post", color=FAINT, linestyle="--", zorder=1)
@@ -86,13 +136,13 @@ def draw_trade_off(points: pd.DataFrame, title: str, order: Sequence[str]) -> Dr
     axes.set_xlabel("latency of one image (ms)")
     axes.set_ylabel(title)
     axes.grid(axis="both")
-    figure.draw_without_rendering()  # places are known once all is laid out
+    figure.draw_without_rendering()  # positions are known once the layout is done
     _name(axes, points, _treads(axes, x, y))
     return figure
 
 
 def _name(axes: Axes, points: pd.DataFrame, steps: Sequence[Bbox]) -> None:
-    """Write each method's name beside its marker, where it covers as little as possible of anything else."""
+    """Write each method's name next to its marker, where it covers as little as possible of anything else."""
     dot = axes.figure.dpi / 72
     markers_at = axes.transData.transform(points[["latency", "accuracy"]].to_numpy(float))
     taken = [Bbox.from_bounds(x - 4 * dot, y - 4 * dot, 8 * dot, 8 * dot) for x, y in markers_at] + [*steps]
@@ -129,14 +179,14 @@ def _size(axes: Axes, label: str) -> tuple[float, float]:
 def _box(
     place: NDArray[np.float64], width: float, height: float, distance: float, direction: tuple[int, int]
 ) -> Bbox:
-    """Return what a name covers that stands off its marker in a direction."""
+    """Return the box of a name at a distance and direction from its marker."""
     right, up = direction
     x, y = place[0] + distance * right, place[1] + distance * up
     return Bbox.from_bounds(x + width * (right - 1) / 2, y + height * (up - 1) / 2, width, height)
 
 
 def _covered(box: Bbox, taken: Sequence[Bbox], inside: Bbox) -> float:
-    """Return the area in pixels that a name would cover of other things, or that would lie outside."""
+    """Return the area in pixels in which a name would cover other things or lie outside the axes."""
     shared = [Bbox.intersection(box, other) for other in [inside, *taken]]
     within, *others = [0.0 if each is None else each.width * each.height for each in shared]
     return box.width * box.height - within + sum(others)

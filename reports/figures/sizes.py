@@ -1,4 +1,4 @@
-"""How much of a region is found, by its size."""
+"""Overlap of ground-truth regions by their size."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,13 +6,13 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.artifacts import Artifacts
-from reports.figures.shown import Found, Seeds, caption, columns, find, listed
+from reports.figures.captions import Found, Seeds, caption, columns, find, listed
 from reports.figures.style import PAGE, drawing, legend_below, side_by_side
-from reports.parts import Figure
+from reports.model import Figure
+from store.artifacts import Artifacts
 
 EDGES = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
-"""Borders between bins: area of a region as a part of its image, the upper border included."""
+"""Edges of bins of the area of a region as a fraction of its image, the upper edge included."""
 
 
 def size_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
@@ -41,7 +41,7 @@ def size_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
 
 
 def pool(found: Found[pd.DataFrame]) -> pd.DataFrame:
-    """Return the regions of all cells in one table, with the columns `category`, `label` and `seed`."""
+    """Return the regions of all cells in one table with the additional columns `category`, `label` and `seed`."""
     tables = [
         table.assign(category=category, label=label, seed=seed)
         for category, methods in found.items()
@@ -52,7 +52,7 @@ def pool(found: Found[pd.DataFrame]) -> pd.DataFrame:
 
 
 def by_size(regions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Sum regions up by their size.
+    """Average the overlap of regions by size.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ def by_size(regions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     Returns
     -------
-    The mean of `pro`, a row per bin of `EDGES` that has regions and a column per label; and of each bin how many
-    regions there are, a range where the methods, which may look at images of several sizes, differ.
+    The mean of `pro`, a row per bin of `EDGES` that has regions and a column per label; and the number of regions
+    in each bin, a range where it differs between methods, which may use images of different sizes.
     """
     binned = regions.assign(bin=pd.cut(regions["part"], EDGES))
     groups = binned.groupby(["bin", "label"], observed=True)
     means = groups["pro"].mean().unstack("label")
-    # seeds see the same regions
+    # all seeds have the same regions
     per_seed = binned.groupby(["bin", "label", "seed"], observed=True).size()
     counts = per_seed.groupby(["bin", "label"], observed=True).max().unstack("label").fillna(0).astype(int)
     ranges = zip(counts.min(axis=1), counts.max(axis=1), strict=True)
@@ -75,7 +75,7 @@ def by_size(regions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def draw_sizes(means: pd.DataFrame, counts: Sequence[str], order: Sequence[str]) -> Drawing:
-    """Draw the mean overlap of each bin of sizes, a marker per method side by side."""
+    """Draw the mean overlap of each bin of sizes, a marker per method."""
     figure, [[panel]] = drawing(PAGE, 2.7)
     side_by_side(panel, means, order)
     ticks = [f"{_percent(interval)}\n({count})" for interval, count in zip(means.index, counts, strict=True)]

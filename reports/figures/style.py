@@ -1,4 +1,4 @@
-"""How figures look and how they are written: readable in print, in grey and for colour-blind readers."""
+"""The style of figures, readable in print, in grey and for colour-blind readers; writing them to files."""
 
 import gc
 import io
@@ -21,20 +21,22 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from reports.parts import Figure
+from reports.model import Figure
 
 COLUMN, PAGE = 3.3, 7.0
-"""Widths in inches of one column and of a page of a paper; figures are printed at their size."""
+"""Widths in inches of a column and a page of a paper; figures are printed at this size."""
 DOTS = 150
 """Dots per inch of the PNG."""
-# Okabe and Ito (2008) in an order of good contrast; their yellow, too bright on white, is grey here
+# Okabe and Ito (2008) in an order of good contrast; grey replaces their yellow, which is too bright on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9", "#8C8C8C")
-# as many as have no divisor in common with the colours: 40 and 56 labels differ from each other
+# their numbers are coprime to the number of colours: 40 and 56 labels can be told apart
 LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 CHARACTERS = 16
-"""About how many characters of a legend fit into an inch."""
+"""Approximate number of characters of a legend per inch."""
 FAINT = "#B3B3B3"
+NORMAL, ANOMALOUS = COLOURS[:2]
+"""Colours of normal and anomalous images and locations."""
 STYLE: dict[Any, Any] = {
     "font.size": 7.5,
     "axes.titlesize": 8,
@@ -62,22 +64,22 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # names may hold `$`
 }
 
-# tells every table of a font that a PDF does not need
+# it logs every table of a font that a PDF does not need
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 
 def palette(labels: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each label, by its place; the ninth has the first one's again, with another line."""
+    """Return a colour for each label, by its position; the ninth repeats the first, with another line style."""
     return dict(zip(labels, cycle(COLOURS)))
 
 
 def markers(labels: Iterable[str]) -> dict[str, str]:
-    """Return a marker for each label, by its place."""
+    """Return a marker for each label, by its position."""
     return dict(zip(labels, cycle(MARKERS)))
 
 
 def linestyles(labels: Iterable[str]) -> dict[str, Any]:
-    """Return a style of line for each label, by its place."""
+    """Return a line style for each label, by its position."""
     return dict(zip(labels, cycle(LINES)))
 
 
@@ -91,16 +93,16 @@ def drawing(
     sharey: bool = False,
     **grid: Any,
 ) -> tuple[Drawing, NDArray[Any]]:
-    """Return a figure of its own, which no global state knows, and its axes.
+    """Return a figure that is independent of pyplot's global state, and its axes.
 
     Parameters
     ----------
     width, height
-        In inches, see `COLUMN` and `PAGE`.
+        Size in inches, see `COLUMN` and `PAGE`.
     rows, columns
-        Of axes.
+        Shape of the grid of axes.
     sharex, sharey
-        Whether all axes have one range.
+        Whether all axes share their range.
     **grid
         `width_ratios` and `height_ratios` of the axes.
 
@@ -116,7 +118,7 @@ def drawing(
 def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
     """Make an axis logarithmic, with plain numbers at its ticks (10, not a power in mathematical text).
 
-    To be called when everything is drawn: a short axis has more than its powers of ten printed.
+    Call it when everything is drawn: a short axis gets ticks between its powers of ten.
     """
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -128,7 +130,7 @@ def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def legend_below(figure: Drawing) -> None:
-    """Put one legend for all axes below them, each name once, in as many columns as the names allow."""
+    """Put one legend for all axes below them, each name once, in as many columns as fit."""
     entries = {
         text: handle
         for axes in figure.axes
@@ -141,32 +143,32 @@ def legend_below(figure: Drawing) -> None:
 
 
 def side_by_side(axes: Axes, table: pd.DataFrame, order: Sequence[str]) -> None:
-    """Draw a marker per entry of a table: its rows along the axis, its columns side by side.
+    """Draw a marker per entry of a table: rows along the axis, columns next to each other.
 
     Parameters
     ----------
     axes
-        To draw on.
+        Axes to draw on.
     table
-        A row per place on the axis, a column per label; NaN is not drawn.
+        A row per position on the axis, a column per label; NaN is not drawn.
     order
-        All labels, by which colours and markers are given.
+        All labels; their order determines colours and markers.
     """
     colours, shapes = palette(order), markers(order)
-    places = np.arange(len(table))
+    positions = np.arange(len(table))
     for i, label in enumerate(order):
         if label in table:
             offset = 0.7 * ((i + 0.5) / len(order) - 0.5)
             values = table[label].to_numpy(float)
-            axes.plot(places + offset, values, shapes[label], color=colours[label], label=label, alpha=0.9)
-    for border in places[1:] - 0.5:
+            axes.plot(positions + offset, values, shapes[label], color=colours[label], label=label, alpha=0.9)
+    for border in positions[1:] - 0.5:
         axes.axvline(border, color="#E0E0E0", linewidth=0.5)
     axes.set_xlim(-0.5, len(table) - 0.5)
     axes.grid(axis="y")
 
 
 def wrap(name: str, width: int) -> str:
-    """Break a name into lines of up to so many characters, after spaces and `_ = , / -` where it can be.
+    """Break a name into lines of at most `width` characters, after spaces and `_ = , / -` where possible.
 
     Examples
     --------
@@ -188,9 +190,9 @@ def wrap(name: str, width: int) -> str:
 
 
 def save(figure: Figure, folder: Path) -> Path:
-    """Draw a figure and write it as PDF and PNG, both whole or none.
+    """Draw a figure and write it as PDF and PNG, both or neither.
 
-    The same figure gives the same bytes, whenever it is written.
+    The same figure always gives the same bytes.
 
     Returns
     -------
@@ -199,7 +201,7 @@ def save(figure: Figure, folder: Path) -> Path:
     with mpl.rc_context(STYLE), _without_collection():
         drawn = figure.draw()
         contents = {"png": io.BytesIO(), "pdf": io.BytesIO()}
-        # the canvases write at once what `savefig` would first draw unseen; only the first lays out
+        # `savefig` would draw everything twice; the layout is needed once
         FigureCanvasAgg(drawn).print_png(contents["png"])
         drawn.set_layout_engine("none")
         FigureCanvasPdf(drawn).print_pdf(contents["pdf"], metadata={"CreationDate": None})
@@ -214,7 +216,7 @@ def save(figure: Figure, folder: Path) -> Path:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Leave garbage for later: looking for it among a figure's many parts takes a quarter of the time."""
+    """Pause garbage collection: scanning the many objects of a figure takes a quarter of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""How one measure varies over categories: box plots and heat maps of the comparison tables."""
+"""The comparison tables as figures: heat maps, and box plots over categories."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,19 +10,19 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from metrics import MEASURES
-from reports.figures.shown import about, listed, policies
+from reports.figures.captions import about, listed
 from reports.figures.style import PAGE, drawing, palette, wrap
+from reports.model import DASH, Figure
 from reports.naming import slug
-from reports.parts import DASH, Figure
-from reports.tables.captions import title_of
-from reports.tables.entries import DIGITS, states
+from reports.tables.captions import policies, title_of
+from reports.tables.formatting import DIGITS, states
 from reports.tables.seeds import Spread, summary
 
 COLOUR_MAP = "viridis"
 ENOUGH = 3
-"""From so many categories on there are quartiles."""
+"""Quartiles need at least so many categories."""
 CROWDED = 20
-"""More points than this would cover a box, and are drawn smaller."""
+"""Points of more categories than this are drawn smaller, as they would cover the box."""
 
 
 def summary_figures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Figure]:
@@ -32,26 +32,26 @@ def summary_figures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Figure]
         if (found := summary(cells, metric, {})) is None:
             continue
         table, spread = found
-        title, told = title_of(metric), _told(cells, metric, table, spread)
+        title, details = title_of(metric), _details(cells, metric, table, spread)
         what = f"{title} of each method and category, hatched where there is no value"
         draw = partial(draw_heat, table, words(cells, table), title)
-        figures.append(Figure(slug("heat", metric), f"{title}, all", f"{what}; {told}", draw, "results"))
+        figures.append(Figure(slug("heat", metric), f"{title}, all", f"{what}; {details}", draw, "results"))
         if len(table) >= ENOUGH:
             what = f"{title} over {len(table)} categories: median, quartiles, and each category as a point"
             draw = partial(draw_boxes, table, title)
             name, heading = slug("boxes", metric), f"{title} over categories"
-            figures.append(Figure(name, heading, f"{what}; {told}", draw, "results"))
+            figures.append(Figure(name, heading, f"{what}; {details}", draw, "results"))
     return figures
 
 
 def words(cells: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return what is printed for each entry of a table: its number, or why there is none."""
+    """Return the text of each entry of a table: its number, or the reason why there is none."""
     numbers = table.map(lambda value: f"{value:.{DIGITS}f}").astype(object)
     return numbers.where(table.notna(), states(cells).reindex_like(table).fillna(DASH))
 
 
 def draw_heat(table: pd.DataFrame, words: pd.DataFrame, title: str) -> Drawing:
-    """Draw a heat map with a number, or a word, in each field."""
+    """Draw a heat map with a number or word in each field."""
     names = _broken([*map(str, table)])
     figure, [[panel]] = drawing(PAGE, max(1.2, 0.4 + 0.19 * len(table)) + _room(names))
     seaborn.heatmap(
@@ -79,7 +79,7 @@ def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
     names, colours = _broken([*map(str, table)]), palette(map(str, table))
     figure, [[panel]] = drawing(PAGE, 2.3 + _room(names))
     values = [table[name].dropna().to_numpy(float) for name in table]
-    # matplotlib's own: seaborn's boxes rely on what matplotlib has deprecated
+    # not seaborn's boxplot, which uses a deprecated option of matplotlib
     black = {"color": "black", "linewidth": 0.8}
     boxes = panel.boxplot(
         values,
@@ -93,7 +93,7 @@ def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
     )
     for box, name in zip(boxes["boxes"], map(str, table), strict=True):
         box.set(facecolor=colours[name], alpha=0.4, linewidth=0.8)
-    # a jitter that is the same whenever the figure is drawn
+    # seeded, so that the figure is reproducible
     jitter = np.random.default_rng(0).uniform(-0.12, 0.12, table.shape)
     places = (np.arange(len(names)) + jitter)[table.notna().to_numpy()]
     size = 3 if len(table) <= CROWDED else 2
@@ -105,8 +105,8 @@ def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
     return figure
 
 
-def _told(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spread) -> str:
-    """Return what a caption says of data, seeds, thresholds, and what the methods do not cover."""
+def _details(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spread) -> str:
+    """Return the rest of a caption: data, seeds, categories that methods lack, thresholds."""
     number, measure = len(spread.seeds), MEASURES.get(metric)
     over = f"mean over {number} seeds ({listed(spread.seeds)})" if number > 1 else f"seed {spread.seeds[0]}"
     parts = [about(cells), over]
@@ -123,10 +123,10 @@ def _told(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spread)
 
 
 def _broken(names: Sequence[str]) -> list[str]:
-    """Return the methods' names in lines that fit below their columns."""
+    """Return the methods' names, wrapped to the width of their columns."""
     return [wrap(name, max(7, 76 // len(names))) for name in names]
 
 
 def _room(names: Sequence[str]) -> float:
-    """Return how high these are, in inches."""
+    """Return the height of wrapped names in inches."""
     return 0.13 * max(name.count("\n") + 1 for name in names)

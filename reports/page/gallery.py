@@ -1,4 +1,4 @@
-"""The gallery: the test images on which methods disagree most, with their truth and every method's map."""
+"""The gallery: the test images on which methods disagree most, with ground truth and each method's anomaly map."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +11,11 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.artifacts import Artifacts, Pictures
-from reports.cells import labels, rows
+from reports.model import GalleryRow, Tile
 from reports.naming import slug
-from reports.parts import GalleryRow, Tile
+from store.artifacts import Artifacts
+from store.files import Pictures
+from store.table import labels, rows
 
 THUMBNAIL = 112  # pixels
 RED = (240, 60, 60)
@@ -23,12 +24,11 @@ LOWEST, HIGHEST = 1.0, 99.9
 """Percentiles of a method's maps of a category that the colour scale spans."""
 NOTE = (
     "Rows are sorted by disagreement: the largest minus the smallest rank that a method gives the image, where a "
-    "rank is the part of the category's other test images with a lower score. Of equal disagreement, 0 where there is "
-    "one method, the higher ranks come first. The first {count} of each category are shown, each method's by its "
-    "lowest finished seed. "
-    "Colours go from black to yellow (inferno) and, for each method and category, from the "
-    f"{LOWEST:g}st to the {HIGHEST:g}th percentile of all pixels of its maps: "
-    "brightness is comparable between the images of a method, not between methods."
+    "rank is the fraction of the category's other test images with a lower score. Where disagreement is equal (0 for a "
+    "single method), higher ranks come first. The first {count} images of each category are shown, for each method's "
+    "lowest finished seed. Colours go from black to yellow (inferno): for each method and category, from the "
+    f"{LOWEST:g}st to the {HIGHEST:g}th percentile of all pixels of its maps. Brightness is comparable between the "
+    "images of a method, not between methods."
 )
 
 Rendered = tuple[bytes, Path]
@@ -50,17 +50,17 @@ def gallery(
     artifacts
         Their files.
     folder
-        The report's folder; full pictures go to its folder `pictures`.
+        The report's folder; full pictures go to its subfolder `pictures`.
     per_category
-        How many images of each category are kept.
+        Number of images of each category.
     progress
-        Called with how many categories are done, and of how many, before each and at the end.
+        Called with the number of categories done and of all, before each category and at the end.
 
     Returns
     -------
-    The rows, category after category, most disagreement first, and a sentence on order and colours. The paths of
-    full pictures are relative to `folder`. A label without scores has rank NaN; what has no picture has a tile
-    with an empty thumbnail, whose title says so.
+    The rows by category, largest disagreement first, and a note on order and colours. The paths of full pictures
+    are relative to `folder`. A label without scores has rank NaN; a missing picture is a tile with an empty
+    thumbnail and a title that says so.
     """
     done = cells[cells["status"] == "FINISHED"].assign(row=rows(cells), label=labels(cells))
     columns = list(pd.unique(labels(cells)))
@@ -97,7 +97,7 @@ def _ranks(runs: Mapping[str, str], columns: Sequence[str], artifacts: Artifacts
     tables = {name: artifacts.scores(runs[name]) for name in columns if name in runs}
     ranks = {
         name: pd.Series(
-            _parts_below(table["score"]).to_numpy(float), index=pd.MultiIndex.from_frame(table[KEYS])
+            _fraction_below(table["score"]).to_numpy(float), index=pd.MultiIndex.from_frame(table[KEYS])
         )
         for name, table in tables.items()
         if table is not None and len(table)
@@ -105,13 +105,13 @@ def _ranks(runs: Mapping[str, str], columns: Sequence[str], artifacts: Artifacts
     return pd.DataFrame(ranks).reindex(columns=list(columns)) if ranks else pd.DataFrame()
 
 
-def _parts_below(scores: "pd.Series[float]") -> "pd.Series[float]":
-    """Return for each score the part of the others that are lower; undefined scores do not count."""
+def _fraction_below(scores: "pd.Series[float]") -> "pd.Series[float]":
+    """Return for each score the fraction of the others that are lower; undefined scores do not count."""
     return (scores.rank(method="min") - 1) / max(scores.count() - 1, 1)
 
 
 def _most_disputed(ranks: pd.DataFrame) -> pd.DataFrame:
-    """Sort by disagreement; of equals, the higher ranks come first."""
+    """Sort by disagreement, then by rank, highest first."""
     keys = pd.DataFrame({"spread": ranks.max(axis=1) - ranks.min(axis=1), "height": ranks.mean(axis=1)})
     order = keys.sort_values(["spread", "height"], ascending=False, kind="stable").index
     return ranks.loc[order]
@@ -128,9 +128,9 @@ class _Drawer:
 
     def draw(self, chosen: pd.DataFrame, columns: Sequence[str]) -> list[GalleryRow]:
         """Return a row per chosen image, in this order."""
-        images, kinds, defective = (list(chosen.index.get_level_values(name)) for name in KEYS)
+        images, kinds, anomalous = (list(chosen.index.get_level_values(name)) for name in KEYS)
         maps = {label: self._maps(label, images) for label in columns}
-        seen = self._pictures(images, defective)
+        seen = self._pictures(images, anomalous)
         disagreement = (chosen.max(axis=1) - chosen.min(axis=1)).to_list()
         ranks = [dict(zip(columns, values, strict=True)) for values in chosen.to_numpy(float).tolist()]
         return [
@@ -149,7 +149,7 @@ class _Drawer:
         ]
 
     def _maps(self, label: str, images: Sequence[str]) -> dict[str, Rendered]:
-        """Return the maps of the images that a label has, coloured; the others of its maps are let go."""
+        """Return the coloured maps of these images; a label may lack some or all."""
         stored = self.artifacts.maps(self.runs[label]) if label in self.runs else None
         if stored is None:
             return {}
@@ -165,35 +165,35 @@ class _Drawer:
     def _map_tile(label: str, rendered: Rendered | None) -> Tile:
         return Tile(label, *rendered) if rendered else Tile(f"{label}: no map", b"", Path())
 
-    def _pictures(self, images: Sequence[str], defective: Sequence[int]) -> dict[str, list[Tile]]:
-        """Return image and truth of each image, from the first label that has them."""
+    def _pictures(self, images: Sequence[str], anomalous: Sequence[int]) -> dict[str, list[Tile]]:
+        """Return image and ground truth of each image, from the first label that has them."""
         opened = [pictures for run in self.runs.values() if (pictures := self.artifacts.pictures(run))]
         return {
             image: self._image_and_truth(opened, image, bool(label))
-            for image, label in zip(images, defective, strict=True)
+            for image, label in zip(images, anomalous, strict=True)
         }
 
-    def _image_and_truth(self, opened: Sequence[Pictures], image: str, defective: bool) -> list[Tile]:
+    def _image_and_truth(self, opened: Sequence[Pictures], image: str, anomalous: bool) -> list[Tile]:
         found = ((source, picture) for source in opened if (picture := source.image(image)))
         source, picture = next(found, (None, None))
         if source is None or picture is None:
-            return [Tile("image: not kept", b"", Path()), Tile("truth: not kept", b"", Path())]
+            return [Tile("image: not kept", b"", Path()), Tile("ground truth: not kept", b"", Path())]
         picture, mask = picture.convert("RGB"), source.mask(image)
         shown = (np.asarray(picture) * 0.45).astype(np.uint8)
         if mask is not None:
             shown[np.asarray(mask.convert("1").resize(picture.size))] = RED
-        title = "truth" if mask is not None else "truth: no mask" if defective else "truth: defect-free"
+        title = "ground truth" + ("" if mask is not None else ": no mask" if anomalous else ": normal")
         return [
             Tile("image", *self._save(image, "image", picture)),
-            Tile(title, *self._save(image, "truth", Image.fromarray(shown))),
+            Tile(title, *self._save(image, "ground_truth", Image.fromarray(shown))),
         ]
 
     def _save(self, image: str, what: str, picture: Image.Image) -> Rendered:
-        """Write the full picture; return its thumbnail and where it lies in the folder."""
+        """Write the full picture; return its thumbnail and its path relative to the folder."""
         relative = Path("pictures", slug(self.category), slug(image), f"{what}.jpg")
         path = self.folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        # edges of masks and bright spots would bleed with subsampled colours
+        # subsampled colours would blur the edges of masks
         picture.save(path, quality=90, subsampling=0)
         small = picture.copy()
         small.thumbnail((THUMBNAIL, THUMBNAIL))
@@ -212,5 +212,5 @@ def _scale(maps: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _coloured(values: NDArray[np.float32], low: float, high: float) -> Image.Image:
-    share = (values - low) / (max(high - low, 0.0) or 1.0)
-    return Image.fromarray(colormaps["inferno"](share.clip(0, 1), bytes=True)[..., :3].copy())
+    scaled = (values - low) / (max(high - low, 0.0) or 1.0)
+    return Image.fromarray(colormaps["inferno"](scaled.clip(0, 1), bytes=True)[..., :3].copy())

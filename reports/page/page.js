@@ -1,5 +1,5 @@
-// Everything works on what the page holds: blocks with the views they belong to, sheets with the methods of their
-// columns and lines. Without this script all blocks are shown, one after the other.
+// The page is static: each block lists the views it belongs to, each sheet the methods of its columns and rows.
+// Without this script all blocks are shown, one after the other.
 "use strict";
 
 const find = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -25,7 +25,7 @@ class Sheet {
     this.lines = listed("lines");
     this.fixed = new Set(listed("fixed").map(Number));
     this.texts = this.rows.map((row) => row.textContent.toLowerCase());
-    // the width that each heading over several columns has when all of them are shown
+    // the width of each heading over several columns when all columns are shown
     this.widths = this.spans.map((row) => [...row.cells].map((cell) => cell.colSpan));
     this.ruled = new Set(this.rows.filter((row) => row.classList.contains("rule")));
     [...this.heads.cells].forEach((cell, column) => this.makeSortable(cell, column));
@@ -48,7 +48,7 @@ class Sheet {
     button.addEventListener("click", () => this.sort(cell, column));
   }
 
-  // largest numbers first, then smallest, then as written; names the other way round
+  // numbers: largest first, smallest first, original order; names: the other way round
   sort(cell, column) {
     const numeric = this.rows.some((row) => row.cells[column].dataset.value);
     const turns = numeric ? ["none", "descending", "ascending"] : ["none", "ascending", "descending"];
@@ -71,7 +71,7 @@ class Sheet {
     this.drawRules();
   }
 
-  // rows between rules are sorted among themselves, and rows of means stay below them
+  // rows between two rules are sorted among themselves, and rows of means stay last
   groups() {
     const groups = [];
     this.rows.forEach((row, position) => {
@@ -81,7 +81,7 @@ class Sheet {
     return groups;
   }
 
-  // a rule belongs to the first row of its group that is shown, whichever that is
+  // a rule is drawn above the first visible row of its group
   drawRules() {
     const group = new Map(this.groups().flatMap(({ free, fixed }, i) => [...free, ...fixed].map((row) => [row, i])));
     let last;
@@ -91,7 +91,7 @@ class Sheet {
     }
   }
 
-  // returns how many rows the text hides
+  // returns the number of rows that the text hides
   filter(text, methods) {
     let filtered = 0;
     this.rows.forEach((row, i) => {
@@ -132,7 +132,7 @@ function apply() {
     const count = sheet.filter(text, methods);
     if (!figure.hidden) filtered += count;
   }
-  tellHidden(filtered);
+  showHidden(filtered);
   for (const link of links) {
     if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -158,11 +158,11 @@ function filterGallery(text, methods) {
   if (one("count")) one("count").value = `${find("#gallery article:not([hidden])").length} images`;
 }
 
-function tellHidden(filtered) {
+function showHidden(filtered) {
   const names = boxes.filter((box) => !box.checked).map((box) => box.parentElement.textContent.trim());
   const parts = [];
   if (filtered) parts.push(`${filtered} table ${filtered === 1 ? "row" : "rows"} by the filter`);
-  if (names.length) parts.push(`${names.join(", ")} (still counted in what is best, second and disagreement)`);
+  if (names.length) parts.push(`${names.join(", ")} (still counted for best, second and disagreement)`);
   one("hidden").hidden = !parts.length;
   one("hidden").textContent = `Hidden: ${parts.join("; ")}.`;
 }
@@ -176,7 +176,7 @@ function turn(asked) {
 function follow() {
   const asked = location.hash.slice(1);
   const known = links.some((link) => link.hash === `#${asked}`);
-  if (known || !asked) turn(asked || "overview"); // else a place within the view
+  if (known || !asked) turn(asked || "overview"); // else an anchor within the view
 }
 
 // --- full pictures ------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ for (const link of find("a[href^='#']:not(.skip)")) {
   link.addEventListener("click", (event) => {
     fold();
     if (window.self === window.top) return;
-    // in a frame, where MLflow shows the page, it has no address that could change
+    // MLflow shows the page in a frame, where its address cannot change
     event.preventDefault();
     turn(link.hash.slice(1));
   });

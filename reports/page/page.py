@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: no request leaves it, and it opens from a disk."""
+"""The report as one self-contained HTML page, which makes no requests and opens from disk."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from reports.parts import DASH, Figure, GalleryRow, Report, Sheet, Tile
+from reports.model import DASH, Figure, GalleryRow, Report, Sheet, Tile
 from reports.tables.rendering import to_html
 
 FOLDER = Path(__file__).parent
@@ -23,13 +23,13 @@ SECTIONS = {
     "cost": "Cost",
     "published": "Published",
 }
-"""Where sheets go; what names another section goes to the results."""
+"""Sections of sheets; a sheet of an unknown section goes to the results."""
 ON_OVERVIEW = 3
-"""So many sheets of the results are on the overview, too."""
+"""So many sheets of the results are also on the overview."""
 COLOURS = 128
-"""A figure's PNG is reduced to so many colours; its PDF keeps all."""
+"""Number of colours to which a figure's PNG is reduced; its PDF keeps all."""
 MEANS = ("mean", "average")
-"""First words of the names of rows that sum others up: they stay below them however a table is sorted."""
+"""First words of the names of rows of means, which stay last however a table is sorted."""
 
 
 def write(report: Report, path: Path) -> None:
@@ -38,15 +38,15 @@ def write(report: Report, path: Path) -> None:
     Parameters
     ----------
     report
-        What it shows.
+        Contents of the page.
     path
-        The page. Its folder holds `figures/<name>.pdf`, and the full pictures that gallery tiles name.
+        Path of the page. Its folder holds `figures/<name>.pdf` and the full pictures of the gallery.
     """
     path.write_text(render(report), encoding="utf-8")
 
 
 def render(report: Report) -> str:
-    """Return the page of a report: HTML with its styles, its script and all pictures in it."""
+    """Return the page of a report: HTML that contains its styles, script and pictures."""
     names = _Names.of(report)
     gallery = [_shown_row(row, names) for row in report.gallery]
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
@@ -85,14 +85,14 @@ def render(report: Report) -> str:
 
 @dataclass(frozen=True)
 class _Names:
-    """The categories and methods that have views of their own, `category/<n>` and `method/<n>`."""
+    """The categories and methods that have their own views, `category/<n>` and `method/<n>`."""
 
     categories: list[str]
     methods: list[str]
 
     @classmethod
     def of(cls, report: Report) -> "_Names":
-        """Return the names in the order in which sheets, figures and gallery mention them."""
+        """Return the names in order of appearance in sheets, figures and gallery."""
         parts: list[Sheet | Figure] = [*report.sheets, *(figure for figure, _ in report.figures)]
         ranked = [label for row in report.gallery for label in row.ranks]
         return cls(
@@ -101,7 +101,7 @@ class _Names:
         )
 
     def views(self, *others: str, category: str = "", method: str = "") -> str:
-        """Return the views in which something is shown, separated by spaces."""
+        """Return the views of an element, separated by spaces."""
         views = list(others)
         if category:
             views.append(f"category/{self.categories.index(category)}")
@@ -110,12 +110,12 @@ class _Names:
         return " ".join(views)
 
     def numbers(self, values: Iterable[object]) -> str:
-        """Return the number of the method that each column or row is about, `-` where it is about none."""
+        """Return the method's number for each column or row that is named after one, else `-`."""
         known = {method: str(number) for number, method in enumerate(self.methods)}
         return " ".join(known.get(str(value), "-") for value in values)
 
     def owner(self, label: str) -> str:
-        """Return the method that a configuration's label begins with, the longest if several do; or none."""
+        """Return the method with which a configuration's label begins, the longest if several fit; "" for none."""
         fitting = [name for name in self.methods if f"{label} ".startswith(f"{name} ")]
         return max(fitting, key=len, default="")
 
@@ -144,7 +144,7 @@ class _ShownFigure:
 
 @dataclass(frozen=True)
 class _ShownTile:
-    """A tile as the template needs it; `method` is a number, `-` for image and truth."""
+    """A tile as the template needs it; `method` is a number, `-` for image and ground truth."""
 
     tile: Tile
     method: str
@@ -161,7 +161,7 @@ class _ShownRow:
 
 
 def _by_section(sheets: Sequence[Sheet]) -> list[tuple[str, str, list[tuple[Sheet, bool]]]]:
-    """Return key, title and sheets of each section, each sheet with whether the overview shows it."""
+    """Return key, title and sheets of each section; each sheet with whether the overview shows it, too."""
     grouped: dict[str, list[Sheet]] = {key: [] for key in SECTIONS}
     for sheet in sheets:
         grouped.get(sheet.section, grouped["results"]).append(sheet)
@@ -179,7 +179,7 @@ def _shown_sheet(sheet: Sheet, names: _Names, overview: bool) -> _ShownSheet:
     lines = [str(name) for name in sheet.values.index]
     return _ShownSheet(
         sheet=sheet,
-        # to_html escapes what comes from names
+        # to_html has escaped all names
         html=Markup(to_html(sheet)),
         views=views,
         columns=names.numbers(sheet.values.columns),
@@ -204,7 +204,7 @@ def _shown_figure(figure: Figure, path: Path, names: _Names) -> _ShownFigure:
 
 
 def _reduced(path: Path) -> Image.Image:
-    """Return a figure on white with few colours."""
+    """Return a figure on white, with its colours reduced."""
     with Image.open(path) as opened:
         picture = opened.convert("RGBA")
     white = Image.new("RGBA", picture.size, "white")
@@ -236,7 +236,7 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """Return what a Content-Security-Policy names an inline script or style by."""
+    """Return the digest by which a Content-Security-Policy allows an inline script or style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

@@ -1,1 +1,1 @@
-"""Statistics: whether methods can be told apart by the categories that there are."""
+"""Statistical tests of the differences between methods over categories."""

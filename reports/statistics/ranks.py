@@ -1,4 +1,4 @@
-"""Tests of methods over categories: average ranks, Friedman's test, and Wilcoxon's between two methods."""
+"""Tests of methods over categories: average ranks, Friedman's test, and Wilcoxon's test of two methods."""
 
 import itertools
 import math
@@ -8,27 +8,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 ALPHA = 0.05
 RESAMPLES = 9999
-# values and differences that are equal but for their last bits are ties
+# values and differences that are equal up to rounding errors are ties
 DECIMALS = 9
 
 
 @dataclass(frozen=True)
 class Friedman:
-    """Friedman's test of whether methods rank alike in all categories.
+    """Friedman's test of the hypothesis that all methods rank alike.
 
     Attributes
     ----------
     chi_squared, p_chi_squared
         The statistic, corrected for ties, and its p by the chi-squared distribution (Friedman, 1937).
     f, p_f
-        That of Iman and Davenport (1980), which Demsar (2006, section 3.2.2) prefers, and its p by the F
-        distribution; NaN where every category ranks the methods alike.
+        The statistic of Iman and Davenport (1980), which Demsar (2006, section 3.2.2) prefers, and its p by the F
+        distribution; NaN where every category ranks the methods in the same order.
     p
-        By permuting the values within categories: it holds for any number of categories. All permutations where
-        there are at most `RESAMPLES`, otherwise as many random ones, always the same.
+        By permuting the values within categories, valid for any number of categories. All permutations if there
+        are at most `RESAMPLES`, otherwise `RESAMPLES` random ones, always the same.
     """
 
     chi_squared: float
@@ -44,7 +45,7 @@ def average_ranks(table: pd.DataFrame) -> "pd.Series[float]":
     Parameters
     ----------
     table
-        A row per category, a column per method, no value missing; larger is better.
+        A row per category, a column per method, without missing values; larger is better.
     """
     return _ranks(table).mean()
 
@@ -57,7 +58,7 @@ def friedman(table: pd.DataFrame) -> Friedman:
         return Friedman(0.0, 1.0, 0.0, 1.0, 1.0)
     chi_squared, p_chi_squared = map(float, stats.friedmanchisquare(*ranks.T))
     rest = categories * (methods - 1) - chi_squared
-    # what is left of a sum of squares by rounding is no variance
+    # a remainder as small as rounding errors is zero variance
     f = math.nan if rest < 10**-DECIMALS else (categories - 1) * chi_squared / rest
     p_f = float(stats.f.sf(f, methods - 1, (methods - 1) * (categories - 1)))
     permuted = stats.permutation_test(
@@ -75,14 +76,14 @@ def friedman(table: pd.DataFrame) -> Friedman:
 def pairwise(table: pd.DataFrame) -> pd.DataFrame:
     """Compare every two methods by Wilcoxon's signed-rank test, two-sided; `table` as in `average_ranks`.
 
-    Differences of zero count half to each side (Demsar, 2006, section 3.1.3). p is exact, ties or not.
+    Differences of zero count half to each side (Demsar, 2006, section 3.1.3). p is exact, also with ties.
 
     Returns
     -------
-    A row per pair, `first` and `second`, in the order of the columns: `median_difference`, first less second;
+    A row per pair, `first` and `second`, in the order of the columns: `median_difference`, first minus second;
     `effect_size`, the matched-pairs rank-biserial correlation (Kerby, 2014), 1 where the first is better in
-    every category and -1 where the second is; `better`, `equal`, `worse`, the categories in which the first is;
-    `p`; and `p_holm`, by Holm (1979) over all pairs.
+    every category and -1 where the second is; `better`, `equal`, `worse`, the numbers of categories in which the
+    first is; `p`; and `p_holm`, corrected for the number of pairs by Holm (1979).
     """
     compared = [
         {"first": first, "second": second}
@@ -90,27 +91,13 @@ def pairwise(table: pd.DataFrame) -> pd.DataFrame:
         for first, second in itertools.combinations(table.columns, 2)
     ]
     frame = pd.DataFrame(compared)
-    return frame.assign(p_holm=holm(frame["p"].to_numpy()))
-
-
-def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p-values adjusted for their number by Holm's step-down procedure (1979).
-
-    Examples
-    --------
-    >>> holm(np.array([0.01, 0.04, 0.03, 0.005])).round(3).tolist()
-    [0.03, 0.06, 0.06, 0.02]
-    """
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
-    return adjusted
+    return frame.assign(p_holm=multipletests(frame["p"].to_numpy(), method="holm")[1])
 
 
 def smallest_p(categories: int, comparisons: int = 1) -> float:
-    """Return the smallest p that Wilcoxon's test, two-sided, can reach with so many categories.
+    """Return the smallest p that Wilcoxon's two-sided test can reach.
 
-    Of the 2^n signs that n differences can have, two are extreme: all one way or all the other. Holm's
+    Two of the 2^n possible sign patterns of n differences are extreme: all positive or all negative. Holm's
     correction multiplies the smallest p by the number of comparisons.
 
     Examples
@@ -126,7 +113,7 @@ def _ranks(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sum_of_squares(*ranks: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Return what Friedman's statistic grows with, as permutations leave its other terms alone."""
+    """Return the only term of Friedman's statistic that permutations change."""
     return sum((each.sum(axis=axis) ** 2 for each in ranks), np.zeros(()))
 
 
@@ -144,14 +131,14 @@ def _compare(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[st
 
 
 def _signed_rank_p(signs: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
-    """Return how probable a sum of signed ranks at least this far from zero is if every sign is a fair coin.
+    """Return the probability of a sum of signed ranks at least this far from zero if signs are random.
 
-    Exact, as `scipy.stats.wilcoxon` is without ties; with ties it tries all signs one by one or approximates.
+    Exact; `scipy.stats.wilcoxon` is exact without ties only, or by trying all sign patterns.
     """
     doubled = (2 * ranks[signs != 0]).astype(int)  # tied ranks may be halves
-    chances = np.ones(1)  # of each sum of the ranks that have a plus
+    chances = np.ones(1)  # probability of each sum of the positive ranks
     for rank in doubled:
         chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2
     sums = 2 * np.arange(len(chances)) - doubled.sum()
-    found = abs(int((2 * signs * ranks).sum()))
-    return float(min(1.0, chances[np.abs(sums) >= found].sum()))
+    observed = abs(int((2 * signs * ranks).sum()))
+    return float(min(1.0, chances[np.abs(sums) >= observed].sum()))

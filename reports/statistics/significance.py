@@ -1,4 +1,4 @@
-"""What tests over categories say of one measure: average ranks, critical differences, pairs of methods."""
+"""Statistics of one measure over categories: average ranks, critical differences, pairs of methods."""
 
 from functools import partial
 from textwrap import fill
@@ -7,16 +7,16 @@ import pandas as pd
 import scikit_posthocs as posthocs
 from matplotlib.figure import Figure as Drawing
 
-from reports.cells import rows
-from reports.figures.shown import columns
+from reports.figures.captions import columns
 from reports.figures.style import PAGE, drawing, palette
-from reports.parts import Figure, Sheet
+from reports.model import Figure, Sheet
 from reports.statistics.ranks import ALPHA, RESAMPLES, Friedman, average_ranks, friedman, pairwise, smallest_p
 from reports.tables.captions import title_of
 from reports.tables.comparison import comparison
 from reports.tables.seeds import MEAN, seeds_of
+from store.table import rows
 
-# the chi-squared distribution is close enough to Friedman's statistic above both (Demsar, 2006, section 3.2.2)
+# above both numbers the chi-squared distribution fits Friedman's statistic (Demsar, 2006, section 3.2.2)
 MANY_CATEGORIES, MANY_METHODS = 10, 5
 # characters of a name on one line of the diagram
 WIDE = 34
@@ -26,16 +26,15 @@ def statistics_of(cells: pd.DataFrame, metric: str) -> tuple[list[Sheet], list[F
     """Test whether methods differ in one measure; larger is better.
 
     The samples are categories, as in Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets",
-    JMLR 7 (2006): of each the mean over seeds, where every method has one. Three or more methods are ranked and
-    compared by Friedman's test; then, and for two methods alone, every two by Wilcoxon's signed-rank test with
-    Holm's correction. Nemenyi's test, Demsar's own choice after Friedman's, lets the verdict on two methods
-    depend on which others were ranked with them; Benavoli, Corani and Mangili, "Should We Really Use Post-Hoc
-    Tests Based on Mean-Ranks?", JMLR 17 (2016) recommend Wilcoxon's in its place.
+    JMLR 7 (2006): the mean over seeds of each category in which every method has a value. Three or more methods
+    are ranked and compared by Friedman's test; then all pairs, also if there are only two methods, by Wilcoxon's
+    signed-rank test with Holm's correction. Under Nemenyi's test, Demsar's choice after Friedman's, the verdict on
+    two methods depends on the other methods; Benavoli, Corani and Mangili, "Should We Really Use Post-Hoc Tests
+    Based on Mean-Ranks?", JMLR 17 (2016) recommend Wilcoxon's test instead.
 
     Returns
     -------
-    Two lists, both empty with fewer than two methods, as there is nothing to compare, or with fewer than two
-    categories, as one sample tells nothing of others.
+    Sheets and figures; none with fewer than two methods or fewer than two categories.
     """
     table = samples(cells, metric)
     if min(table.shape) < 2:
@@ -52,7 +51,7 @@ def statistics_of(cells: pd.DataFrame, metric: str) -> tuple[list[Sheet], list[F
         title=f"{title_of(metric)}: critical differences",
         caption=f"{_diagram_caption(test)} {limits}",
         draw=partial(
-            draw_critical_differences, ranks, _told_apart(pairs, test, labels), palette(columns(cells))
+            draw_critical_differences, ranks, _p_values(pairs, test, labels), palette(columns(cells))
         ),
         section="statistics",
     )
@@ -60,17 +59,17 @@ def statistics_of(cells: pd.DataFrame, metric: str) -> tuple[list[Sheet], list[F
 
 
 def samples(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return what is tested: a row per category in which all methods have a value, a column per method.
+    """Return the tested values: a row per category in which all methods have a value, a column per method.
 
-    A method that has no value at all is left out, so that it does not take all categories with it.
+    A method without any value is left out, as otherwise no category would remain.
     """
     return _means(cells, metric).dropna(axis=1, how="all").dropna()
 
 
 def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
-    """Return sentences on what the tests of one measure can show and cannot, or why there are none.
+    """Return sentences on the limits of the tests of one measure, or why there are no tests.
 
-    None if there are not two methods to compare.
+    Empty if there are not two methods to compare.
     """
     everything, table = _means(cells, metric), samples(cells, metric)
     categories, methods = table.shape
@@ -79,16 +78,16 @@ def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
     if categories < 2:
         return [
             f"{title_of(metric)} is not tested: {categories} of {len(everything)} categories have a value of every "
-            "method, and a test over categories needs two."
+            "method, and a test needs at least two."
         ]
     return [
         _reach(categories, methods),
         *_left_out(everything, table),
-        f"The samples are {categories} categories of {_datasets(cells, table)}, and those of one dataset are no "
+        f"The samples are {categories} categories of {_datasets(cells, table)}; categories of one dataset are not "
         "independent samples of all inspection tasks.",
-        "Each is a mean over seeds; how far seeds differ does not enter the tests."
+        "Each is a mean over seeds; the tests do not consider the variation between seeds."
         if len(seeds_of(cells)) > 1
-        else "Each comes from one seed; what another seed would give does not enter the tests.",
+        else "Each comes from one seed; the tests do not consider the variation between seeds.",
         f"A p of {ALPHA} or more does not show that methods are equal.",
     ]
 
@@ -116,18 +115,16 @@ def _datasets(cells: pd.DataFrame, table: pd.DataFrame) -> str:
 
 
 def draw_critical_differences(
-    ranks: "pd.Series[float]", told_apart: pd.DataFrame, colours: dict[str, str]
+    ranks: "pd.Series[float]", p_values: pd.DataFrame, colours: dict[str, str]
 ) -> Drawing:
-    """Draw average ranks on a line, and bars with dots over methods that the tests do not tell apart.
+    """Draw average ranks on a line, and bars that join methods without a significant difference.
 
     Parameters
     ----------
-    ranks
+    ranks, colours
         By method.
-    told_apart
-        (methods, methods) p-values.
-    colours
-        By method.
+    p_values
+        (methods, methods).
     """
     names = list(ranks.sort_values(kind="stable").index)
     shown = [fill(str(name), WIDE) for name in names]
@@ -135,17 +132,17 @@ def draw_critical_differences(
     figure, [[axes]] = drawing(PAGE, 0.9 + 0.16 * len(ranks) * lines)
     axes.set_xlim(1, len(ranks))
     axes.set_xticks(range(1, len(ranks) + 1))
-    # numbers in place of names: the library draws in the order of sets, which for texts changes with every process
+    # numbers instead of names: the library draws in the order of a set, which varies for strings
     numbers = dict(zip(names, range(len(names)), strict=True))
     artists = posthocs.critical_difference_diagram(
         ranks.loc[names].rename(numbers),
-        told_apart.loc[names, names].rename(index=numbers, columns=numbers),
+        p_values.loc[names, names].rename(index=numbers, columns=numbers),
         alpha=ALPHA,
         ax=axes,
         label_fmt_left="{label}",
         label_fmt_right="{label}",
         marker_props={"s": 16},
-        # a bar may pass under a method that it does not join: only dots belong to it
+        # a bar may pass under a method that it does not join: dots show which it joins
         crossbar_props={"marker": "o", "markersize": 3, "linewidth": 1.6, "solid_capstyle": "butt"},
         color_palette={numbers[name]: colours[name] for name in names},
         text_h_margin=0.03 * (len(ranks) - 1),
@@ -158,12 +155,12 @@ def draw_critical_differences(
         label.set(color="black", parse_math=False)
     for kind in ("markers", "elbows"):
         for artist in artists[kind]:
-            artist.set_clip_on(False)  # the best and the last rank may lie at the ends of the line
+            artist.set_clip_on(False)  # the first and last rank may lie at the ends of the line
     axes.spines["top"].set_visible(True)
     return figure
 
 
-def _told_apart(pairs: pd.DataFrame, test: Friedman, labels: list[str]) -> pd.DataFrame:
+def _p_values(pairs: pd.DataFrame, test: Friedman, labels: list[str]) -> pd.DataFrame:
     """Return the p-values of all pairs as a matrix: Holm's, or 1 where Friedman's test finds no difference."""
     matrix = pd.DataFrame(1.0, index=labels, columns=labels)
     if test.p < ALPHA:
@@ -200,7 +197,11 @@ def _friedman_sentence(test: Friedman, categories: int, methods: int) -> str:
         f"Friedman's test: chi-squared {test.chi_squared:.2f} with {methods - 1} degrees of freedom "
         f"(p {_p(test.p_chi_squared)}){f}; by permutations within categories (all, or {RESAMPLES} random ones) "
         f"p {_p(test.p)}: {verdict}."
-        + (" The first distributions are rough for so few samples; the permutations hold." if rough else "")
+        + (
+            " With so few samples the two distributions are approximate; the permutations are valid."
+            if rough
+            else ""
+        )
     )
 
 
@@ -216,13 +217,13 @@ def _pairs_sheet(metric: str, pairs: pd.DataFrame, limits: str) -> Sheet:
     }
     values = pairs.rename(columns=titles)[list(titles.values())]
     values.index = pd.Index(pairs["first"] + " vs. " + pairs["second"], name="pair")
-    shown = values.apply(_printed)
+    shown = values.apply(_formatted)
     count = int(pairs[["better", "equal", "worse"]].iloc[0].sum())
     return Sheet(
         name=f"{metric}_wilcoxon",
         title=f"{title_of(metric)}: pairs of methods",
         caption=f"Wilcoxon's signed-rank test, two-sided and exact, of every two methods over {count} categories: "
-        "the median over categories of the first's value less the second's; the matched-pairs rank-biserial "
+        "the median over categories of the first's value minus the second's; the matched-pairs rank-biserial "
         "correlation r, from -1 to 1, positive where the first is better; in how many categories the first is "
         f"better, equal and worse; p, and p after Holm's correction for {len(pairs)} comparisons. {limits}",
         values=values,
@@ -231,7 +232,7 @@ def _pairs_sheet(metric: str, pairs: pd.DataFrame, limits: str) -> Sheet:
     )
 
 
-def _printed(column: "pd.Series[float]") -> "pd.Series[str]":
+def _formatted(column: "pd.Series[float]") -> "pd.Series[str]":
     if column.name in ("better", "equal", "worse"):
         return column.astype(int).astype(str)
     if column.name in ("p", "p (Holm)"):
@@ -242,9 +243,9 @@ def _printed(column: "pd.Series[float]") -> "pd.Series[str]":
 def _diagram_caption(test: Friedman) -> str:
     """Return how to read the diagram."""
     bars = (
-        f"bars join what Wilcoxon's signed-rank tests with Holm's correction do not tell apart at {ALPHA} (as "
-        "Benavoli et al., 2016, recommend, not by Nemenyi's critical difference); only the methods with a dot on a "
-        "bar belong to it"
+        f"bars join methods without a significant difference at {ALPHA} by Wilcoxon's signed-rank tests with Holm's "
+        "correction (as Benavoli et al., 2016, recommend, instead of Nemenyi's critical difference); a bar joins only "
+        "the methods on which it has a dot"
         if test.p < ALPHA
         else f"one bar joins all, as Friedman's test shows no difference (p {_p(test.p)})"
     )
@@ -252,7 +253,7 @@ def _diagram_caption(test: Friedman) -> str:
 
 
 def _reach(categories: int, methods: int) -> str:
-    """Return what p the tests of pairs can reach at best, and whether that suffices."""
+    """Return the smallest p that the tests of pairs can reach, and whether it can be significant."""
     pairs = methods * (methods - 1) // 2
     alone, corrected = smallest_p(categories), smallest_p(categories, pairs)
     after = f", and after Holm's correction for {pairs} pairs {corrected:.3g}" if pairs > 1 else ""

@@ -1,1 +1,1 @@
-"""Tables: what they hold, how they are grouped and marked, and how they are written."""
+"""Tables: their contents, groups, marks and captions, and their output formats."""

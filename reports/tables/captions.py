@@ -1,4 +1,4 @@
-"""What captions say: measure, data, protocol, weights, threshold, seeds, code, marks and words of a table."""
+"""Captions of tables: measure, data, protocol, weights, threshold, seeds, code, marks and words for missing entries."""
 
 import re
 from collections.abc import Sequence
@@ -7,13 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from metrics import MEASURES, is_oracle
-from reports.parts import DASH
-from reports.tables.entries import FAILED, UNDEFINED
+from reports.model import DASH
+from reports.tables.formatting import FAILED, UNDEFINED
 from reports.tables.seeds import MEAN, describe_seeds, seeds_of
+from store.table import labels
+from store.tags import OWN_IMAGES, PRETRAINING_COUNT, PRETRAINING_IMAGES
 
 
 def title_of(metric: str) -> str:
-    """Return what a heading calls a metric."""
+    """Return the heading of a metric."""
     return MEASURES[metric].label if metric in MEASURES else metric
 
 
@@ -23,7 +25,7 @@ def caption(cells: pd.DataFrame, metric: str) -> str:
 
 
 def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: str = MEAN) -> list[str]:
-    """Return what captions say of measures and the cells that they were taken of.
+    """Return the parts of a caption about measures and their cells.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: s
     metrics
         Names of the measures.
     seeds
-        Those of the whole table.
+        Seeds of the whole table.
     mean
         Name of the row of means; "": there is none.
     """
@@ -40,12 +42,12 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: s
     for name, title in (("dataset", "dataset"), ("protocol", "protocol"), ("weights", "teacher weights")):
         values = [Path(value).name for value in pd.unique(cells[name])]
         parts.append(f"{title} {', '.join(values)}")
-    distilled = cells.loc[cells["pretext"] != "", ["method", "pretext"]].drop_duplicates()
     parts += [
-        f"teachers of {name} distilled on {images}" for name, images in distilled.itertuples(index=False)
+        f"teachers of {method} pretrained on {images}" for method, images in pretraining(cells, "method")
     ]
-    if changes := cells["changes"].iloc[0]:
-        parts.append(f"changed: {changes}")
+    for changes, part in cells[cells["changes"] != ""].groupby("changes", sort=False):
+        methods = "" if len(part) == len(cells) else f" for {', '.join(pd.unique(labels(part)))}"
+        parts.append(f"changed{methods}: {changes}")
     parts += _about(cells, metrics)
     parts.append(describe_seeds(seeds, metrics[0] if len(metrics) == 1 else "<measure>", mean))
     commits = {
@@ -56,8 +58,23 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: s
     return parts
 
 
+def pretraining(cells: pd.DataFrame, column: str) -> list[tuple[str, str]]:
+    """Return (value of a column, images) for cells of methods that pretrain their own teachers."""
+    columns = [column, PRETRAINING_IMAGES, PRETRAINING_COUNT]
+    pretrained = cells.loc[cells[PRETRAINING_IMAGES] != "", columns].drop_duplicates()
+    return [
+        (
+            value,
+            f"{count} train images of the tested categories"
+            if images == OWN_IMAGES
+            else f"{count} images of {images}",
+        )
+        for value, images, count in pretrained.itertuples(index=False)
+    ]
+
+
 def _about(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Return what a reader must know of the measures: variants of PRO, thresholds, what is an oracle."""
+    """Return the parts about the measures: variants of PRO, thresholds, oracles."""
     known = [MEASURES[metric] for metric in metrics if metric in MEASURES]
     overlaps = [measure for measure in known if measure.name.startswith("pro")]
     parts = [
@@ -67,11 +84,7 @@ def _about(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     if overlaps:
         parts.append(f"integrated to a false-positive rate of {', '.join(pd.unique(cells['fpr_limit']))}")
     if any(measure.at_threshold for measure in known):
-        named = (
-            f"{policy} (oracle: chosen on the test images)" if is_oracle(policy) else policy
-            for policy in pd.unique(cells["threshold_policy"])
-        )
-        parts.append(f"threshold {', '.join(named)}")
+        parts.append(f"threshold {policies(cells)}")
     return parts + [
         f"{measure.label} is an oracle: its threshold is chosen on the test images"
         for measure in known
@@ -79,23 +92,32 @@ def _about(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     ]
 
 
+def policies(cells: pd.DataFrame) -> str:
+    """Return the policies by which thresholds were chosen, oracles named as such."""
+    return ", ".join(
+        f"{policy} (oracle: chosen on the test images)" if is_oracle(policy) else policy
+        for policy in pd.unique(cells["threshold_policy"])
+        if policy
+    )
+
+
 def marking(anything: bool, relevant: float, line: str) -> str:
     """Return what a caption says of marked entries."""
     rule = f"best of each {line} bold, second underlined, by the values as printed"
     if relevant > 0:
-        return f"{rule}, where the best exceeds the second by more than {relevant:g} and nowhere else"
+        return f"{rule}, only where the best exceeds the second by more than {relevant:g}"
     return rule if anything else ""
 
 
 def words(shown: pd.DataFrame, seeds: list[str]) -> str:
-    """Return what a caption says of entries that have no value, or not all that they might cover."""
-    found = {str(entry) for entry in shown.to_numpy().ravel()}
+    """Return the meaning of the words and counts in entries that have no value, or that cover only a part."""
+    entries = {str(entry) for entry in shown.to_numpy().ravel()}
     meanings = {
         FAILED: "the cell ended with an error",
         UNDEFINED: "the cell finished without this measure",
-        DASH: "no cell has run to an end, or nothing to average",
+        DASH: "no cell has ended, or there is nothing to average",
     }
-    parts = [f"{word}: {meaning}" for word, meaning in meanings.items() if word in found]
-    if any(re.search(r"\[\d+ of \d+\]", entry) for entry in found):
+    parts = [f"{word}: {meaning}" for word, meaning in meanings.items() if word in entries]
+    if any(re.search(r"\[\d+ of \d+\]", entry) for entry in entries):
         parts.append(f"[n of m]: n of m {'seeds' if len(seeds) > 1 else 'categories'} have a value")
     return "; ".join(parts)

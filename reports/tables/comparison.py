@@ -1,36 +1,36 @@
-"""The comparison of methods over categories: what a sweep's tables hold and say, and where they go."""
+"""The comparison of methods over categories: the sheets of measures, categories and methods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.cells import labels, rows
+from reports.model import Sheet
 from reports.naming import slug
-from reports.parts import Sheet
 from reports.tables.captions import caption, facts, marking, title_of, words
-from reports.tables.entries import printed, ranked, states
-from reports.tables.groups import column_order, coverage, mean_rows, row_order, rules, spans
+from reports.tables.formatting import format_entries, ranked, states
+from reports.tables.groups import column_order, mean_rows, row_order, rules, spans
 from reports.tables.seeds import MEAN, seeds_of, summary, tidy
+from store.table import labels, rows
 
 
 def comparison(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the table of one measure: a row per category and their mean, a column per method.
 
-    Rows and columns stand as the sweep asked for them; entries are those of `reports.tables.seeds.summary`. Empty if
-    nothing has the measure.
+    Rows and columns are in the order of the sweep; entries are those of `reports.tables.seeds.summary`. Empty if
+    no cell has the measure.
     """
-    found = summary(cells, metric, {MEAN: pd.unique(rows(cells)).tolist()})
-    return pd.DataFrame() if found is None else found[0]
+    result = summary(cells, metric, {MEAN: pd.unique(rows(cells)).tolist()})
+    return pd.DataFrame() if result is None else result[0]
 
 
 def seed_entries(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the entries of one measure's table one by one, with deviations and intervals, see `tidy`.
+    """Return the entries of one measure's table, a row per entry, with deviations and intervals, see `tidy`.
 
-    Empty if nothing has the measure.
+    Empty if no cell has the measure.
     """
-    found = summary(cells, metric, {MEAN: pd.unique(rows(cells)).tolist()})
-    return pd.DataFrame() if found is None else tidy(*found)
+    result = summary(cells, metric, {MEAN: pd.unique(rows(cells)).tolist()})
+    return pd.DataFrame() if result is None else tidy(*result)
 
 
 def comparison_sheet(cells: pd.DataFrame, metric: str, relevant: float = 0.0) -> Sheet | None:
@@ -43,53 +43,52 @@ def comparison_sheet(cells: pd.DataFrame, metric: str, relevant: float = 0.0) ->
     metric
         Name of the measure.
     relevant
-        The best of a row is marked only where it exceeds the second by more (Polidori, 2022: 0.005).
+        Mark the best of a row only where it exceeds the second by more than this (Polidori, 2022: 0.005).
 
     Returns
     -------
-    The best and the second of each row are marked, by the values as printed; where an entry has no value it says
-    why. None if nothing has the measure.
+    The sheet, with the best and the second of each row marked by the values as printed, and a word in each entry
+    without a value. None if no cell has the measure.
     """
-    found = entries_of(cells, metric)
-    if found is None:
+    entries = entries_of(cells, metric)
+    if entries is None:
         return None
-    best, second = ranked(found.values, mean_rows(cells), relevant)
-    parts = [caption(cells, metric), coverage(cells), marking(bool(best.to_numpy().any()), relevant, "row")]
+    best, second = ranked(entries.values, mean_rows(cells), relevant)
+    marks = marking(bool(best.to_numpy().any()), relevant, "row")
+    parts = [caption(cells, metric), marks, words(entries.shown, seeds_of(cells))]
     return Sheet(
         name=metric,
         title=title_of(metric),
-        caption="; ".join(filter(None, [*parts, words(found.shown, seeds_of(cells))])),
-        values=found.values,
-        shown=found.shown,
+        caption="; ".join(filter(None, parts)),
+        values=entries.values,
+        shown=entries.shown,
         best=best,
         second=second,
-        rules=rules([*found.values.index], cells),
+        rules=rules([*entries.values.index], cells),
         spans=spans(cells),
     )
 
 
 def category_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
-    """Return a sheet per row of the comparison, without means: a row per method, a column per measure.
-
-    Measures that nothing has are left out.
-    """
-    found = _all_entries(cells, metrics)
+    """Return a sheet per category: a row per method, a column per measure that some cell has."""
+    entries = _all_entries(cells, metrics)
     sheets = []
     for row in row_order(cells):
-        values = pd.DataFrame({title: part.values.loc[row] for title, part in found.items()})
-        shown = pd.DataFrame({title: part.shown.loc[row] for title, part in found.items()})
+        values = pd.DataFrame({title: part.values.loc[row] for title, part in entries.items()})
+        shown = pd.DataFrame({title: part.shown.loc[row] for title, part in entries.items()})
         best, second = (marked.T for marked in ranked(values.T, {}))
         own = cells[rows(cells) == row]
         text = [
             row,
             *facts(own, metrics, seeds_of(cells), mean=""),
             marking(bool(best.to_numpy().any()), 0, "column"),
+            words(shown, seeds_of(cells)),
         ]
         sheets.append(
             Sheet(
                 name=slug("category", row),
                 title=row,
-                caption="; ".join(filter(None, [*text, words(shown, seeds_of(cells))])),
+                caption="; ".join(filter(None, text)),
                 values=values.rename_axis(index="method"),
                 shown=shown.rename_axis(index="method"),
                 best=best,
@@ -97,21 +96,18 @@ def category_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
                 category=row,
             )
         )
-    return sheets if found else []
+    return sheets if entries else []
 
 
 def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
-    """Return a sheet per column of the comparison: a row per category and mean, a column per measure.
-
-    Measures that nothing has are left out.
-    """
-    found = _all_entries(cells, metrics)
+    """Return a sheet per method: a row per category and mean, a column per measure that some cell has."""
+    entries = _all_entries(cells, metrics)
     sheets = []
     for label in column_order(cells):
-        values = pd.DataFrame({title: part.values[label] for title, part in found.items()})
-        shown = pd.DataFrame({title: part.shown[label] for title, part in found.items()})
+        values = pd.DataFrame({title: part.values[label] for title, part in entries.items()})
+        shown = pd.DataFrame({title: part.shown[label] for title, part in entries.items()})
         own = cells[labels(cells) == label]
-        text = [label, *facts(own, metrics, seeds_of(cells)), coverage(cells), words(shown, seeds_of(cells))]
+        text = [label, *facts(own, metrics, seeds_of(cells)), words(shown, seeds_of(cells))]
         sheets.append(
             Sheet(
                 name=slug("method", label),
@@ -123,7 +119,7 @@ def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
                 method=label,
             )
         )
-    return sheets if found else []
+    return sheets if entries else []
 
 
 @dataclass(frozen=True)
@@ -135,17 +131,17 @@ class Entries:
 
 
 def entries_of(cells: pd.DataFrame, metric: str) -> Entries | None:
-    """Return one measure's table with its rows of means; None if nothing has the measure."""
+    """Return one measure's table with its rows of means; None if no cell has the measure."""
     means = mean_rows(cells)
-    found = summary(cells, metric, means)
-    if found is None:
+    result = summary(cells, metric, means)
+    if result is None:
         return None
     order, columns = [*row_order(cells), *means], column_order(cells)
-    shown = printed(*found, states(cells), means)
-    return Entries(found[0].loc[order, columns], shown.loc[order, columns])
+    shown = format_entries(*result, states(cells), means)
+    return Entries(result[0].loc[order, columns], shown.loc[order, columns])
 
 
 def _all_entries(cells: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Entries]:
-    """Return the tables of all measures that something has, by their titles."""
-    found = {title_of(metric): entries_of(cells, metric) for metric in metrics}
-    return {title: part for title, part in found.items() if part is not None}
+    """Return the tables of all measures that some cell has, by their titles."""
+    tables = {title_of(metric): entries_of(cells, metric) for metric in metrics}
+    return {title: entries for title, entries in tables.items() if entries is not None}

@@ -1,35 +1,77 @@
-"""What the literature says: `results/published.csv`, and what of it may be compared with a cell."""
+"""Published numbers, `results/published.csv`: the settings they stand for, and whether cells agree with them."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from metrics import MEASURES
-from reports.cells import RESULTS, ReportError
+from reports.errors import ReportError
+from reports.tables.captions import pretraining
+from store.options import describe
+from store.tags import OWN_IMAGES, RESULTS
 
 PUBLISHED = RESULTS / "published.csv"
 """The tracked table of published numbers: source, method, variant, dataset, category, metric, value, note."""
 AVERAGE = "average"
 """The row that holds a source's own average."""
 COLUMNS = ("source", "method", "variant", "dataset", "category", "metric", "value", "note")
+PROTOCOLS = ("paper", "paper_3d")
+"""The protocols that train methods as they were published."""
+FPR_LIMIT, THRESHOLD = "0.3", "f1_image"
+"""The limit of published PROs, and the threshold of published values of Dice and F1."""
 
-# what the methods' YAMLs print and published variants differ in
-_DEFAULTS: Mapping[str, Mapping[str, str]] = {
-    "rd": {"training.image_size": "256"},
-    "stfpm": {"training.image_size": "256"},
-    "feature_variance": {"training.image_size": "224"},
-    "simple_student": {"training.image_size": "224"},
-    "uninformed_students": {"patch_sizes": "[17,33,65]"},
-    "ast": {"student": "asymmetric", "score": "distance", "image_score": "auto", "student_blocks": "4"},
+_TEACHER, _SIZE, _PATCHES, _MODE = (
+    "backbone.name",
+    "method.training.image_size",
+    "method.patch_sizes",
+    "method.mode",
+)
+_RESNET, _WIDE_RESNET, _EFFICIENTNET = (
+    "resnet18.tv_in1k",
+    "wide_resnet50_2.tv_in1k",
+    "tf_efficientnet_b5.aa_in1k",
+)
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "rd": {_TEACHER: _WIDE_RESNET, _SIZE: 256},
+    "stfpm": {_TEACHER: _RESNET, _SIZE: 256},
+    "feature_variance": {_TEACHER: _RESNET, _SIZE: 224},
+    "simple_student": {_TEACHER: _RESNET, _SIZE: 224},
+    "uninformed_students": {_TEACHER: _RESNET, _SIZE: 256, _PATCHES: [17, 33, 65]},
+    "ast": {
+        **{_TEACHER: _EFFICIENTNET, _SIZE: 768, "method.student": "asymmetric", "method.student_blocks": 4},
+        **{"method.score": "distance", "method.image_score": "auto"},
+    },
 }
-# published under names of their own, here options of a method
-_OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "ast_teacher_nll": ("ast", {"score": "nll"}),
-    "ast_symmetric": ("ast", {"student": "symmetric"}),
-    "ast_deeper_flow_student": ("ast", {"student": "deeper_flow"}),
+"""The settings in which published variants of a method differ, as the method was published."""
+# ablations published under names of their own: the method here, and its options
+_ABLATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "ast_teacher_nll": ("ast", {"method.score": "nll"}),
+    "ast_symmetric": ("ast", {"method.student": "symmetric"}),
+    "ast_deeper_flow_student": ("ast", {"method.student": "deeper_flow"}),
 }
+VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("rd", "wide_resnet50_2"): {},
+    ("stfpm", "resnet18"): {},
+    ("stfpm", "resnet18_224"): {_SIZE: 224},
+    ("stfpm", "wide_resnet50_2"): {_TEACHER: _WIDE_RESNET},
+    ("feature_variance", "resnet18_224"): {},
+    ("simple_student", "resnet18_224"): {},
+    ("uninformed_students", "multi_scale"): {},
+    **{("uninformed_students", f"p{size}"): {_PATCHES: [size]} for size in (17, 33, 65)},
+    **{(name, mode): {_MODE: mode} for name in ("ast", *_ABLATIONS) for mode in ("rgb", "depth", "rgbd")},
+    ("ast", "rgb_max"): {_MODE: "rgb", "method.image_score": "max"},
+    **{("ast", f"rgbd_{n}_blocks"): {_MODE: "rgbd", "method.student_blocks": n} for n in (1, 2, 4, 8, 12)},
+}
+"""(method, variant) in the table of published numbers: the settings in which it differs from `SETTINGS`."""
+_ANOMALIB = "open-edge-platform/anomalib README"
+FLAWS: Mapping[tuple[str, str, str], Sequence[str]] = {
+    (_ANOMALIB, "rd", "wide_resnet50_2"): ["epoch chosen on the test images"],
+    (_ANOMALIB, "stfpm", "resnet18"): ["epoch chosen on the test images"],
+    (_ANOMALIB, "stfpm", "wide_resnet50_2"): ["epoch chosen on the test images", "toothbrush diverged"],
+}
+"""(source, method, variant): why its numbers are compared with none."""
 
 
 def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
@@ -41,100 +83,73 @@ def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
         If there is no such table, or it lacks columns.
     """
     if not path.exists():
-        raise ReportError(f"{path}: not found; it is the table of published numbers")
+        raise ReportError(f"{path}: not found; expected the table of published numbers")
     table = pd.read_csv(path, dtype={"variant": str, "note": str}).fillna({"variant": "", "note": ""})
     if missing := [name for name in COLUMNS if name not in table]:
-        raise ReportError(
-            f"{path}: lacks the columns {', '.join(missing)}; expected are {', '.join(COLUMNS)}"
-        )
+        raise ReportError(f"{path}: lacks the columns {', '.join(missing)}; expected {', '.join(COLUMNS)}")
     return table
 
 
 def base_method(name: str) -> str:
-    """Return the method here that a published method is an option of, or is."""
-    return _OPTIONS.get(name, (name, {}))[0]
+    """Return the method here that a published method is, or is an ablation of."""
+    return _ABLATIONS.get(name, (name, {}))[0]
 
 
-def settings_of(cells: pd.DataFrame) -> dict[str, str]:
-    """Return by which settings the cells of one method can be told from published variants.
-
-    Returns
-    -------
-    Options by name, as `training.image_size`; `backbone` without timm's tags, and `mode`.
-    """
-    first = cells.iloc[0]
-    teacher = str(first["backbone"]).partition(".")[0].removeprefix("tf_")
-    defaults = _DEFAULTS.get(first["method"], {})
-    return {**defaults, **overrides_of(cells), "backbone": teacher, "mode": first.get("mode") or "rgb"}
-
-
-def overrides_of(cells: pd.DataFrame) -> dict[str, str]:
-    """Return what the command line changed for the cells of one method, by option."""
-    text = f"{cells['variant'].iloc[0]} {cells['changes'].iloc[0]}"
-    found = re.findall(r"([^\s=]+)=(\[[^\]]*\]|\S*)", text)
-    return {key.lstrip("+~").removeprefix("method."): value.replace(" ", "") for key, value in found}
-
-
-def needs(method: str, variant: str) -> dict[str, str]:
-    """Return the settings that a published variant stands for; one that is unknown needs what no cell has.
+def settings_of(method: str, variant: str) -> dict[str, Any]:
+    """Return the settings of a published variant, by option; an unknown variant has one that no cell has.
 
     Examples
     --------
-    >>> needs("stfpm", "resnet18_224")
-    {'training.image_size': '224', 'backbone': 'resnet18'}
+    >>> settings_of("stfpm", "resnet18_224")
+    {'backbone.name': 'resnet18.tv_in1k', 'method.training.image_size': 224}
     """
-    base, options = _OPTIONS.get(method, (method, {}))
-    wanted = {**_DEFAULTS.get(base, {}), **options}
-    if scale := re.fullmatch(r"p(\d+)|multi_scale", variant):
-        return wanted | ({"patch_sizes": f"[{scale[1]}]"} if scale[1] else {})
-    if look := re.fullmatch(r"(rgb|depth|rgbd)(?:_(max)|_(\d+)_blocks)?", variant):
-        wanted |= {"mode": look[1], "backbone": "efficientnet_b5"}
-        wanted |= {"image_score": "max"} if look[2] else {}
-        return wanted | ({"student_blocks": look[3]} if look[3] else {})
-    if teacher := re.fullmatch(r"((?:wide_)?resnet[\d_]*?\d+(?:_2)?)(?:_(\d{3}))?", variant):
-        wanted |= {"training.image_size": teacher[2]} if teacher[2] else {}
-        return wanted | {"backbone": teacher[1]}
-    return wanted | {"variant": variant}
+    base, options = _ABLATIONS.get(method, (method, {}))
+    own = VARIANTS.get((method, variant), {"variant": variant})
+    return {**SETTINGS.get(base, {}), **options, **own}
 
 
-def obstacles(column: pd.DataFrame, notes: str, cells: pd.DataFrame, metric: str) -> list[str]:
-    """Return why a published column cannot be compared with what was measured; nothing if it can.
+def mismatches(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[str]:
+    """Return why a published column cannot be compared with measured cells; nothing if it can.
 
     Parameters
     ----------
     column
         The rows of one source, method, variant and metric.
-    notes
-        All that the source says of its runs of this method, in whatever table.
     cells
-        Those of one method and dataset.
+        The rows of the tidy table with the compared measure, for one method and dataset.
     metric
-        The measure that the cells are compared by.
+        The compared measure.
     """
-    first, measured = column.iloc[0], settings_of(cells)
-    wanted = needs(first["method"], first["variant"])
-    found = [f"{name} {value}" for name, value in wanted.items() if measured.get(name) != value]
+    first = column.iloc[0]
+    reasons = []
+    for option, wanted in settings_of(first["method"], first["variant"]).items():
+        values = dict.fromkeys(params.get(option, "none") for params in cells["params"])
+        if any(value != str(wanted) for value in values):
+            reasons.append(f"{describe({option: str(wanted)})} (here {' and '.join(values)})")
+    if "random" in set(cells["weights"]):
+        reasons.append("a trained teacher (here backbone.weights=random)")
+    reasons += [
+        f"teachers pretrained on ImageNet (here on {images})"
+        for source, images in pretraining(cells, "pretraining_images")
+        if source == OWN_IMAGES
+    ]
     if first["metric"] == "pro":
-        found.append("PRO, variant not stated")
+        reasons.append("PRO, variant not stated")
     elif first["metric"] != metric:
-        found.append(MEASURES[first["metric"]].label)
-    if metric.startswith("pro") and set(cells["fpr_limit"]) != {"0.3"}:
-        found.append("integrated to a false-positive rate of 0.3")
-    if MEASURES[metric].at_threshold and set(cells["threshold_policy"]) != {"f1_image"}:
-        found.append("threshold f1_image")
-    if "early stop on the test split" in notes:
-        found.append("epoch chosen on the test images")
-    if diverged := re.search(r"\w+ diverged", " ".join(column["note"])):
-        found.append(diverged[0])
-    return found
+        reasons.append(MEASURES[first["metric"]].label)
+    if metric.startswith("pro") and set(cells["fpr_limit"]) - {FPR_LIMIT}:
+        reasons.append(f"integrated to a false-positive rate of {FPR_LIMIT}")
+    if MEASURES[metric].at_threshold and set(cells["threshold_policy"]) - {THRESHOLD}:
+        reasons.append(f"threshold {THRESHOLD}")
+    return [*reasons, *FLAWS.get((first["source"], first["method"], first["variant"]), [])]
 
 
-def origin(source: str) -> str:
-    """Return whose numbers a source prints: a paper's tables and copies of them are one source.
+def source_group(source: str) -> str:
+    """Return the origin of a source's numbers: a paper's tables and copies of them are one source.
 
     Examples
     --------
-    >>> origin("paper (AST), as copied in CPMF README") == origin("paper (AST), Table 5")
+    >>> source_group("paper (AST), as copied in CPMF README") == source_group("paper (AST), Table 5")
     True
     """
     return source.partition(",")[0] if source.startswith("paper") else source

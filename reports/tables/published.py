@@ -1,58 +1,59 @@
-"""Measured beside published numbers: what each source says, the difference, and whether it lies among them."""
+"""Comparison of measured with published numbers: each source's number, the difference, and a verdict."""
 
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from reports.cells import labels
+from reports.model import DASH, Sheet
 from reports.naming import slug
-from reports.parts import DASH, Sheet
 from reports.tables.captions import facts, title_of, words
 from reports.tables.comparison import Entries, entries_of
-from reports.tables.entries import DIGITS
+from reports.tables.formatting import DIGITS
 from reports.tables.groups import column_order, row_order
 from reports.tables.literature import (
     AVERAGE,
+    PROTOCOLS,
     base_method,
-    needs,
-    obstacles,
-    origin,
-    overrides_of,
+    mismatches,
     read_published,
     settings_of,
+    source_group,
 )
 from reports.tables.seeds import MEAN, seeds_of
+from store.options import changed_options, describe
+from store.table import labels
 
 WITHIN, BELOW, ABOVE, ONE_SOURCE = "within", "below", "above", "one source"
 _LEGEND = (
-    "difference: measured less the closest comparable value",
-    "verdict: whether measured lies among the comparable values, from the smallest to the largest, as printed; one "
-    "source alone gives none, and a paper's tables and copies of them are one source",
+    "difference: measured minus the closest comparable value",
+    "verdict: whether measured lies between the smallest and the largest comparable value, as printed; a single "
+    "source gives none, and a paper's tables and copies of them are one source",
     f"{AVERAGE}: as each source printed it; {DASH} under a source: it prints no number",
 )
 
 
 @dataclass(frozen=True)
 class _Column:
-    """What one source says: its name, its numbers by category, and why they cannot be compared, if so."""
+    """The numbers of one source by category, the settings they stand for, and why they are not comparable, if so."""
 
     title: str
     source: str
     values: "pd.Series[float]"
     notes: str
-    obstacles: Sequence[str]
-    needs: Mapping[str, str]
+    settings: Mapping[str, Any]
+    mismatches: Sequence[str]
 
 
 def published_sheets(cells: pd.DataFrame, metric: str) -> list[Sheet]:
-    """Return a sheet for each dataset and column of the comparison that there are published numbers of.
+    """Return a sheet for each dataset and method of the comparison that has published numbers.
 
-    Each holds what was measured, every published number under its source, the difference to the closest of those
-    that may be compared, and whether the measured value lies `within`, `below` or `above` them. Numbers of
-    another teacher, image size, ablation or PRO, and of runs that chose their epoch on test images or diverged,
-    are shown and left out of both. A row of averages is compared where every category was measured.
+    Each shows what was measured, every published number under its source, the difference to the closest
+    comparable one, and whether the measured value lies `within`, `below` or `above` the comparable ones. Numbers
+    of another teacher, image size, ablation or PRO, and of runs that chose their epoch on test images or
+    diverged, are shown but not compared. Averages are compared where every published category was measured.
 
     Parameters
     ----------
@@ -65,75 +66,72 @@ def published_sheets(cells: pd.DataFrame, metric: str) -> list[Sheet]:
     Raises
     ------
     ReportError
-        If the table of published numbers is not there.
+        If the table of published numbers is missing.
     """
     literature = read_published()
     sheets = []
     for dataset, part in cells.groupby("dataset", sort=False):
-        listed, found = literature[literature["dataset"] == dataset], entries_of(part, metric)
-        if found is None or listed.empty:
+        listed, entries = literature[literature["dataset"] == dataset], entries_of(part, metric)
+        if entries is None or listed.empty:
             continue
         for label in column_order(part):
             own = part[labels(part) == label]
             columns = _columns(listed, own, metric)
             if columns:
-                measured = _measured(found, label, set(listed["category"]) - {AVERAGE}, part)
+                measured = _measured(entries, label, set(listed["category"]) - {AVERAGE}, part)
                 sheets.append(_sheet(measured, columns, own, metric, label, seeds_of(cells)))
     return sheets
 
 
 def _columns(listed: pd.DataFrame, own: pd.DataFrame, metric: str) -> list[_Column]:
-    """Return what each source says of the method, those that may be compared first."""
+    """Return the columns of all sources on one method, the comparable ones first."""
     same = listed[listed["method"].map(base_method) == own["method"].iloc[0]]
     shown = same["metric"].str.startswith("pro") if metric == "pro" else same["metric"] == metric
+    mode, measured = own["mode"].iloc[0] or "rgb", own[own["metric"] == metric]
     columns = []
-    mode = settings_of(own)["mode"]
-    for (source, method, variant, name), part in same[shown].groupby(
-        ["source", "method", "variant", "metric"], sort=False
-    ):
-        wanted = needs(method, variant)
-        if wanted.get("mode", mode) != mode:
-            continue  # what looks at something else has a column and a sheet of its own
-        notes = "; ".join(filter(None, pd.unique(part["note"])))
-        everywhere = "; ".join(same.loc[(same["source"] == source) & (same["method"] == method), "note"])
-        what = [source, method if method != base_method(method) else "", variant, _pro(name)]
+    keys = ["source", "method", "variant", "metric"]
+    for (source, method, variant, name), part in same[shown].groupby(keys, sort=False):
+        settings = settings_of(method, variant)
+        if settings.get("method.mode", mode) != mode:
+            continue  # other modes have a column and a sheet of their own
+        parts = [source, method if method != base_method(method) else "", variant, _pro(name)]
         columns.append(
             _Column(
-                title=", ".join(filter(None, what)),
-                source=origin(source),
+                title=", ".join(filter(None, parts)),
+                source=source_group(source),
                 values=part.set_index("category")["value"],
-                notes=notes,
-                obstacles=obstacles(part, everywhere, own, metric),
-                needs=wanted,
+                notes="; ".join(filter(None, pd.unique(part["note"]))),
+                settings=settings,
+                mismatches=mismatches(part, measured, metric),
             )
         )
-    return sorted(columns, key=lambda column: bool(column.obstacles))
+    return sorted(columns, key=lambda column: bool(column.mismatches))
 
 
 def _pro(metric: str) -> str:
-    """Return how a source's PRO is called; "" for other measures."""
+    """Return the name of a source's variant of PRO; "" for other measures."""
     if metric == "pro":
         return "PRO (variant not stated)"
     return title_of(metric) if metric.startswith("pro") else ""
 
 
-def _measured(found: Entries, label: str, known: Set[str], part: pd.DataFrame) -> pd.DataFrame:
-    """Return what was measured, a row per category and the average.
+def _measured(entries: Entries, label: str, published: Set[str], part: pd.DataFrame) -> pd.DataFrame:
+    """Return the measured values, a row per category and the average.
 
     Returns
     -------
-    The columns `value`, `shown` and `whole`: whether it may be compared, which an average over fewer categories
-    than published may not.
+    The columns `value`, `shown` and `whole`: whether the value is compared, which an average over other
+    categories than the published ones is not.
     """
     order = row_order(part)
-    table = pd.DataFrame({"value": found.values[label], "shown": found.shown[label]}).loc[[*order, MEAN]]
+    table = pd.DataFrame({"value": entries.values[label], "shown": entries.shown[label]}).loc[[*order, MEAN]]
     table["whole"] = table["value"].notna()
-    covered = known & set(table.index[table["whole"]])
-    if covered != known or set(order) != known:
+    covered = published & set(table.index[table["whole"]])
+    if covered != published or set(order) != published:
         table.loc[MEAN, "whole"] = False
         if covered:
             entry = str(table.loc[MEAN, "shown"]).partition(" [")[0]
-            table.loc[MEAN, "shown"] = f"{entry} [{len(covered)} of {len(known)} categories]"
+            table.loc[MEAN, "shown"] = f"{entry} [{len(covered)} of {len(published)} categories]"
     return table.rename(index={MEAN: AVERAGE}).rename_axis(index="category")
 
 
@@ -145,7 +143,7 @@ def _sheet(
     label: str,
     seeds: list[str],
 ) -> Sheet:
-    comparable = [column for column in columns if not column.obstacles]
+    comparable = [column for column in columns if not column.mismatches]
     numbers = [column.values.reindex(measured.index) for column in columns]
     compared = [
         _compare(float(value), [(column.source, column.values.get(row)) for column in comparable if whole])
@@ -156,8 +154,8 @@ def _sheet(
     values = [measured["value"], *numbers, difference, verdict]
     shown = [
         measured["shown"],
-        *(column.map(lambda value: _printed(value, "")) for column in numbers),
-        difference.map(lambda value: _printed(value, "+")),
+        *(column.map(lambda value: _formatted(value, "")) for column in numbers),
+        difference.map(lambda value: _formatted(value, "+")),
         verdict,
     ]
     keys = [f"[{number}]" for number in range(1, len(columns) + 1)]
@@ -186,15 +184,15 @@ def _compare(measured: float, published: Sequence[tuple[str, float | None]]) -> 
     known = [(source, round(value, DIGITS)) for source, value in published if value is not None]
     if not known:
         return math.nan, DASH
-    mine, values = round(measured, DIGITS), [value for _, value in known]
-    difference = mine - min(values, key=lambda value: abs(mine - value))
+    printed, values = round(measured, DIGITS), [value for _, value in known]
+    difference = printed - min(values, key=lambda value: abs(printed - value))
     if len({source for source, _ in known}) == 1:
         return difference, ONE_SOURCE
-    verdict = BELOW if mine < min(values) else ABOVE if mine > max(values) else WITHIN
+    verdict = BELOW if printed < min(values) else ABOVE if printed > max(values) else WITHIN
     return difference, verdict
 
 
-def _printed(value: float, sign: str) -> str:
+def _formatted(value: float, sign: str) -> str:
     return DASH if pd.isna(value) else f"{value:{sign}.{DIGITS}f}"
 
 
@@ -209,10 +207,10 @@ def _caption(
     sources = []
     for key, column in zip(keys, columns, strict=True):
         note = f" ({column.notes})" if column.notes else ""
-        reasons = f", not compared: {' and '.join(column.obstacles)}" if column.obstacles else ""
+        reasons = f", not comparable: {' and '.join(column.mismatches)}" if column.mismatches else ""
         sources.append(f"{key} {column.title}{note}{reasons}")
     parts = [
-        _departures(own, columns),
+        _departures(own[own["metric"] == metric], columns),
         *sources,
         *_LEGEND,
         *facts(own, [metric], seeds, AVERAGE),
@@ -221,12 +219,12 @@ def _caption(
     return "; ".join(filter(None, parts))
 
 
-def _departures(own: pd.DataFrame, columns: Sequence[_Column]) -> str:
-    """Return in which the measured settings are not the published ones; "" where they are."""
-    found = [f"protocol {name}" for name in pd.unique(own["protocol"]) if not str(name).startswith("paper")]
-    if "random" in set(own["weights"]):
-        found.append("an untrained teacher")
-    found += [f"teachers distilled on {text}" for text in pd.unique(own["pretext"]) if "train images" in text]
-    settled = {name for column in columns if not column.obstacles for name in column.needs} | {"protocol"}
-    found += [f"{name}={value}" for name, value in overrides_of(own).items() if name not in settled]
-    return f"measured settings are NOT the published ones: {', '.join(found)}" if found else ""
+def _departures(measured: pd.DataFrame, columns: Sequence[_Column]) -> str:
+    """Return in which settings the measured cells differ from the published method; "" where in none."""
+    departures = [f"protocol {name}" for name in pd.unique(measured["protocol"]) if name not in PROTOCOLS]
+    compared = {option for column in columns if not column.mismatches for option in column.settings}
+    changed = [item for params in measured["params"] for item in changed_options(params).items()]
+    departures += [
+        describe({option: value}) for option, value in dict.fromkeys(changed) if option not in compared
+    ]
+    return f"measured settings are NOT the published ones: {', '.join(departures)}" if departures else ""

@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from reports.parts import Sheet
+from reports.model import Sheet
 from reports.tables.escaping import escape_latex, escape_markdown
 
-# of a table in LaTeX, in characters: a line holds about 75 of them at full size
 WIDEST = 130
+"""Widest table in LaTeX in characters; a line holds about 75 of them at full size."""
 _PAGE = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
 )
@@ -109,9 +109,9 @@ def to_markdown(sheet: Sheet) -> str:
 def to_latex(sheet: Sheet) -> str:
     r"""Return the table in LaTeX; the best is bold, the second underlined.
 
-    A document needs the packages `booktabs` and `graphicx`, and may be set by pdflatex. A table that is wider than
-    a line is made smaller; one that could not be read then is continued with its other columns in tables of the
-    same number. What the standard fonts do not have is written as its code, `[U+4E2D]`.
+    A document needs the packages `booktabs` and `graphicx`; pdflatex is enough. A table wider than a line is
+    scaled down; one that would become too small is continued, with its other columns, in tables of the same
+    number. Characters that the standard fonts lack are written as their code, `[U+4E2D]`.
     """
     first, *others = map(_latex_tabular, _parts(sheet))
     caption, label = escape_latex(_with_title(sheet)), f"\\label{{tab:{sheet.name}}}"
@@ -146,12 +146,12 @@ def _latex_tabular(sheet: Sheet) -> str:
 
 
 def _parts(sheet: Sheet) -> list[Sheet]:
-    """Return the sheet in parts of some of its columns, each narrow enough to be read on one line."""
+    """Split the columns of a sheet into parts that are narrow enough for one line each."""
     names = max(map(len, map(str, sheet.shown.index)), default=0)
     groups: list[list[int]] = [[]]
     width = names
     for column, label in enumerate(map(str, sheet.shown.columns)):
-        # a heading's options stand on a line of their own
+        # the options in a heading get a line of their own
         texts = [*label.split(" ("), *map(str, sheet.shown.iloc[:, column])]
         own = 2 + max(map(len, texts))
         if groups[-1] and width + own > WIDEST:
@@ -163,7 +163,7 @@ def _parts(sheet: Sheet) -> list[Sheet]:
 
 
 def _columns_of(sheet: Sheet, columns: list[int]) -> Sheet:
-    """Return some neighbouring columns of a sheet."""
+    """Return a sheet of some neighbouring columns."""
     over = [span for span, (_, count) in enumerate(sheet.spans) for _ in range(count)]
     counts = Counter(over[column] for column in columns if over)
     return replace(
@@ -179,8 +179,8 @@ def _columns_of(sheet: Sheet, columns: list[int]) -> Sheet:
 def to_html(sheet: Sheet) -> str:
     """Return the table in HTML, without its caption.
 
-    Entries have the classes `number` or `text` and `best` or `second`, rows that begin a group `rule`; entries
-    with a number have it in the attribute `data-value`.
+    Entries have the classes `number` or `text` and `best` or `second`, rows below a rule the class `rule`; the
+    attribute `data-value` holds the number of an entry.
     """
     rows = [(place in sheet.rules, name, entries) for place, (name, entries) in enumerate(_rows(sheet))]
     corner, labels = sheet.shown.index.name or "", [str(label) for label in sheet.shown.columns]
@@ -188,7 +188,7 @@ def to_html(sheet: Sheet) -> str:
 
 
 def _latex_row(entries: list[str]) -> str:
-    # brackets and stars after \\ and \midrule would be read as their arguments
+    # LaTeX would read a bracket or star after \\ or \midrule as an argument
     guard = "{}" if entries[0][:1] in ("[", "*") else ""
     return f"{guard}{' & '.join(entries)} \\\\"
 
@@ -202,7 +202,7 @@ def _latex_entry(text: str, mark: str) -> str:
 
 
 def _latex_heading(label: str, side: str) -> str:
-    """Return a heading; what stands in brackets, a method's options for one, goes to a line of its own."""
+    """Return a heading; a part in brackets, such as a method's options, gets a line of its own."""
     name, bracket, rest = label.partition(" (")
     if not bracket:
         return escape_latex(label)
@@ -210,7 +210,7 @@ def _latex_heading(label: str, side: str) -> str:
 
 
 def _latex_spans(sheet: Sheet) -> Iterator[str]:
-    """Return the line of headings over columns, and the rules below them."""
+    """Yield the line of headings over columns, and the rules below them."""
     if not sheet.spans:
         return
     heads, lines, start = [""], [], 2
@@ -228,19 +228,19 @@ def _with_title(sheet: Sheet) -> str:
 
 
 def _flat_headings(sheet: Sheet) -> list[str]:
-    """Return the headings of the columns, with those that span several."""
+    """Return the headings of the columns, each with the one that spans it."""
     over = [text for text, columns in sheet.spans for _ in range(columns)] or [""] * sheet.shown.shape[1]
     labels = map(str, sheet.shown.columns)
     return [f"{span}: {label}" if span else label for span, label in zip(over, labels, strict=True)]
 
 
 def _numeric(sheet: Sheet) -> list[bool]:
-    """Return which columns hold numbers: they are aligned on the right."""
+    """Return which columns hold numbers, which are aligned right."""
     return [is_numeric_dtype(sheet.values.iloc[:, column]) for column in range(sheet.values.shape[1])]
 
 
 def _rows(sheet: Sheet) -> Iterator[tuple[str, list[tuple[str, str, float | None]]]]:
-    """Return the rows: their names, and the entries' texts, marks (`best`, `second` or none) and numbers."""
+    """Yield the rows: (name, entries), an entry being its text, mark (`best`, `second` or "") and number."""
     for row, name in enumerate(sheet.shown.index):
         entries: list[tuple[str, str, float | None]] = []
         for column in range(sheet.shown.shape[1]):

@@ -1,4 +1,4 @@
-"""The values of one measure over several seeds: standard deviations and confidence intervals."""
+"""One measure over several seeds: means, standard deviations and confidence intervals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,28 +7,28 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.cells import ended, labels, rows
+from store.table import ended, labels, rows
 
 MEAN = "mean"
 CONFIDENCE = 0.95
-# the deviation of fewer seeds is itself too uncertain for an interval
+# with fewer seeds the deviation itself is too uncertain for an interval
 ENOUGH_SEEDS = 5
-# more than these, if there are no gaps, are named by the first and the last
+# more seeds than these, if there are no gaps, are named by the first and the last
 LISTED_SEEDS = 5
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How the entries of a table vary with the seed; the frames have the table's shape.
+    """Variation of a table's entries with the seed; the frames have the table's shape.
 
     Attributes
     ----------
     deviations
         Sample standard deviations (ddof = 1), undefined below two seeds.
     counts
-        How many seeds have a value; in the row of means, a value for every category.
+        Number of seeds with a value; in rows of means, with a value for every category.
     seeds
-        The seeds of the table, of which entries may lack some.
+        All seeds of the table.
     """
 
     deviations: pd.DataFrame
@@ -37,14 +37,14 @@ class Spread:
 
 
 def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the values of one measure before seeds are averaged.
+    """Return the values of one measure, seeds not averaged.
 
     Returns
     -------
-    A row per category, a column per method and seed. What failed, was not run or is undefined is NaN. Empty if
-    nothing has the measure.
+    A row per category, a column per method and seed; NaN for what failed, was not run or is undefined. Empty if
+    no cell has the measure.
     """
-    # rows and columns are named before cells are chosen: what has no value at all is missed too
+    # rows and columns of the whole table: a method or category without any value counts as missing
     named = cells.assign(category=rows, label=labels)
     chosen = named[(named["metric"] == metric) & (named["status"] == "FINISHED")]
     if chosen.empty:
@@ -64,7 +64,7 @@ def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 def summary(
     cells: pd.DataFrame, metric: str, means: Mapping[str, Sequence[str]]
 ) -> tuple[pd.DataFrame, Spread] | None:
-    """Return the means of one measure over seeds and categories, and how they vary with the seed.
+    """Return the means of one measure over seeds and categories, and their variation with the seed.
 
     Parameters
     ----------
@@ -73,14 +73,14 @@ def summary(
     metric
         Name of the measure.
     means
-        Rows of means that are added, {name: categories it covers}, in their order.
+        Rows of means to add, {name: categories covered}, in their order.
 
     Returns
     -------
     A row per category and mean, a column per method. An entry is the mean over the seeds that have a value. In
     a row of means, it is the mean over categories of each seed, averaged over the seeds that have a value for
     every category; where no seed does, the mean over the categories that the method has a value for.
-    None if nothing has the measure.
+    None if no cell has the measure.
     """
     values = values_by_seed(cells, metric)
     if values.empty:
@@ -101,9 +101,9 @@ def tidy(table: pd.DataFrame, spread: Spread) -> pd.DataFrame:
 
     Returns
     -------
-    The columns `category`, `method`, `mean`, `std`, `seeds` (how many), and `low` and `high`: the confidence
-    interval of the mean by Student's t, from `ENOUGH_SEEDS` seeds on. A mean over categories of 0 seeds is
-    one that no seed has in full, see `comparison`.
+    The columns `category`, `method`, `mean`, `std`, `seeds` (number), and `low` and `high`: the confidence
+    interval of the mean by Student's t, for at least `ENOUGH_SEEDS` seeds. A mean over categories has 0 seeds
+    where no seed has a value for every category, see `summary`.
     """
     parts = {"mean": table, "std": spread.deviations, "seeds": spread.counts}
     entries = pd.DataFrame(
@@ -115,18 +115,18 @@ def tidy(table: pd.DataFrame, spread: Spread) -> pd.DataFrame:
 
 
 def seeds_of(cells: pd.DataFrame) -> list[str]:
-    """Return the seeds of the cells that ran to an end, well or not, in ascending order."""
+    """Return the seeds of the finished and failed cells, in ascending order."""
     return sorted(pd.unique(ended(cells)["seed"]), key=int)
 
 
 def describe_seeds(seeds: list[str], metric: str, mean: str = MEAN) -> str:
-    """Return what a caption says of the seeds: which, and how entries and the row of means sum them up."""
+    """Return the part of a caption about seeds: which, and how entries and the row of means summarise them."""
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
     parts = [f"mean ± standard deviation over {len(seeds)} seeds ({_listed(map(int, seeds))})"]
     if mean:
         parts.append(
-            f"row {mean}: the same of each seed's mean over all categories, leaving out seeds that lack one"
+            f"row {mean}: the same for each seed's mean over all categories, without seeds that lack one"
         )
     if len(seeds) >= ENOUGH_SEEDS:
         parts.append(
@@ -138,7 +138,7 @@ def describe_seeds(seeds: list[str], metric: str, mean: str = MEAN) -> str:
 
 
 def _listed(seeds: Iterable[int]) -> str:
-    """Name the seeds one by one, or many without gaps by the first and the last."""
+    """Name the seeds one by one, or a long range by its first and last."""
     first, *_, last = numbers = list(seeds)
     if len(numbers) > LISTED_SEEDS and numbers == list(range(first, last + 1)):
         return f"{first} to {last}"

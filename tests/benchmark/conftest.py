@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from benchmark.runtime import Runtime
-from benchmark.settings import FeatureLimits, Trainer, Training
+from benchmark.settings.runtime import FeatureLimits, RuntimeSettings
+from benchmark.settings.training import Training
 from datasets.category import Category
 from datasets.synthetic import Synthetic
 from methods.backbone import FeatureBackbone
@@ -30,14 +31,14 @@ def backbone() -> FeatureBackbone:
 
 
 @pytest.fixture
-def trainer(tmp_path: Path) -> Trainer:
+def settings(tmp_path: Path) -> RuntimeSettings:
     """Return settings for the CPU with an empty cache."""
-    return make_trainer(tmp_path)
+    return make_settings(tmp_path)
 
 
-def make_trainer(cache_dir: Path, **limits: float) -> Trainer:
+def make_settings(cache_dir: Path, **limits: float) -> RuntimeSettings:
     room = {"device_gb": 1.0, "memory_gb": 1.0, "disk_gb": 1.0, **limits}
-    return Trainer(
+    return RuntimeSettings(
         device="cpu",
         precision="fp32",
         channels_last=True,

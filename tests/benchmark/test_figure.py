@@ -1,4 +1,4 @@
-"""The picture of a cell: its rows, and that it can be drawn whatever is missing."""
+"""The picture of a cell: its rows and columns; it is drawn whatever is missing."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.data.images import StoredImages
 from benchmark.figure import EACH, save_figure
 from benchmark.scoring import Scores
 from datasets.category import Sample
-from datasets.store import StoredImages
 
 
 def stored(count: int) -> StoredImages:
@@ -26,7 +26,8 @@ def stored(count: int) -> StoredImages:
 
 def draw(path: Path, images: StoredImages, threshold: float = 0.5) -> tuple[int, int]:
     maps = np.random.default_rng(1).random((len(images), 16, 16)).astype(np.float32)
-    save_figure(path, "title", images, Scores(maps, maps.max((1, 2)).astype(np.float64)), threshold)
+    peaks = maps.max((1, 2))
+    save_figure(path, "title", images, Scores(maps, peaks.astype(np.float64), peaks), threshold)
     with Image.open(path) as picture:
         assert len(np.unique(np.asarray(picture.convert("L")))) > 50
         return picture.size

@@ -1,26 +1,28 @@
-"""The identity of a cell: another one for all that can change its numbers, the same for all that cannot."""
+"""Keys of a cell: new ones for all that can change its results, the same for all that cannot."""
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
-from benchmark import identity as module
 from benchmark.cell import Cell
-from benchmark.identity import code_version, identity
 from benchmark.runtime import Runtime
-from benchmark.settings import Evaluation, Tracking
+from benchmark.settings.evaluation import Evaluation
 from datasets.folder import Folder
 from datasets.synthetic import generate
 from methods.backbone import FeatureBackbone
-from methods.rd import ReverseDistillation
-from methods.stfpm import STFPM
-from tests.benchmark.conftest import CPU, make_trainer, make_training
+from store.code import PROJECT_ROOT
+from tests.benchmark.conftest import make_settings, make_training
 
+CPU = Runtime(torch.device("cpu"), "fp32", channels_last=True)
 METHOD = {"_target_": "methods.stfpm.STFPM", "layers": ["layer1"]}
 
 
@@ -31,7 +33,6 @@ def measured(**changes: Any) -> Evaluation:
         "quantile": 0.995,
         "fpr_limit": 0.3,
         "pro_variants": ["exact"],
-        "tables": ["pro"],
     }
     return Evaluation(**(usual | changes))
 
@@ -46,52 +47,42 @@ def make(root: Path, cache: Path, **changes: Any) -> Cell:
     dataset = Folder(str(root), mask_threshold=changes.pop("mask_threshold", None))
     given: dict[str, Any] = {
         "name": "stfpm washer",
+        "method_name": "stfpm",
         "method": METHOD,
+        "layers": ("layer1",),
         "category": dataset.category("washer"),
         "seed": 0,
         "backbone": FeatureBackbone("resnet18.tv_in1k", "random"),
-        "teacher": "resnet18/layer1:abc",
         "runtime": CPU,
-        "trainer": make_trainer(cache),
+        "settings": make_settings(cache),
         "training": make_training(image_size=32),
         "evaluation": measured(),
-        "tracking": Tracking("sqlite://", "x"),
     }
     return Cell(**(given | changes))
 
 
-def identify(cell: Cell) -> str:
-    return identity(cell, cell.open_stores())
+def keys(cell: Cell) -> tuple[str, str]:
+    """Return training key and identity."""
+    return cell.keys()
 
 
 @pytest.fixture
-def usual(root: Path, tmp_path: Path) -> str:
-    return identify(make(root, tmp_path))
+def usual(root: Path, tmp_path: Path) -> tuple[str, str]:
+    return keys(make(root, tmp_path))
 
 
-def test_it_is_the_same_at_another_place_and_time(root: Path, tmp_path: Path, usual: str) -> None:
-    shutil.copytree(root, tmp_path / "moved")
-    assert identify(make(tmp_path / "moved", tmp_path / "other cache")) == usual
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"name": "another name"},
-        {"tracking": Tracking("sqlite:///elsewhere.db", "y", maps=False, student=False)},
-        {"evaluation": measured(tables=["dice"])},
-    ],
-    ids=["name", "tracking", "tables"],
-)
-def test_it_does_not_depend_on_what_changes_no_number(
-    root: Path, tmp_path: Path, usual: str, changes: dict[str, Any]
+def test_they_are_the_same_at_another_place_and_time(
+    root: Path, tmp_path: Path, usual: tuple[str, str]
 ) -> None:
-    assert identify(make(root, tmp_path, **changes)) == usual
+    shutil.copytree(root, tmp_path / "moved")
+    assert keys(make(tmp_path / "moved", tmp_path / "other cache")) == usual
 
 
-def test_it_does_not_depend_on_how_the_work_is_shared_out(root: Path, tmp_path: Path, usual: str) -> None:
-    trainer = replace(make_trainer(tmp_path), threads=1, malloc=True, progress=True)
-    assert identify(make(root, tmp_path, trainer=trainer)) == usual
+def test_they_do_not_depend_on_names_or_on_how_the_work_is_divided(
+    root: Path, tmp_path: Path, usual: tuple[str, str]
+) -> None:
+    settings = replace(make_settings(tmp_path), threads=1, malloc=True, progress=True)
+    assert keys(make(root, tmp_path, settings=settings, name="another name")) == usual
 
 
 @pytest.mark.parametrize(
@@ -99,30 +90,54 @@ def test_it_does_not_depend_on_how_the_work_is_shared_out(root: Path, tmp_path: 
     [
         {"seed": 1},
         {"method": {**METHOD, "half": True}},
-        {"method": {**METHOD, "_target_": "methods.rd.ReverseDistillation"}},
+        {"method": {**METHOD, "_target_": "methods.feature_variance.FeatureVariance"}},
         {"training": make_training(image_size=32, epochs=3)},
         {"training": make_training(image_size=32, optimizer={"_target_": "torch.optim.SGD", "lr": 0.2})},
         {"training": make_training(image_size=48)},
         {"training": make_training(image_size=32, validation_seed=1)},
-        {"evaluation": measured(threshold="train_quantile")},
-        {"evaluation": measured(fpr_limit=0.2)},
-        {"teacher": "resnet18/layer1:abd"},
+        {"backbone": FeatureBackbone("resnet18.tv_in1k", "random", seed=1)},
         {"runtime": Runtime(CPU.device, "bf16", channels_last=True)},
         {"runtime": Runtime(CPU.device, "fp32", channels_last=False)},
-        {"mask_threshold": 7},
     ],
     ids=lambda changes: " ".join(changes),
 )
-def test_it_depends_on_what_can_change_numbers(
-    root: Path, tmp_path: Path, usual: str, changes: dict[str, Any]
+def test_training_and_cell_depend_on_what_can_change_the_trained_weights(
+    root: Path, tmp_path: Path, usual: tuple[str, str], changes: dict[str, Any]
 ) -> None:
-    assert identify(make(root, tmp_path, **changes)) != usual
+    trained, identity = keys(make(root, tmp_path, **changes))
+    assert trained != usual[0]
+    assert identity != usual[1]
 
 
-def brighten(root: Path) -> None:
-    path = root / "washer/train/good/000.png"
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluation": measured(threshold="dice_max")},
+        {"evaluation": measured(fpr_limit=0.2)},
+        {"evaluation": measured(pro_variants=["exact", "rescaled"])},
+        {"mask_threshold": 7},
+    ],
+    ids=["threshold", "fpr_limit", "pro_variants", "mask_threshold"],
+)
+def test_another_evaluation_makes_another_cell_of_the_same_detector(
+    root: Path, tmp_path: Path, usual: tuple[str, str], changes: dict[str, Any]
+) -> None:
+    trained, identity = keys(make(root, tmp_path, **changes))
+    assert trained == usual[0]
+    assert identity != usual[1]
+
+
+def brighten(path: Path) -> None:
     with Image.open(path) as image:
         image.point(lambda value: min(value + 1, 255)).save(path)
+
+
+def brighten_a_train_image(root: Path) -> None:
+    brighten(root / "washer/train/good/000.png")
+
+
+def brighten_a_test_image(root: Path) -> None:
+    brighten(root / "washer/test/good/000.png")
 
 
 def rename_kind(root: Path) -> None:
@@ -130,37 +145,143 @@ def rename_kind(root: Path) -> None:
         (root / "washer" / part / "rust").rename(root / "washer" / part / "stain")
 
 
-def remove_image(root: Path) -> None:
+def remove_a_train_image(root: Path) -> None:
     (root / "washer/train/good/002.png").unlink()
 
 
-@pytest.mark.parametrize("change", [brighten, rename_kind, remove_image])
-def test_it_depends_on_the_images_and_their_kinds(
-    root: Path, tmp_path: Path, usual: str, change: Callable[[Path], None]
+@pytest.mark.parametrize(
+    ("change", "trains"),
+    [
+        (brighten_a_train_image, True),
+        (remove_a_train_image, True),
+        (brighten_a_test_image, False),
+        (rename_kind, False),
+    ],
+)
+def test_train_images_belong_to_the_detector_and_test_images_to_the_cell(
+    root: Path,
+    tmp_path: Path,
+    usual: tuple[str, str],
+    change: Callable[[Path], None],
+    trains: bool,
 ) -> None:
     shutil.copytree(root, tmp_path / "changed")
     change(tmp_path / "changed")
-    assert identify(make(tmp_path / "changed", tmp_path)) != usual
+    trained, identity = keys(make(tmp_path / "changed", tmp_path))
+    assert (trained != usual[0]) == trains
+    assert identity != usual[1]
 
 
-def test_code_of_other_methods_does_not_count() -> None:
-    own = {Path(str(found.__file__)).name for found in module._modules(STFPM)}
-    assert own == {"stfpm.py", "method.py", "backbone.py", "weights.py", "maps.py", "errors.py"}
-    assert code_version(STFPM) != code_version(ReverseDistillation)
+# Changed code. A copy of the project is changed file by file; as a process keeps the code that it has loaded, the
+# keys are computed in a fork of a process that has loaded only the libraries.
+
+KINDS = ("images", "features", "stage", "detector", "cell")
+CHANGES = {
+    "datasets/images.py": KINDS,
+    "methods/backbone.py": ("features", "stage", "detector", "cell"),
+    "benchmark/data/teacher.py": ("features", "stage", "detector", "cell"),
+    "benchmark/runtime.py": ("features", "stage", "detector", "cell"),
+    "benchmark/data/crops.py": ("stage", "detector", "cell"),
+    "benchmark/training/loop.py": ("stage", "detector", "cell"),
+    "methods/uninformed_students.py": ("stage", "detector", "cell"),
+    "benchmark/training/fit.py": ("detector", "cell"),
+    "datasets/category.py": KINDS,
+    "methods/maps.py": ("cell",),  # the scoring of every method resizes maps with it
+    "benchmark/scoring.py": ("cell",),
+    "benchmark/measuring.py": ("cell",),
+    "metrics/pro.py": ("cell",),
+    "metrics/regions.py": ("cell",),
+    "methods/stfpm.py": (),
+    "reports/report.py": (),
+    "store/tracker.py": (),
+    "benchmark/recording.py": (),
+    "benchmark/detector.py": (),
+    "benchmark/job.py": (),
+    "benchmark/training/progress.py": (),
+    "datasets/synthetic/drawing.py": (),
+    "run_benchmark.py": (),
+}
+
+COMPUTE = """
+import json, os, sys
+import numpy, pandas, PIL.Image, pytest, rich.progress, safetensors.torch, scipy.ndimage, sklearn.linear_model
+import sklearn.metrics, sklearn.model_selection, tifffile, timm, torch, torchvision.transforms.v2
+from pathlib import Path
+from store.code import _names_of_distributions
+
+_names_of_distributions()
+
+root, files = Path(sys.argv[1]), json.loads(sys.argv[2])
+texts = {name: Path(name).read_text() for name in files}
+variants = {"": {}} | {name: {name: text + "\\nADDED = 1\\n"} for name, text in texts.items()}
+variants["comments and docstrings"] = {
+    name: text.replace('\"\"\"', '\"\"\"Changed. ', 1) + "\\n\\n# A comment.\\n" for name, text in texts.items()
+}
+
+def keys():
+    from benchmark.data.features import features_key
+    from benchmark.training.loop import stages_of
+    from benchmark.training.pretraining import PretrainedStages
+    from dataclasses import replace
+    from datasets.pretraining import train_images
+    from tests.benchmark.test_identity import make
+    options = {"_target_": "methods.uninformed_students.UninformedStudents", "patch_sizes": [17]}
+    options |= {"pretrained_layer": "layer1"}
+    cell = make(root, root / "cache", method=options, layers=())
+    cell = replace(cell, pretraining=train_images([cell.category], 10))
+    trained, identity = cell.keys()
+    from benchmark.data.file_digests import FileDigests
+    from benchmark.data.images import images_key
+    images = images_key(cell.category, "train", 32, 192, FileDigests(root / "cache"))
+    method = cell.build_method()
+    stage, config = stages_of(method, cell.training)[0]
+    stored = type("Stored", (), {"key": images})
+    pretrained = PretrainedStages(stored, options, cell.backbone, cell.runtime, root)
+    features = features_key(images, cell.backbone, ["layer1"], cell.runtime)
+    return [images, features, pretrained.key(method, stage, config), trained, identity]
+
+for name, changed in variants.items():
+    for path, text in changed.items():
+        Path(path).write_text(text)
+    if os.fork() == 0:
+        print(json.dumps([name, keys()]), flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, name
+    for path in changed:
+        Path(path).write_text(texts[path])
+"""
 
 
-def test_comments_and_docstrings_do_not_count_and_code_does(tmp_path: Path) -> None:
-    def version(text: str) -> str:
-        path = tmp_path / "module.py"
-        path.write_text(text)
-        return module._without_docs(path)
+@pytest.fixture(scope="module")
+def changed_keys(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Return the kinds of things that get a new key, {changed file: kinds}."""
+    copy, data = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("data") / "images"
+    for name in ("benchmark", "datasets", "methods", "metrics", "reports", "store", "tests"):
+        shutil.copytree(PROJECT_ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT_ROOT / "run_benchmark.py", copy)
+    shutil.copytree(root, data)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPUTE, str(data), json.dumps(list(CHANGES))],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(json.loads(line) for line in done.stdout.splitlines())
+    return {
+        name: {kind for kind, key, usual in zip(KINDS, keys, found[""], strict=True) if key != usual}
+        for name, keys in found.items()
+    }
 
-    usual = version('def f(x):\n    """Double."""\n    return 2 * x\n')
-    assert version("def f(x):  # doubles\n\n    return (2 * x)\n") != version("def f(x):\n    return 3 * x\n")
-    assert version('def f(x):\n    """Return the double."""\n    return 2 * x  # twice\n') == usual
-    assert version('def f(x):\n    """Double."""\n    return 3 * x\n') != usual
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", CHANGES)
+def test_changed_code_makes_anew_what_it_makes_and_nothing_else(
+    changed_keys: dict[str, set[str]], name: str
+) -> None:
+    assert changed_keys[name] == set(CHANGES[name])
 
 
-def test_every_file_that_is_named_is_there() -> None:
-    for pattern in module.CODE:
-        assert list(module.PROJECT_ROOT.glob(pattern)), pattern
+def test_comments_and_docstrings_make_nothing_anew(changed_keys: dict[str, set[str]]) -> None:
+    assert changed_keys["comments and docstrings"] == set()

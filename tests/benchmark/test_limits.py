@@ -1,4 +1,4 @@
-"""Limits of a cell: time that runs out and memory that does, told with the setting to change."""
+"""Limits of a cell: time, memory or disk that runs out, reported with the option to change."""
 
 import errno
 import signal
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from benchmark.errors import BenchmarkError
-from benchmark.limits import room_told, time_limit
+from benchmark.limits import explain_resource_errors, time_limit
+from store.errors import StoreError
 
 
 def test_a_block_that_takes_too_long_is_stopped() -> None:
@@ -22,7 +23,7 @@ def test_a_block_that_takes_too_long_is_stopped() -> None:
 
 
 @pytest.mark.parametrize("seconds", [None, 0.2])
-def test_nothing_rings_after_the_block(seconds: float | None) -> None:
+def test_no_alarm_is_left_after_the_block(seconds: float | None) -> None:
     before = signal.getsignal(signal.SIGALRM)
     with time_limit(seconds):
         pass
@@ -41,30 +42,38 @@ def test_nothing_rings_after_the_block(seconds: float | None) -> None:
     ],
     ids=["python", "gpu", "cpu"],
 )
-def test_memory_that_runs_out_is_told_with_the_settings_to_lower(error: Exception) -> None:
+def test_memory_that_runs_out_is_reported_with_the_options_to_lower(error: Exception) -> None:
     message = r"out of memory \(.+\); lower method\.training\.batch_size, evaluation\.batch_size"
-    with pytest.raises(BenchmarkError, match=message), room_told():
+    with pytest.raises(BenchmarkError, match=message), explain_resource_errors():
         raise error
 
 
-def test_a_real_allocation_that_cannot_be_had_is_recognised() -> None:
-    with pytest.raises(BenchmarkError, match="out of memory"), room_told():
+def test_a_real_allocation_that_fails_is_recognised() -> None:
+    with pytest.raises(BenchmarkError, match="out of memory"), explain_resource_errors():
         torch.empty(2**60, dtype=torch.uint8)
 
 
-def test_a_full_disk_is_told() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/maps.npz"),
+        StoreError("cannot write /data/images: [Errno 28] No space left on device"),
+    ],
+    ids=["system", "store"],
+)
+def test_a_full_disk_is_reported(error: Exception) -> None:
     with (
         pytest.raises(BenchmarkError, match=r"the disk is full \(.*\); make room for results_dir"),
-        room_told(),
+        explain_resource_errors(),
     ):
-        raise OSError(errno.ENOSPC, "No space left on device", "/data/maps.npz")
+        raise error
 
 
-def test_what_is_told_already_stays_as_it_is() -> None:
-    with pytest.raises(BenchmarkError, match=r"^out of memory, said a method$"), room_told():
+def test_an_error_that_a_user_can_mend_stays_as_it_is() -> None:
+    with pytest.raises(BenchmarkError, match=r"^out of memory, said a method$"), explain_resource_errors():
         raise BenchmarkError("out of memory, said a method")
 
 
-def test_other_errors_go_through() -> None:
-    with pytest.raises(RuntimeError, match="shapes differ"), room_told():
+def test_other_errors_pass_unchanged() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), explain_resource_errors():
         raise RuntimeError("shapes differ")

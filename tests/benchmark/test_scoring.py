@@ -1,53 +1,27 @@
-"""Scoring: maps at image size, image scores from them, and a cost that includes the teacher."""
+"""Scoring: maps at image size, in memory or in a file, and the image scores taken from them."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from benchmark.data import Images, open_images
-from benchmark.features import TeacherFeatures, open_features
-from benchmark.scoring import InferenceCost, measure_inference, score
+from benchmark.data.batches import Images, as_batches
+from benchmark.data.images import open_images_store
+from benchmark.scoring import MapFile, score
 from datasets.batch import Batch
 from datasets.category import Category
-from datasets.store import open_store
-from methods.backbone import FeatureBackbone
 from methods.method import Method
-from tests.benchmark.conftest import CPU, LAYERS, make_trainer
+from metrics import evaluate
+from tests.benchmark.conftest import CPU
 
 
 class Brightness(Method):
     """Scores 2x2 fields by their mean brightness."""
 
-    def __init__(self, needs: tuple[str, ...] = ()) -> None:
-        super().__init__(needs)
-        self.features_seen = 0
-
     def anomaly_map(self, batch: Batch) -> Tensor:
-        self.features_seen += len(batch.features)
         return torch.nn.functional.adaptive_avg_pool2d(batch.image.mean(1), 2)
-
-
-@pytest.fixture
-def test_images(washer: Category, tmp_path: Path) -> Images:
-    return open_images(open_store(washer, "test", 64, tmp_path), None, CPU, 1.0)
-
-
-def test_maps_come_at_image_size_and_in_order(test_images: Images) -> None:
-    scores = score(Brightness(), test_images, 3)
-    assert scores.maps.shape == (len(test_images), 64, 64)
-    assert scores.maps.dtype == np.float32
-    corner = test_images.stored.images[:, :32, :32].mean((1, 2, 3))
-    assert np.corrcoef(corner, scores.maps[:, 0, 0])[0, 1] > 0.999
-
-
-def test_the_image_score_is_the_largest_value_of_the_map(test_images: Images) -> None:
-    scores = score(Brightness(), test_images, 3)
-    np.testing.assert_array_equal(scores.images, scores.maps.max((1, 2)).astype(np.float64))
-    np.testing.assert_array_equal(scores.images, scores.peaks)
 
 
 class MeanBrightness(Brightness):
@@ -57,108 +31,66 @@ class MeanBrightness(Brightness):
         return anomaly_map.mean((1, 2))
 
 
-def test_a_method_that_scores_images_otherwise_keeps_its_peaks(test_images: Images) -> None:
-    scores = score(MeanBrightness(), test_images, 3)
-    np.testing.assert_allclose(scores.images, scores.maps.mean((1, 2)), rtol=1e-5)
-    np.testing.assert_array_equal(scores.peaks, scores.maps.max((1, 2)))
-    assert (scores.peaks > scores.images).all()
+@pytest.fixture
+def images(washer: Category, tmp_path: Path) -> Images:
+    return as_batches(open_images_store(washer, "test", 64, tmp_path), None, CPU, 1.0)
 
 
-def test_scores_do_not_depend_on_the_batch_size(test_images: Images) -> None:
-    few, many = score(Brightness(), test_images, 1), score(Brightness(), test_images, 8)
-    np.testing.assert_allclose(few.maps, many.maps, atol=1e-6)
+def test_maps_have_the_size_and_order_of_the_images(images: Images) -> None:
+    scores = score(Brightness(), images, 3)
+    assert isinstance(scores.maps, np.ndarray)
+    assert scores.maps.shape == (len(images), 64, 64)
+    assert scores.maps.dtype == np.float32
+    corner = images.stored.images[:, :32, :32].mean((1, 2, 3))
+    assert np.corrcoef(corner, scores.maps[:, 0, 0])[0, 1] > 0.999
 
 
-def test_inference_is_timed_with_fresh_teacher_features(
-    washer: Category, backbone: FeatureBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_image_score_is_the_maximum_of_the_map(images: Images) -> None:
+    scores = score(Brightness(), images, 3)
+    np.testing.assert_array_equal(scores.images, scores.maps[:].max((1, 2)).astype(np.float64))
+    np.testing.assert_array_equal(scores.images, scores.map_max)
+
+
+def test_a_method_may_score_images_by_something_else_than_their_maximum(images: Images) -> None:
+    scores = score(MeanBrightness(), images, 3)
+    np.testing.assert_allclose(scores.images, scores.maps[:].mean((1, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(scores.map_max, scores.maps[:].max((1, 2)))
+    assert (scores.map_max > scores.images).all()
+
+
+def test_scores_do_not_depend_on_the_batch_size(images: Images) -> None:
+    few, many = score(Brightness(), images, 1), score(Brightness(), images, 8)
+    np.testing.assert_allclose(few.maps[:], many.maps[:], atol=1e-6)
+
+
+def test_maps_that_are_too_large_for_memory_are_the_same_in_a_file(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = open_store(washer, "test", 64, tmp_path)
-    features = open_features(stored, backbone, LAYERS, CPU, make_trainer(tmp_path), epochs=False)
-    images = open_images(stored, features, CPU, 1.0)
-    computed: list[int] = []
-    compute = TeacherFeatures.compute
-
-    def count(self: TeacherFeatures, image: Tensor) -> dict[str, Tensor]:
-        computed.append(len(image))
-        return compute(self, image)
-
-    monkeypatch.setattr(TeacherFeatures, "compute", count)
-    score(Brightness(LAYERS), images, 4)
-    assert not computed  # scoring reads what is kept
-    cost = measure_inference(Brightness(LAYERS), images, batch_size=4, repeats=3)
-    assert computed == [1] + [1] * 3 + [4] + [4] * 3  # of either kind, the first warms up
-    assert cost.seconds_batched > 0
-    assert cost.seconds_single > 0
+    in_memory = score(MeanBrightness(), images, 3)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert isinstance(score(MeanBrightness(), images, 3, scratch).maps, np.ndarray)  # they fit
+    monkeypatch.setattr("benchmark.scoring.MEMORY_BYTES", 0)
+    in_file = score(MeanBrightness(), images, 3, scratch)
+    assert isinstance(in_file.maps, MapFile)
+    assert not list(scratch.iterdir())  # the file has no name, so nothing is left of it
+    assert in_file.maps.shape == in_memory.maps.shape
+    np.testing.assert_array_equal(in_file.maps[:], in_memory.maps[:])
+    np.testing.assert_array_equal(in_file.images, in_memory.images)
+    np.testing.assert_array_equal(in_file.map_max, in_memory.map_max)
+    labels, masks = [sample.label for sample in images.samples], images.stored.masks
+    measured = [evaluate(each.maps, masks, labels, each.images).values for each in (in_file, in_memory)]
+    assert measured[0] == measured[1]
 
 
-class OnTheClock(Brightness):
-    """Takes the next of the given seconds for each image of a batch, on a clock of its own."""
-
-    def __init__(self, *seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-        self.now = 0.0
-        self.batches: list[int] = []
-
-    def anomaly_map(self, batch: Batch) -> Tensor:
-        seconds = self.seconds[min(len(self.batches), len(self.seconds) - 1)]
-        self.now += seconds * len(batch.image)
-        self.batches.append(len(batch.image))
-        return super().anomaly_map(batch)
-
-
-def cost_by_its_clock(method: OnTheClock, images: Images, monkeypatch: pytest.MonkeyPatch) -> InferenceCost:
-    monkeypatch.setattr("benchmark.scoring.time", SimpleNamespace(perf_counter=lambda: method.now))
-    return measure_inference(method, images, batch_size=4)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "batches"),
-    [
-        pytest.param(0.125, [1] + [1] * 5 + [4] + [4] * 5, id="all repeats fit into the budget"),
-        pytest.param(0.5, [1] + [1] * 5 + [4] + [4] * 3, id="three batches reach it"),
-        pytest.param(1.5, [1] + [1] * 4 + [4], id="one batch takes it, without a warm-up"),
-        pytest.param(30.0, [1, 1, 4], id="one image takes it"),
-    ],
-)
-def test_a_slow_method_is_timed_less_often(
-    test_images: Images, monkeypatch: pytest.MonkeyPatch, seconds: float, batches: list[int]
-) -> None:
-    method = OnTheClock(seconds)
-    cost = cost_by_its_clock(method, test_images, monkeypatch)
-    assert method.batches == batches
-    assert (cost.seconds_single, cost.seconds_batched) == (seconds, seconds)
-
-
-def test_times_are_medians_without_the_warm_up(test_images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    method = OnTheClock(50, 0.5, 4, 1, 50, 0.75)  # the warm-up, then three repeats fill the budget
-    cost = cost_by_its_clock(method, test_images, monkeypatch)
-    assert method.batches == [1] + [1] * 3 + [4] + [4] * 2
-    assert (cost.seconds_single, cost.seconds_batched) == (1, 0.75)
-
-
-class OneConvolution(Method):
-    """A 3x3 convolution from 3 to 8 channels, padded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = torch.nn.Conv2d(3, 8, 3, padding=1)
-
-    def anomaly_map(self, batch: Batch) -> Tensor:
-        return self.convolution(batch.image).mean(1)
-
-
-def test_multiply_adds_are_those_of_one_image(test_images: Images) -> None:
-    cost = measure_inference(OneConvolution(), test_images, batch_size=4, repeats=1)
-    assert cost.multiply_adds == 64 * 64 * 3 * 3 * 3 * 8
-
-
-def test_multiply_adds_include_the_teacher(
-    washer: Category, backbone: FeatureBackbone, tmp_path: Path
-) -> None:
-    """ResNet-18 to layer3 at 64 pixels: its published 1.8e9 at 224 pixels, less layer4, scaled by area."""
-    stored = open_store(washer, "test", 64, tmp_path)
-    features = open_features(stored, backbone, LAYERS, CPU, make_trainer(tmp_path), epochs=False)
-    images = open_images(stored, features, CPU, 1.0)
-    cost = measure_inference(Brightness(LAYERS), images, batch_size=1, repeats=1)
-    assert cost.multiply_adds == pytest.approx(1.8e9 * 0.775 * (64 / 224) ** 2, rel=0.05)
+def test_maps_in_a_file_are_read_by_slices_and_one_by_one(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((5, 3, 4), np.float32)
+    with (tmp_path / "maps").open("w+b") as file:
+        maps = MapFile(file, values.shape)
+        maps.write(2, values[2:])
+        maps.write(0, values[:2])
+        assert (len(maps), maps.dtype) == (5, np.float32)
+        for rows in (slice(None), slice(1, 3), slice(3, 9), slice(-2, None), slice(4, 2)):
+            np.testing.assert_array_equal(maps[rows], values[rows])
+        for row in (0, 4, np.int64(2)):
+            np.testing.assert_array_equal(maps[row], values[row])

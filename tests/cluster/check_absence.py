@@ -41,7 +41,7 @@ def interrupted(database: str, results: Path) -> list[str]:
     code = process.wait(600)
     text = log.read_text()
     wrong = [] if code == 2 else [f"exit code {code}, not 2"]
-    wrong += [] if "send them with `python -m benchmark.send`" in text else ["no word on how to go on", text]
+    wrong += [] if "send them with `python -m store.sync`" in text else ["no word on how to go on", text]
     wrong += ["a stack trace"] if "Traceback" in text else []
     kept = len(list((results / "unsent").glob("*/draft.json")))
     return wrong + ([] if kept == 1 else [f"{kept} cells kept, not 1"])
@@ -50,7 +50,7 @@ def interrupted(database: str, results: Path) -> list[str]:
 def again(database: str, results: Path) -> list[str]:
     """Start another server on the same database, send what is waiting, and go on with the sweep."""
     with mlflow_server(database, results / "artifacts") as address:
-        send = [sys.executable, "-m", "benchmark.send", "--results", str(results), "--uri", address]
+        send = [sys.executable, "-m", "store.sync", "--results", str(results), "--uri", address]
         sent = subprocess.run(send, cwd=PROJECT_ROOT, env=ENVIRONMENT, capture_output=True, text=True)
         wrong = (
             []

@@ -29,7 +29,7 @@ SMALL = (  # what is left of a cell is nearly all logging
     "method.training.image_size=32",
     "method.training.epochs=1",
     "tracking.maps=false",
-    "tracking.student=false",
+    "tracking.detector=false",
     "tracking.figure=false",
 )
 FIXED = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}

@@ -76,5 +76,5 @@ def test_fraction_that_empties_a_part_is_refused(count: int, fraction: float) ->
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_seed_out_of_range_is_refused(seed: int) -> None:
-    with pytest.raises(DatasetError, match=rf"method\.training\.validation_seed={seed}; accepted: 0 to"):
+    with pytest.raises(DatasetError, match=rf"method\.training\.validation_seed={seed}; expected 0 to"):
         category_of(10).hold_out(0.2, seed)

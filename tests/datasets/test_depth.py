@@ -191,7 +191,7 @@ def test_a_border_that_spans_no_plane_is_refused(edge: Any) -> None:
     z[edge] = 0.5
     z[6:8, 6:8] = 0.5
     with pytest.raises(
-        DatasetError, match=r"no depth in a corner .* pixels with depth on its border; accepted"
+        DatasetError, match=r"no depth in a corner .* pixels with depth on its border; expected"
     ):
         depth.prepare(z, 8)
 
@@ -215,17 +215,17 @@ def spoilt(value: float) -> Array:
 @pytest.mark.parametrize(
     ("xyz", "message"),
     [
-        (of_type(np.float32, 1), r"found 40x30 values of type float32; accepted: height x width x 3"),
-        (of_type(np.float32, 4), r"found 40x30x4 values of type float32; accepted: height x width x 3"),
+        (of_type(np.float32, 1), r"found 40x30 values of type float32; expected height x width x 3"),
+        (of_type(np.float32, 4), r"found 40x30x4 values of type float32; expected height x width x 3"),
         (
             of_type(np.uint16),
-            r"found 40x30x3 values of type uint16; accepted: .*float32 \(x, y, z in metres\)",
+            r"found 40x30x3 values of type uint16; expected .*float32 \(x, y, z in metres\)",
         ),
-        (of_type(np.float64), r"found 40x30x3 values of type float64; accepted: .*float32"),
-        (of_type(np.float32)[:, :20], r"the point cloud has 20x40 pixels, its image 30x40; accepted"),
-        (spoilt(np.nan), r"found 2 NaN or infinite z; accepted: metres, 0 where"),
-        (spoilt(-np.inf), r"found 2 NaN or infinite z; accepted: metres, 0 where"),
-        (0 * of_type(np.float32), r"every z is 0, so there is no depth; accepted: metres"),
+        (of_type(np.float64), r"found 40x30x3 values of type float64; expected .*float32"),
+        (of_type(np.float32)[:, :20], r"the point cloud has 20x40 pixels, its image 30x40; expected"),
+        (spoilt(np.nan), r"found 2 NaN or infinite z; expected metres, 0 where"),
+        (spoilt(-np.inf), r"found 2 NaN or infinite z; expected metres, 0 where"),
+        (0 * of_type(np.float32), r"every z is 0, so there is no depth; expected metres"),
     ],
     ids=["one channel", "four channels", "integers", "float64", "other size", "nan", "inf", "all zero"],
 )
@@ -239,7 +239,7 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path, xyz: NDArray[
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes | slice) -> None:
     path = save(tmp_path / "000.tiff", plane(0, 0))
     path.write_bytes(path.read_bytes()[content] if isinstance(content, slice) else content)
-    with pytest.raises(DatasetError, match=r"000\.tiff: not a readable TIFF file \(.*\); accepted: height"):
+    with pytest.raises(DatasetError, match=r"000\.tiff: not a readable TIFF file \(.*\); expected height"):
         depth.read_z(path, (30, 40))
 
 

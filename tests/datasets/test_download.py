@@ -187,7 +187,7 @@ def test_passing_server_error_is_tried_again(server: Server, tmp_path: Path) -> 
 
 def test_missing_address_is_explained_at_once(server: Server, tmp_path: Path) -> None:
     server.failures = [404]
-    message = rf"{re.escape(server.url)}: HTTP 404 Not Found\. Addresses move: .*{HOMEPAGE}.*dataset\.url"
+    message = rf"{re.escape(server.url)}: HTTP 404 Not Found\. The address may have changed: .*{HOMEPAGE}.*dataset\.url"
     with pytest.raises(DatasetError, match=message):
         get(server, tmp_path)
     assert server.answers == [(404, 0)]

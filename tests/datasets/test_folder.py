@@ -36,6 +36,7 @@ def test_layout_is_listed_in_order(root: Path) -> None:
         f"test/{kind}/00{i}.png" for kind in ("good", "scratch") for i in range(2)
     ]
     assert category.validation == ()
+    assert category.group == ""
 
 
 def test_labels_follow_the_folders(root: Path) -> None:
@@ -147,7 +148,7 @@ def test_root_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("below", ["bottle/train", "bottle/test"])
 def test_root_in_the_wrong_place_is_told_the_layout(root: Path, below: str) -> None:
-    message = r"dataset\.root=.*: found no category; accepted: .*<category>/train/good"
+    message = r"dataset\.root=.*: found no category; expected .*<category>/train/good"
     with pytest.raises(DatasetError, match=message):
         Folder(str(root / below))
 
@@ -159,7 +160,7 @@ def test_unknown_category_is_told_the_near_and_the_known(root: Path) -> None:
 
 
 def test_no_categories_are_refused(root: Path) -> None:
-    with pytest.raises(DatasetError, match=r"dataset\.categories is empty; accepted: all, or some of bottle"):
+    with pytest.raises(DatasetError, match=r"dataset\.categories is empty; expected all, or some of bottle"):
         Folder(str(root), [])
 
 
@@ -170,7 +171,7 @@ def empty(folder: Path) -> None:
 
 def test_missing_train_images_are_named(root: Path) -> None:
     empty(root / "bottle/train/good")
-    with pytest.raises(DatasetError, match=r"bottle/train/good: found no image; accepted: \.bmp, "):
+    with pytest.raises(DatasetError, match=r"bottle/train/good: found no image; expected \.bmp, "):
         bottle(root)
     (root / "bottle/train/good").rmdir()
     with pytest.raises(DatasetError, match=r"bottle/train/good: the folder is missing"):
@@ -178,7 +179,7 @@ def test_missing_train_images_are_named(root: Path) -> None:
 
 
 def test_missing_test_images_are_named(root: Path) -> None:
-    message = r"bottle/test: found no test images; accepted: image files in test/good and test/<name"
+    message = r"bottle/test: found no test images; expected image files in test/good and test/<name"
     for kind in ("good", "scratch"):
         empty(root / "bottle/test" / kind)
     with pytest.raises(DatasetError, match=message):

@@ -52,7 +52,7 @@ def test_without_validation_images_train_images_can_be_held_out(tmp_path: Path) 
 def test_an_empty_validation_folder_is_named(root: Path) -> None:
     for path in (root / "bagel/validation/good/rgb").iterdir():
         path.unlink()
-    with pytest.raises(DatasetError, match=r"validation/good/rgb: found no image; accepted: \.bmp"):
+    with pytest.raises(DatasetError, match=r"validation/good/rgb: found no image; expected \.bmp"):
         Folder3D(str(root)).category("bagel")
 
 
@@ -76,8 +76,8 @@ def test_a_missing_mask_is_named_unless_none_is_required(root: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ("train/good/rgb", r"train/good/rgb: the folder is missing; it holds the defect-free train images"),
-        ("test", r"test: found no test images; accepted: image files in test/good/rgb and test/<name of"),
+        ("train/good/rgb", r"train/good/rgb: the folder is missing; expected the normal train images in it"),
+        ("test", r"test: found no test images; expected image files in test/good/rgb and test/<name of"),
     ],
 )
 def test_a_missing_folder_is_named(root: Path, part: str, message: str) -> None:
@@ -98,7 +98,7 @@ def test_a_folder_in_the_layout_of_mvtec_ad_is_recognised(
     tmp_path: Path, dataset: type[Folder3D], below: str
 ) -> None:
     make_category(tmp_path / "carrot")
-    message = r"carrot/train/good: found the layout of MVTec AD .*; accepted: .* or dataset=mvtec_ad, or dataset=folder"
+    message = r"carrot/train/good: found the layout of MVTec AD .*; expected .* or dataset=mvtec_ad, or dataset=folder"
     with pytest.raises(DatasetError, match=message):
         dataset(str(tmp_path / below))
 

@@ -117,15 +117,26 @@ def test_file_that_is_no_image_is_refused(tmp_path: Path, content: bytes | None,
 )
 def test_pixels_of_unknown_range_are_refused(tmp_path: Path, pixels: NDArray, found: str) -> None:
     path = save(tmp_path / "a.tif", pixels)
-    with pytest.raises(DatasetError, match=rf"{path}: found {found}.*accepted: 8- or 16-bit"):
+    with pytest.raises(DatasetError, match=rf"{path}: found {found}.*expected 8- or 16-bit"):
         read_image(path)
 
 
-def test_image_files_are_sorted_and_hidden_and_foreign_ones_passed_over(tmp_path: Path) -> None:
+def test_image_files_are_sorted_and_hidden_and_foreign_ones_ignored(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "c.Tiff", ".hidden.png", "._a.png", "Thumbs.db", "notes.txt"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in image_files(tmp_path)] == ["a.JPG", "b.png", "c.Tiff"]
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_named(tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere/a.png", RGB)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.png").symlink_to(tmp_path / "elsewhere/a.png")
+    assert [path.name for path in image_files(tmp_path / "images")] == ["a.png"]
+    (tmp_path / "images/b.png").symlink_to("../annex/b.png")
+    message = r"images/b\.png: found a link to \.\./annex/b\.png, which does not exist"
+    with pytest.raises(DatasetError, match=message):
+        image_files(tmp_path / "images")
 
 
 MASK = square_mask(6, 5) > 0

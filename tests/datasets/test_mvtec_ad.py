@@ -33,6 +33,12 @@ def test_all_are_fifteen_with_the_textures_first(whole: Path) -> None:
     assert dataset.categories == TEXTURES + OBJECTS
 
 
+def test_categories_are_textures_and_objects(whole: Path) -> None:
+    dataset = MVTecAD(str(whole))
+    groups = {name: dataset.category(name).group for name in dataset.categories}
+    assert groups == dict.fromkeys(TEXTURES, "textures") | dict.fromkeys(OBJECTS, "objects")
+
+
 def test_all_of_an_incomplete_root_is_refused(tmp_path: Path) -> None:
     root = make_root(
         tmp_path / "mvtec", tuple(name for name in TEXTURES + OBJECTS if name not in "wood pill")

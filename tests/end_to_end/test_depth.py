@@ -83,7 +83,7 @@ SMALL = (
     [
         (
             ["method=stfpm", "method.mode=depth", "dataset=synthetic_3d"],
-            ["method.mode=depth: stfpm has no such mode", "accepted: rgb"],
+            ["method.mode=depth: stfpm has no such mode", "expected rgb"],
         ),
         (
             ["method=ast", "method.mode=depth"],
@@ -91,11 +91,11 @@ SMALL = (
         ),
         (
             ["method=ast", "method.mode=xyz", "dataset=synthetic_3d", *SMALL],
-            ["method.mode=xyz", "accepted: rgb, depth, rgbd"],
+            ["method.mode=xyz", "expected rgb, depth, rgbd"],
         ),
         (
             ["method=ast", "method.training.depth_size=0", "dataset=synthetic_3d"],
-            ["method.training.depth_size=0", "accepted: 1 or more"],
+            ["method.training.depth_size=0", "expected 1 or more"],
         ),
         (["method=ast", "dataset=mvtec_3d"], ["dataset.root is not set"]),
         (["method=ast", "dataset=folder_3d", "dataset.root=/no/where"], ["dataset.root=/no/where"]),
@@ -119,5 +119,5 @@ def test_a_size_of_depth_that_does_not_fit_is_told_before_training(
     )
     assert outcome.code == 1
     assert "Traceback" not in outcome.stderr
-    assert "accepted: depth_size=128" in outcome.stdout
+    assert "expected depth_size=128" in outcome.stdout
     assert "trains for" not in outcome.stdout

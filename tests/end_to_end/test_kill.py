@@ -19,7 +19,7 @@ SWEEP = (
         "sweep=killed",
     ),
     *("dataset.image_size=32", "dataset.train=8", "dataset.test_good=2", "dataset.test_defective=1"),
-    *("method.training.image_size=32", "method.training.epochs=12", "trainer.checkpoint_seconds=0"),
+    *("method.training.image_size=32", "method.training.epochs=12", "runtime.checkpoint_seconds=0"),
 )
 
 

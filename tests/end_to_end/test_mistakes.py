@@ -28,17 +28,17 @@ FAST = (
             ["method=stfpm", "method.haf=true"],
             ["method.haf", "did you mean 'half'", "known: layers, half, map_size"],
         ),
-        (["method=stfpm", "trainer.precison=bf16"], ["trainer.precison", "did you mean 'precision'"]),
-        (["method=stfpm", "trainer.precision=fp8"], ["trainer.precision=fp8", "accepted: fp32, bf16"]),
+        (["method=stfpm", "runtime.precison=bf16"], ["runtime.precison", "did you mean 'precision'"]),
+        (["method=stfpm", "runtime.precision=fp8"], ["runtime.precision=fp8", "expected fp32, bf16"]),
         (["method=stfpm", "method.training.epochs=many"], ["method.training.epochs=many", "a whole number"]),
         (["method=stfpm", "seed=x"], ["seed=x", "a whole number"]),
-        (["method=rd", "method.loss=l2"], ["method.loss=l2", "accepted: flattened, per_location"]),
+        (["method=rd", "method.loss=l2"], ["method.loss=l2", "expected flattened, per_location"]),
         (["method=stfpm", "evaluation.threshold=best"], ["evaluation.threshold", "'best'", "f1_image"]),
         (
             ["method=stfpm", "evaluation.pro_variants=[exakt]"],
             ["evaluation.pro_variants", "exact", "official_100"],
         ),
-        (["method=stfpm", "evaluation.tables=[prro]"], ["evaluation.tables", "prro", "pro"]),
+        (["method=stfpm", "tables=[prro]"], ["tables", "prro", "pro"]),
         (["method=stfpm", "dataset.categories=[wasser]"], ["wasser", "washer"]),
         (["method=stfpm", "method.layers=[layer1,layer9]"], ["layer9", "known: act1, layer1"]),
         (["method=stfpm", "backbone.weights=none.pth"], ["backbone.weights=none.pth", "no such file"]),
@@ -49,11 +49,11 @@ FAST = (
         ),
         (["method=stfpm", "dataset=mvtec_ad"], ["dataset.root is not set"]),
         (["method=stfpm", "tracking.uri=nonsense"], ["tracking.uri=nonsense"]),
-        (["method=stfpm", "sweep=a/b"], ["sweep=a/b", "accepted: letters"]),
+        (["method=stfpm", "sweep=a/b"], ["sweep=a/b", "expected letters"]),
         (["method=feature_variance", "method.students=1"], ["method.students=1", "no variance", "score=e"]),
         (
-            ["method=uninformed_students", "method.training.pretext.images=/no/where"],
-            ["method.training.pretext.images=/no/where", "no such folder"],
+            ["method=uninformed_students", "method.training.pretraining.images=/no/where"],
+            ["method.training.pretraining.images=/no/where", "no such folder"],
         ),
         (
             ["method=uninformed_students", "+method.training.stages.techer.steps=5"],
@@ -197,9 +197,9 @@ def test_held_out_images_are_needed_where_scores_are_standardised_on_them(
 
 def test_a_pretext_folder_without_images(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "natural" / "n01").mkdir(parents=True)
-    folder = f"method.training.pretext.images={tmp_path / 'natural'}"
+    folder = f"method.training.pretraining.images={tmp_path / 'natural'}"
     outcome = run_here(tmp_path / "results", capfd, "method=uninformed_students", folder)
-    fails_plainly(outcome, "method.training.pretext.images=", "found no image at any depth", ".png")
+    fails_plainly(outcome, "method.training.pretraining.images=", "found no image at any depth", ".png")
 
 
 def test_a_threshold_from_held_out_images_needs_some(

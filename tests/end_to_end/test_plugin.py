@@ -13,8 +13,8 @@ from methods.method import Method, Stage
 
 class OneLayer(Method):
     def __init__(self, backbone, layer: str, gain: float = 1.0) -> None:
-        super().__init__(needs=[layer])
-        self.student = backbone.untrained_copy([layer])
+        super().__init__([layer])
+        self.student = backbone.new_student([layer])
         self.layer, self.gain = layer, gain
 
     def stages(self):
@@ -75,4 +75,4 @@ def test_its_options_are_set_and_swept_and_checked_like_any_other(tmp_path: Path
     assert "one_layer (layer=layer2)" in swept.stdout
     wrong = run(tmp_path / "results", *arguments, "method.gain=high")
     assert wrong.code == 2
-    assert "method.gain=high: accepted: a number" in wrong.stderr
+    assert "method.gain=high: expected a number" in wrong.stderr

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmark.passwords import PASSWORD
+from store.passwords import PASSWORD
 from datasets.synthetic import generate
 from reports.status import read_status
 from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import Outcome, command, fails_plainly, run_here
 
 TAKEN = "finished before, taken from the store"
-LIGHT = ("tracking.figure=false", "tracking.student=false", "tracking.maps=false")
+LIGHT = ("tracking.figure=false", "tracking.detector=false", "tracking.maps=false")
 QUICK = (
     *("dataset.image_size=32", "dataset.train=4", "dataset.test_good=1", "dataset.test_defective=1"),
     *("method.training.image_size=32", "method.training.epochs=1", *LIGHT),

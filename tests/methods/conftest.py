@@ -1,4 +1,4 @@
-"""What all tests of the methods run under."""
+"""Fixtures for all tests of the methods."""
 
 from collections.abc import Iterator
 

@@ -1,14 +1,15 @@
-"""Small backbones and batches that the tests of the methods share."""
+"""Small backbones, batches and trainings that the tests of the methods share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from torch.nn.functional import interpolate
 
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
-from methods.method import Crops
+from methods.method import Crops, Stage
 
 LAYERS = ["layer1", "layer2", "layer3"]
 RESNETS = ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"]
@@ -36,7 +37,7 @@ def batch_of(
 
 
 def crops_of(crops: Crops, backbone: FeatureBackbone, count: int = 4) -> Batch:
-    """Return crops of noise with the features that they ask for."""
+    """Return crops of noise with their features."""
     image = torch.randn(count, 3, crops.size, crops.size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         features = backbone.teacher(crops.layers)(interpolate(image, (crops.feature_size,) * 2))
@@ -47,5 +48,20 @@ def meta_batch(backbone: FeatureBackbone, layers: Sequence[str], side: int, coun
     """Return a batch that has shapes and no values, for networks too large to run in a test."""
     with torch.device("meta"):
         image = torch.empty(count, 3, side, side)
-        features = backbone.untrained_copy(layers).eval()(image)
+        features = backbone.new_student(layers).eval()(image)
         return Batch(image, torch.empty(count), features=features)
+
+
+def train(stage: Stage, batches: Iterable[Batch], optimizer: Any, **options: Any) -> list[float]:
+    """Train a stage by one step per batch of an optimiser built with the options; return the losses."""
+    steps = optimizer(stage.module.parameters(), **options)
+    stage.module.train()
+    losses = []
+    for batch in batches:
+        loss = stage.loss(batch)
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+        losses.append(loss.item())
+    stage.module.eval()
+    return losses

@@ -1,6 +1,7 @@
-"""AST: the likelihood and distance of the definition, its rules for scores, and a pair that learns."""
+"""AST: the likelihood and distance of the definition, its rules for scores, and its training."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from methods.ast import AsymmetricStudentTeacher, positional_encoding
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.flow import ConditionalFlow
-from tests.methods.samples import batch_of, meta_batch, random_backbone
+from tests.methods.samples import batch_of, meta_batch, random_backbone, train
 
 CPU = torch.device("cpu")
 EACH_STUDENT = pytest.mark.parametrize("student", ["asymmetric", "symmetric", "deeper_flow"])
@@ -24,6 +25,14 @@ def build(layer: str = "layer1", seed: int = 1, **options: Any) -> AsymmetricStu
     torch.manual_seed(seed)
     small = {"coupling_blocks": 2, "flow_hidden": 16, "student_hidden": 32, "student_blocks": 2}
     return AsymmetricStudentTeacher(random_backbone(), [layer], **(small | options)).eval()
+
+
+def awake(method: AsymmetricStudentTeacher) -> AsymmetricStudentTeacher:
+    """Set the gammas, which are 0 at first, so that the flows transform their inputs."""
+    for name, parameter in method.named_parameters():
+        if name.endswith("gamma"):
+            nn.init.ones_(parameter)
+    return method
 
 
 def batch_with(features: Tensor, side: int = 32) -> Batch:
@@ -42,24 +51,6 @@ def normal_features(count: int, seed: int, size: tuple[int, int] = (6, 6)) -> Te
 @pytest.fixture(scope="module")
 def batch() -> Batch:
     return batch_of(["layer1", "layer3"])
-
-
-def trained(method: AsymmetricStudentTeacher, batch: Batch, steps: int) -> dict[str, list[float]]:
-    """Train all stages as the loop does, with a larger learning rate; return the losses by stage."""
-    losses: dict[str, list[float]] = {}
-    for stage in method.stages():
-        method.eval()
-        stage.module.train()
-        optimizer = torch.optim.Adam(stage.module.parameters(), lr=3e-3, weight_decay=1e-5)
-        losses[stage.name] = []
-        for _ in range(steps):
-            loss = stage.loss(batch)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses[stage.name].append(loss.item())
-    method.eval()
-    return losses
 
 
 @pytest.mark.parametrize("size", [(24, 24), (3, 5)], ids=str)
@@ -94,10 +85,7 @@ def test_the_encoding_can_be_switched_off(batch: Batch) -> None:
 @EACH_STUDENT
 @torch.no_grad()
 def test_flow_and_student_know_where_they_are(student: Any) -> None:
-    method = build(student=student, position_channels=8)
-    for name, parameter in method.named_parameters():
-        if name.endswith("gamma"):
-            nn.init.ones_(parameter)
+    method = awake(build(student=student, position_channels=8))
     same = batch_with(normal_features(1, 0, (1, 1)).expand(-1, -1, 8, 8))
     for values in (method.nll(same), method.distance(same)):
         assert (values - values[0, 4, 4]).abs().max() > 1e-3
@@ -113,10 +101,7 @@ def test_nll_of_an_untrained_flow_is_that_of_a_standard_normal(batch: Batch) -> 
 
 @torch.no_grad()
 def test_nll_takes_the_log_determinant_off(batch: Batch) -> None:
-    method = build()
-    for name, parameter in method.flow.named_parameters():
-        if name.endswith("gamma"):
-            nn.init.ones_(parameter)
+    method = awake(build())
     z, log_det = method.flow(*method.inputs(batch))
     assert log_det.abs().min() > 0
     torch.testing.assert_close(method.nll(batch), z.square().sum(1) / 2 - log_det)
@@ -153,8 +138,28 @@ def test_the_losses_are_means_over_images_and_locations(batch: Batch) -> None:
     assert student.module is method.student
     assert flow.loss(batch).item() == pytest.approx(method.nll(batch).mean().item())
     assert student.loss(batch).item() == pytest.approx(method.distance(batch).mean().item())
-    assert flow.select is None
-    assert student.select is None
+    assert not method.keeps_best_epoch
+
+
+@EACH_STUDENT
+def test_targets_are_the_teachers_outputs_that_the_students_loss_reads(batch: Batch, student: Any) -> None:
+    method = awake(build(student=student))
+    flow_stage, stage = method.stages()
+    assert method.targets(flow_stage, batch) == {}
+    targets = method.targets(stage, batch)
+    assert {name: value.requires_grad for name, value in targets.items()} == {"flow": False}
+    torch.testing.assert_close(targets["flow"], method.teacher_student_pairs(batch)[0])  # type: ignore[index]
+    known = replace(batch, targets=targets)
+    results = []
+    for given in (batch, known):
+        method.zero_grad()
+        loss = stage.loss(given)
+        loss.backward()
+        results.append([loss, *(p.grad for p in method.student.parameters())])
+    torch.testing.assert_close(results[1], results[0], atol=0, rtol=0)
+    other = replace(batch, targets={"flow": targets["flow"] + 1})
+    assert stage.loss(other) != stage.loss(known)
+    assert flow_stage.loss(other) == flow_stage.loss(batch)
 
 
 def test_training_the_student_leaves_the_flow_alone(batch: Batch) -> None:
@@ -168,12 +173,15 @@ def test_training_the_student_leaves_the_flow_alone(batch: Batch) -> None:
 @EACH_STUDENT
 def test_every_loss_falls_and_an_anomaly_stands_out(student: Any) -> None:
     method = build(student=student, position_channels=8)
-    losses = trained(method, batch_with(normal_features(16, seed=1)), steps=30)
+    batches = [batch_with(normal_features(16, seed=1))] * 30
+    losses = {stage.name: train(stage, batches, torch.optim.Adam, lr=3e-3) for stage in method.stages()}
     assert losses["flow"][-1] < losses["flow"][0] - 10
     assert losses["student"][-1] < 0.7 * losses["student"][0]
     normal = normal_features(1, seed=2)
     defective = normal.clone()
-    defective[0, :, 4, 2] = normal[0, :, 4, 2].flip(0)  # values as in normal images, together as in none
+    defective[0, :, 4, 2] = normal[0, :, 4, 2].flip(
+        0
+    )  # each value occurs in normal images, the combination does not
     both = batch_with(torch.cat([normal, defective]))
     with torch.no_grad():
         for values in (method.nll(both), method.distance(both)):
@@ -224,9 +232,7 @@ ANOMALY_MAP = torch.tensor([[[1.0, 2.0], [3.0, 10.0]], [[-4.0, -3.0], [-2.0, 9.0
 @pytest.mark.parametrize(
     ("rule", "expected"), [("auto", [4.0, 0.0]), ("mean", [4.0, 0.0]), ("max", [10.0, 9.0])]
 )
-def test_images_without_depth_are_scored_by_the_mean_unless_told_otherwise(
-    rule: Any, expected: list[float]
-) -> None:
+def test_images_without_depth_are_scored_by_the_mean_by_default(rule: Any, expected: list[float]) -> None:
     batch = batch_with(torch.zeros(2, 64, 2, 2))
     assert build(image_score=rule).image_score(ANOMALY_MAP, batch).tolist() == expected
 
@@ -267,12 +273,12 @@ def test_a_flow_can_be_the_student(student: Any, blocks: int) -> None:
     assert not torch.equal(first, other)
 
 
-def test_a_likelihood_out_of_control_is_beyond_the_limit() -> None:
-    flow, student = build().stages()
-    assert flow.limit == 1e4 * 64
-    assert student.limit == math.inf
-    assert flow.loss(batch_with(normal_features(1, 0))) < flow.limit / 100
-    assert flow.loss(batch_with(1e3 * normal_features(1, 0))) > flow.limit
+def test_a_diverged_likelihood_exceeds_the_largest_loss() -> None:
+    method = build()
+    assert method.max_loss == 1e4 * 64
+    for stage in method.stages():
+        assert stage.loss(batch_with(normal_features(1, 0))) < method.max_loss / 100
+    assert method.flow_loss(batch_with(1e3 * normal_features(1, 0))) > method.max_loss
 
 
 @EACH_STUDENT
@@ -288,7 +294,7 @@ def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch, student: Any) -> 
 
 @pytest.mark.parametrize("layers", [[], ["layer1", "layer2"]], ids=str)
 def test_other_than_one_layer_is_refused(layers: list[str]) -> None:
-    with pytest.raises(MethodError, match=r"method.layers=\[.*ast uses exactly one layer"):
+    with pytest.raises(MethodError, match=r"method.layers: found \[.*; expected exactly one"):
         AsymmetricStudentTeacher(random_backbone(), layers)
 
 
@@ -300,17 +306,17 @@ def test_a_layer_of_another_backbone_is_answered_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "accepted"),
+    ("option", "value", "expected"),
     [
-        ("position_channels", 6, "multiples of 4, and 0"),
-        ("position_channels", -4, "multiples of 4, and 0"),
+        ("position_channels", 6, "a multiple of 4"),
+        ("position_channels", -4, "a multiple of 4"),
         ("coupling_blocks", 0, "1 or more"),
         ("clamp", 0.0, "more than 0"),
         ("clamp", -1.9, "more than 0"),
     ],
 )
-def test_a_number_out_of_range_is_answered_with_what_is_accepted(
-    option: str, value: Any, accepted: str
+def test_a_number_out_of_range_is_answered_with_the_expected_range(
+    option: str, value: Any, expected: str
 ) -> None:
-    with pytest.raises(MethodError, match=f"method.{option}={value}: accepted: {accepted}"):
+    with pytest.raises(MethodError, match=f"method.{option}: found {value}; expected {expected}"):
         build(**{option: value})

@@ -1,6 +1,5 @@
-"""AST on depth: what each mode sees, that the background counts nowhere, and what is refused."""
+"""AST on depth: the input of each mode, a background that never counts, and unusable depth."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from datasets.batch import Batch
 from methods.ast import AsymmetricStudentTeacher
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
-from tests.methods.samples import meta_batch, random_backbone
+from tests.methods.samples import meta_batch, random_backbone, train
 
 EACH_DEPTH_MODE = pytest.mark.parametrize("mode", ["depth", "rgbd"])
 EACH_SCORE = pytest.mark.parametrize("score", ["distance", "nll"])
@@ -65,7 +64,7 @@ def test_each_mode_sees_its_part() -> None:
     rgb, depth, both = (build(mode).inputs(batch)[0] for mode in ("rgb", "depth", "rgbd"))
     assert torch.equal(rgb, batch.features["layer1"])
     assert torch.equal(both, torch.cat([rgb, depth], 1))
-    assert [build(mode).needs for mode in ("rgb", "depth", "rgbd")] == [("layer1",), (), ("layer1",)]
+    assert [build(mode).teacher_layers for mode in ("rgb", "depth", "rgbd")] == [("layer1",), (), ("layer1",)]
 
 
 def test_the_rgb_mode_looks_neither_at_depth_nor_at_the_foreground() -> None:
@@ -89,7 +88,7 @@ def test_the_published_modes_have_304_64_and_368_channels() -> None:
 
 
 def add_to_outputs(method: AsymmetricStudentTeacher, change: Tensor) -> None:
-    """Let student and teacher answer with more, where `change` (B, h, w) is not 0."""
+    """Add `change` (B, h, w) to the outputs of teacher and student."""
 
     def flow_hook(module: Any, given: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return output[0] + change[:, None], output[1] + change
@@ -124,13 +123,13 @@ def test_the_foreground_reaches_all_of_them(mode: str, score: str) -> None:
 def test_losses_without_the_mask_are_those_of_every_location() -> None:
     batch, method = example(left()), build(masked=False)
     with torch.no_grad():
-        assert torch.equal(method.loss(method.nll, batch), method.nll(batch).mean())
+        assert torch.equal(method.flow_loss(batch), method.nll(batch).mean())
 
 
 def test_the_loss_is_the_mean_over_all_foreground_locations_of_the_batch() -> None:
     inside = torch.stack([left(1, columns=1)[0], left(1, columns=5)[0]])
     values = torch.arange(72.0).view(2, 6, 6)
-    loss = build().loss(lambda batch: values, example(inside))
+    loss = build().average(values, example(inside))
     assert loss.item() == pytest.approx(values[inside].mean().item())
 
 
@@ -141,8 +140,8 @@ def test_images_without_foreground_add_nothing_to_a_loss() -> None:
         batch.depth, batch.foreground = both.depth[part], both.foreground[part]  # type: ignore[index]
         batch.features = {"layer1": both.features["layer1"][part]}
     method = build()
-    assert method.loss(method.nll, both).item() == pytest.approx(method.loss(method.nll, first).item())
-    alone = method.loss(method.nll, second)
+    assert method.flow_loss(both).item() == pytest.approx(method.flow_loss(first).item())
+    alone = method.flow_loss(second)
     alone.backward()
     assert alone.item() == 0
     assert all(p.grad is None or not p.grad.any() for p in method.parameters())
@@ -205,7 +204,9 @@ def test_a_location_is_foreground_where_bilinear_reduction_is_above_zero(
 @EACH_DEPTH_MODE
 def test_images_without_depth_are_refused(mode: str) -> None:
     batch = replace(example(left()), depth=None, foreground=None)
-    with pytest.raises(MethodError, match=rf"method\.mode={mode} needs depth, and there is none"):
+    with pytest.raises(
+        MethodError, match=rf"method\.mode: found {mode}, but the images have no depth; expected rgb"
+    ):
         build(mode).anomaly_map(batch)
 
 
@@ -215,10 +216,10 @@ def test_images_without_depth_are_refused(mode: str) -> None:
         (
             "rgbd",
             {"unshuffle": 8},
-            "depth_size=24 with method.unshuffle=8 does not give 6 locations a side; accepted: depth_size=48",
+            "depth_size: found 24; expected 48, for 6 locations a side with method.unshuffle=8",
         ),
-        ("depth", {"unshuffle": 5}, "does not give whole squares; accepted: depth_size=20"),
-        ("depth", {"unshuffle": 32}, "does not give whole squares; accepted: depth_size=32"),
+        ("depth", {"unshuffle": 5}, "depth_size: found 24; expected 20, for whole squares"),
+        ("depth", {"unshuffle": 32}, "depth_size: found 24; expected 32, for whole squares"),
     ],
 )
 def test_a_size_of_depth_that_does_not_fit_is_answered_with_one_that_does(
@@ -229,7 +230,7 @@ def test_a_size_of_depth_that_does_not_fit_is_answered_with_one_that_does(
 
 
 def test_less_than_one_pixel_a_location_is_refused() -> None:
-    with pytest.raises(MethodError, match=r"method\.unshuffle=0: accepted: 1 or more"):
+    with pytest.raises(MethodError, match=r"method\.unshuffle: found 0; expected 1 or more"):
         build(unshuffle=0)
 
 
@@ -246,7 +247,9 @@ def test_its_losses_fall_and_a_defect_in_depth_stands_out(mode: str, student: st
         return replace(batch, depth=(levels + 0.05 * batch.depth) * batch.foreground)
 
     method = build(mode, student=student)
-    train(method, smooth(1), steps=60)
+    for stage in method.stages():
+        losses = train(stage, [smooth(1)] * 60, torch.optim.Adam, lr=3e-3)
+        assert losses[-1] < losses[0]
     normal = smooth(2)
     assert normal.depth is not None
     defective = replace(normal, depth=normal.depth.clone())
@@ -256,34 +259,16 @@ def test_its_losses_fall_and_a_defect_in_depth_stands_out(mode: str, student: st
     assert (scores[1] > scores[0].max()).all()
 
 
-def train(method: AsymmetricStudentTeacher, batch: Batch, steps: int) -> None:
-    for stage in method.stages():
-        method.eval()
-        stage.module.train()
-        optimizer = torch.optim.Adam(stage.module.parameters(), lr=3e-3)
-        losses = [_step(optimizer, lambda: stage.loss(batch)) for _ in range(steps)]  # noqa: B023
-        assert losses[-1] < losses[0]
-    method.eval()
-
-
-def _step(optimizer: torch.optim.Optimizer, evaluate: Callable[[], Tensor]) -> float:
-    loss = evaluate()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
 @EACH_DEPTH_MODE
-def test_its_outputs_are_the_pairs_behind_its_distances(mode: str) -> None:
+def test_its_distances_are_those_of_its_pairs(mode: str) -> None:
     method, batch = build(mode), example(left())
     with torch.no_grad():
-        found = method.outputs(batch)
-        assert found is not None
-        teacher, student, counts = found
+        pairs = method.teacher_student_pairs(batch)
+        assert pairs is not None
+        teacher, student, counts = pairs
         torch.testing.assert_close((student - teacher).square().mean(1), method.distance(batch))
     assert torch.equal(counts, left())
 
 
 def test_without_a_student_there_are_no_pairs() -> None:
-    assert build("depth", score="nll").outputs(example(left())) is None
+    assert build("depth", score="nll").teacher_student_pairs(example(left())) is None

@@ -1,8 +1,9 @@
-"""Every method that a YAML names keeps the contract, whichever it is."""
+"""Every method with a YAML fulfils the contract."""
 
 import copy
 import dataclasses
 import inspect
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from benchmark.settings import build
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
@@ -22,12 +22,12 @@ from tests.methods.samples import batch_of, crops_of
 CONF = Path(__file__).parents[2] / "conf"
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
 STAND_INS = {"wide_resnet50_2": "resnet18.tv_in1k", "efficientnet_b5": "tf_efficientnet_b0.aa_in1k"}
-"""Networks too large for a quick test, and what timm calls those used instead."""
+"""Networks too large for a quick test, and timm's names of those used instead."""
 SMALLER: dict[str, dict[str, Any]] = {
     "ast": {"flow_hidden": 16, "student_hidden": 16},
     "uninformed_students": {"patch_sizes": [33], "students": 2, "pretrained_size": 32},
 }
-"""Options by which a method is too large for a quick test, and their values here."""
+"""Options that make a method small enough for a quick test."""
 SIDES = {"uninformed_students": 40}
 """Sides of the images of methods that are slow on 64 pixels."""
 EACH_METHOD = pytest.mark.parametrize("name", METHODS)
@@ -35,7 +35,7 @@ EACH_METHOD = pytest.mark.parametrize("name", METHODS)
 
 @cache
 def read(name: str) -> dict[str, Any]:
-    """Return the YAML as a dictionary, without what Hydra composes."""
+    """Return the YAML as a dictionary, without its defaults list."""
     config = load(f"method/{name}")
     config.pop("defaults", None)
     values: Any = OmegaConf.to_container(config, resolve=True)
@@ -58,12 +58,12 @@ def load(path: str) -> Any:
 def make(name: str, seed: int = 0) -> Method:
     values = {key: value for key, value in read(name).items() if key != "training"} | SMALLER.get(name, {})
     torch.manual_seed(seed)
-    return build("method", values, backbone=backbone_of(name))
+    return get_class(values.pop("_target_"))(backbone_of(name), **values)
 
 
 def example(name: str) -> Batch:
     side = SIDES.get(name, 64)
-    return batch_of(make(name).needs, size=(side, side), backbone=backbone_of(name))
+    return batch_of(make(name).teacher_layers, size=(side, side), backbone=backbone_of(name))
 
 
 def test_there_are_methods() -> None:
@@ -83,10 +83,10 @@ def test_the_yaml_names_every_option_of_the_class(name: str) -> None:
 
 
 @EACH_METHOD
-def test_it_needs_layers_of_its_backbone(name: str) -> None:
-    needs = make(name).needs
-    assert set(read(name).get("layers", [])) <= set(needs) <= set(backbone_of(name).layers)
-    assert len(set(needs)) == len(needs)
+def test_its_teacher_layers_are_layers_of_its_backbone(name: str) -> None:
+    layers = make(name).teacher_layers
+    assert set(read(name).get("layers", [])) <= set(layers) <= set(backbone_of(name).layers)
+    assert len(set(layers)) == len(layers)
 
 
 @EACH_METHOD
@@ -96,8 +96,8 @@ def test_its_stages_have_names_of_their_own_and_train_its_modules(name: str) -> 
     names = [stage.name for stage in stages]
     assert names
     assert len(set(names)) == len(names)
-    scheduled = {stage.schedule or stage.name for stage in stages}
-    assert set(read(name)["training"].get("stages", {})) <= scheduled | set(names)
+    for configured in read(name)["training"].get("stages", {}):
+        assert any(stage == configured or stage.startswith(f"{configured}_") for stage in names)
     own = set(method.modules())
     for stage in stages:
         assert isinstance(stage, Stage)
@@ -106,17 +106,53 @@ def test_its_stages_have_names_of_their_own_and_train_its_modules(name: str) -> 
 
 
 @EACH_METHOD
-def test_every_stage_gives_a_scalar_loss_that_can_be_differentiated(name: str) -> None:
-    method, images = make(name), example(name)
+def test_crops_depend_on_options_that_the_yaml_names(name: str) -> None:
+    method = make(name)
     for stage in method.stages():
-        batch = crops_of(stage.crops, backbone_of(name)) if stage.crops else images
-        method.eval()
+        crops = method.crops(stage)
+        assert crops is None or set(crops.options or ()) <= set(read(name))
+
+
+@EACH_METHOD
+def test_every_stage_gives_a_scalar_loss_that_can_be_differentiated(name: str) -> None:
+    method = make(name)
+    for stage in method.stages():
+        batch = batch_for(name, method, stage)
         stage.module.train()
         loss = stage.loss(batch)
         assert loss.shape == ()
         assert loss.isfinite()
         loss.backward()
         assert any(p.grad is not None and p.grad.any() for p in stage.module.parameters())
+
+
+@EACH_METHOD
+def test_a_loss_with_its_targets_computed_before_is_the_same(name: str) -> None:
+    method = make(name).eval()
+    for stage in method.stages():
+        batch = batch_for(name, method, stage)
+        with torch.no_grad():
+            targets = {} if method.crops(stage) else method.targets(stage, batch)
+        losses = []
+        for known in ({}, targets):
+            torch.manual_seed(0)
+            method.zero_grad()
+            loss = stage.loss(dataclasses.replace(batch, targets=known))
+            loss.backward()
+            losses.append([loss, *(p.grad for p in stage.module.parameters())])
+        torch.testing.assert_close(losses[1], losses[0], atol=0, rtol=0)
+        assert all(len(value) == len(batch) for value in targets.values())
+
+
+def batch_for(name: str, method: Method, stage: Stage) -> Batch:
+    """Return images or crops for a stage, in evaluation mode and after the hook that precedes its training."""
+    method.eval()
+    crops = method.crops(stage)
+    if crops is not None:
+        return crops_of(crops, backbone_of(name))
+    with torch.no_grad():
+        method.on_train_start(stage, [example(name)])
+    return example(name)
 
 
 def scored(name: str, method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -138,7 +174,7 @@ def test_maps_are_one_per_image_and_scores_one_number_each(name: str) -> None:
 
 
 @EACH_METHOD
-def test_what_looks_at_colour_is_not_changed_by_depth(name: str) -> None:
+def test_methods_for_rgb_ignore_depth(name: str) -> None:
     method, batch = make(name), example(name)
     assert "rgb" in method.modes
     assert method.mode == "rgb"
@@ -150,11 +186,11 @@ def test_what_looks_at_colour_is_not_changed_by_depth(name: str) -> None:
 
 
 @EACH_METHOD
-def test_selection_gives_one_value_per_image(name: str) -> None:
+def test_the_validation_score_is_one_value_per_image(name: str) -> None:
     method, batch = make(name).eval(), example(name)
     for stage in method.stages():
-        if stage.select is not None:
-            assert stage.select(batch).shape == (2,)
+        if method.keeps_best_epoch:
+            assert method.validation_score(stage, batch).shape == (2,)
 
 
 @EACH_METHOD
@@ -184,9 +220,9 @@ def test_an_image_is_scored_the_same_alone_and_among_others(name: str) -> None:
 @EACH_METHOD
 def test_its_state_holds_no_weights_of_the_teacher(name: str) -> None:
     method = make(name)
-    if not method.needs:
+    if not method.teacher_layers:
         return
-    teacher = backbone_of(name).teacher(method.needs)
+    teacher = backbone_of(name).teacher(method.teacher_layers)
     assert not set(teacher.modules()) & set(method.modules())
     theirs = [value for value in teacher.state_dict().values() if value.ndim == 4]
     for ours in method.state_dict().values():
@@ -201,13 +237,41 @@ def test_a_seed_repeats_its_weights_and_another_gives_others(name: str) -> None:
 
 
 @EACH_METHOD
-def test_its_state_can_be_loaded_into_another_build(name: str) -> None:
+def test_its_state_loaded_into_another_build_gives_equal_maps_and_scores(name: str) -> None:
     method, batch = make(name, seed=1), example(name)
-    expected = scored(name, method, batch)[0]
+    for stage in method.stages():
+        training = batch_for(name, method, stage)
+        stage.module.train()
+        optimizer = torch.optim.SGD(stage.module.parameters(), lr=1e-4)
+        stage.loss(training).backward()
+        optimizer.step()
+    expected = scored(name, method, batch)
     other = make(name, seed=2).eval()
     other.load_state_dict(method.state_dict())
     with torch.no_grad():
-        torch.testing.assert_close(other.anomaly_map(batch), expected, atol=0, rtol=0)
+        anomaly_map = other.anomaly_map(batch)
+        torch.testing.assert_close(anomaly_map, expected[0], atol=0, rtol=0)
+        torch.testing.assert_close(other.image_score(anomaly_map, batch), expected[1], atol=0, rtol=0)
+
+
+def test_a_method_without_hooks_trains_its_stages_on_the_category_to_the_last_epoch() -> None:
+    method, batch = Method(), batch_of([])
+    stage = Stage("student", torch.nn.Identity(), lambda batch: batch.image.mean())
+    assert method.crops(stage) is None
+    assert method.targets(stage, batch) == {}
+    assert method.teacher_student_pairs(batch) is None
+    assert not method.keeps_best_epoch
+    assert not method.needs_validation
+    assert method.max_loss == math.inf
+
+
+def test_the_validation_score_is_the_mean_of_the_map_unless_overridden() -> None:
+    class Constant(Method):
+        def anomaly_map(self, batch: Batch) -> Tensor:
+            return torch.tensor([[[0.0, 1.0], [5.0, 2.0]], [[-3.0, -1.0], [-2.0, -4.0]]])
+
+    stage = Stage("student", torch.nn.Identity(), lambda batch: batch.image.mean())
+    assert Constant().validation_score(stage, batch_of([])).tolist() == [2.0, -2.5]
 
 
 def test_without_stages_or_map_the_class_at_fault_is_named() -> None:
@@ -220,6 +284,6 @@ def test_without_stages_or_map_the_class_at_fault_is_named() -> None:
         Unfinished().anomaly_map(batch_of([]))
 
 
-def test_the_image_score_is_the_largest_value_unless_a_method_says_otherwise() -> None:
+def test_the_image_score_is_the_maximum_of_the_map_unless_overridden() -> None:
     anomaly_map = torch.tensor([[[0.0, 1.0], [5.0, 2.0]], [[-3.0, -1.0], [-2.0, -4.0]]])
     assert Method().image_score(anomaly_map, batch_of([])).tolist() == [5.0, -1.0]

@@ -1,4 +1,4 @@
-"""Feature variance: its loss and map, students that learn by themselves, and what one student is."""
+"""Feature variance: its loss and map, independent students, and the case of one student."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from methods.errors import MethodError
 from methods.feature_variance import FeatureVariance
 from methods.maps import resize_map
 from methods.stfpm import STFPM
-from tests.methods.samples import LAYERS, batch_of, random_backbone
+from tests.methods.samples import LAYERS, batch_of, random_backbone, train
 
 EACH_SCORE = pytest.mark.parametrize("score", ["e+v", "e", "v"])
 
@@ -62,7 +62,7 @@ def test_map_has_the_size_of_an_image_that_is_not_square() -> None:
 
 
 @torch.no_grad()
-def test_loss_is_the_sum_of_what_each_student_has_as_stfpm(batch: Batch) -> None:
+def test_loss_is_the_sum_of_the_students_losses_as_stfpm(batch: Batch) -> None:
     method, alone = build(), thesis_stfpm()
     losses = []
     for network in method.students.networks:
@@ -77,39 +77,21 @@ def test_one_student_scored_by_its_error_is_stfpm_as_the_thesis_writes_it(batch:
     torch.testing.assert_close(method.loss(batch), alone.loss(batch))
     torch.testing.assert_close(method.anomaly_map(batch), alone.anomaly_map(batch))
     (stage,), (expected,) = method.stages(), alone.stages()
-    assert stage.select is not None
-    assert expected.select is not None
-    torch.testing.assert_close(stage.select(batch), expected.select(batch))
+    torch.testing.assert_close(method.validation_score(stage, batch), alone.validation_score(expected, batch))
 
 
-@pytest.mark.parametrize("ensemble", ["separate", "grouped"])
-def test_students_trained_together_end_as_those_trained_alone(ensemble: Any) -> None:
+def test_students_trained_together_end_as_those_trained_alone() -> None:
     batches = [batch_of(seed=seed, size=(32, 32)) for seed in range(3)]
-    together = build(students=2, ensemble=ensemble)
-    train(together, batches)
-    for i, network in enumerate(build(students=2).students.networks):
+    options: dict[str, float] = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
+    together = build(students=2)
+    train(next(together.stages()), batches, torch.optim.SGD, **options)
+    for network, trained in zip(build(students=2).students.networks, together.students.networks, strict=True):
         alone = thesis_stfpm()
         alone.student.load_state_dict(network.state_dict())
-        train(alone, batches)
-        with torch.no_grad():
-            found, expected = together.students(batches[0].image), alone.student(batches[0].image)
-        for k in LAYERS:
-            torch.testing.assert_close(found[k][:, i], expected[k], atol=1e-3, rtol=1e-3)
-        if ensemble == "separate":
-            trained = dict(together.students.networks[i].state_dict())
-            torch.testing.assert_close(trained, dict(alone.student.state_dict()), atol=1e-4, rtol=1e-4)
-
-
-def train(method: Any, batches: list[Batch]) -> None:
-    (stage,) = method.stages()
-    stage.module.train()
-    optimizer = torch.optim.SGD(stage.module.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    for batch in batches:
-        loss = stage.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    stage.module.eval()
+        train(next(alone.stages()), batches, torch.optim.SGD, **options)
+        torch.testing.assert_close(
+            dict(trained.state_dict()), dict(alone.student.state_dict()), atol=1e-4, rtol=1e-4
+        )
 
 
 @torch.no_grad()
@@ -133,44 +115,30 @@ def test_students_equal_to_the_teacher_find_nothing(batch: Batch) -> None:
 
 @EACH_SCORE
 @torch.no_grad()
-def test_the_score_changes_neither_what_is_trained_nor_which_epoch_is_kept(batch: Batch, score: Any) -> None:
+def test_the_score_changes_neither_the_training_nor_the_choice_of_the_epoch(batch: Batch, score: Any) -> None:
     method, usual = build(score=score), build()
     (stage,), (expected,) = method.stages(), usual.stages()
-    assert stage.select is not None
+    assert method.keeps_best_epoch
     assert stage.module is method.students
     torch.testing.assert_close(stage.loss(batch), expected.loss(batch), atol=0, rtol=0)
-    torch.testing.assert_close(stage.select(batch), usual.anomaly_map(batch).mean((1, 2)))
-
-
-@torch.no_grad()
-def test_grouped_students_score_as_separate_ones(batch: Batch) -> None:
-    separate, grouped = build(), build(ensemble="grouped")
-    torch.testing.assert_close(grouped.loss(batch), separate.loss(batch))
-    torch.testing.assert_close(grouped.anomaly_map(batch), separate.anomaly_map(batch), atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(
+        method.validation_score(stage, batch), usual.anomaly_map(batch).mean((1, 2)), atol=0, rtol=0
+    )
 
 
 def test_loss_falls_with_the_published_optimiser() -> None:
-    batch = batch_of(count=4)
-    method = build(students=2)
-    losses: list[float] = []
-    method.students.train()
-    optimizer = torch.optim.SGD(method.students.parameters(), lr=0.4, momentum=0.9, weight_decay=1e-4)
-    for _ in range(6):
-        loss = method.loss(batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    (stage,) = build(students=2).stages()
+    losses = train(stage, [batch_of(count=4)] * 6, torch.optim.SGD, lr=0.4, momentum=0.9, weight_decay=1e-4)
     assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize("students", [0, -1])
 def test_no_students_are_refused(students: int) -> None:
-    with pytest.raises(MethodError, match=rf"method\.students={students}: accepted: 1 or more"):
+    with pytest.raises(MethodError, match=rf"method\.students: found {students}; expected 1 or more"):
         build(students=students, score="e")
 
 
 @pytest.mark.parametrize("score", ["e+v", "v"])
 def test_the_variance_of_one_student_is_refused(score: Any) -> None:
-    with pytest.raises(MethodError, match=r"method\.students=1: .*method\.score=e"):
+    with pytest.raises(MethodError, match=r"method\.students: found 1; .*method\.score=e"):
         build(students=1, score=score)

@@ -14,7 +14,7 @@ from methods.flow import ConditionalFlow, LocationCoupling, Subnetwork
 
 
 def awake(module: nn.Module) -> Any:
-    """Give every subnetwork's gamma a value, without which it answers 0."""
+    """Set the gamma of every subnetwork, whose output is 0 otherwise."""
     for name, parameter in module.named_parameters():
         if name.endswith("gamma"):
             nn.init.constant_(parameter, 0.7)
@@ -39,7 +39,7 @@ def log_det_by_autograd(function: Any, x: Tensor) -> float:
 @pytest.mark.parametrize(("channels", "condition"), [(6, 4), (7, 4), (6, 0)])
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (12, 12)], ids=str)
 @torch.no_grad()
-def test_the_inverse_gives_back_what_went_in(channels: int, condition: int, size: tuple[int, int]) -> None:
+def test_the_inverse_restores_the_input(channels: int, condition: int, size: tuple[int, int]) -> None:
     flow = build(channels, condition).float()
     x, c = maps(channels, *size, count=3).float(), maps(condition, *size, count=3).float()
     z, log_det = flow(x, c)
@@ -89,7 +89,7 @@ def test_an_untrained_flow_only_permutes_channels() -> None:
 
 
 def constant_coupling(value: float, clamp: float) -> LocationCoupling:
-    """Return a block whose subnetworks answer `value` everywhere."""
+    """Return a block whose subnetworks return `value` everywhere."""
     subnetwork = partial(Subnetwork, hidden=8, kernel=3)
     coupling = LocationCoupling([(2, 1, 1)], subnet_constructor=subnetwork, clamp=clamp)
     for parameter in coupling.parameters():
@@ -119,7 +119,7 @@ def test_half_of_the_channels_scales_and_shifts_the_other_and_then_the_other_way
     coupling.subnet1.layers[-1].weight.fill_(1.0)
     x = torch.tensor([1.0, 1.0]).view(1, 2, 1, 1)
     (y,), _ = coupling([x])
-    assert y[0, 0].item() == x[0, 0].item()  # subnet2 answers 0
+    assert y[0, 0].item() == x[0, 0].item()  # subnet2 returns 0
     assert y[0, 1].item() != x[0, 1].item()  # subnet1 has seen the first half
 
 

@@ -1,4 +1,4 @@
-"""Patch networks: dense application is the patch-wise network at every pixel, and what the teacher learns."""
+"""Patch networks: dense and patch-wise application agree at every pixel; the teacher's losses."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Reverse distillation: its layout, its two losses, its map, and what it refuses."""
+"""Reverse distillation: its layout, its two losses, its map, and its errors."""
 
 import math
 from typing import Any
@@ -36,11 +36,11 @@ def build_meta(name: str, ocbe: Any = "mff_oce") -> ReverseDistillation:
 
 
 def bottleneck_of(name: str, ocbe: str = "mff_oce") -> Any:
-    return build_meta(name, ocbe).student["bottleneck"]
+    return build_meta(name, ocbe).bottleneck
 
 
 def decoder_stages_of(name: str) -> Any:
-    return build_meta(name).student["decoder"].stages
+    return build_meta(name).decoder.stages
 
 
 def convolutions(module: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
@@ -63,8 +63,8 @@ def batch() -> Batch:
 @EACH_RESNET
 def test_restored_features_have_the_shapes_of_the_teacher(name: str, ocbe: str) -> None:
     method = build_meta(name, ocbe)
-    batch = meta_batch(random_backbone(name), method.needs, side=64)
-    restored = method.restored(batch)
+    batch = meta_batch(random_backbone(name), method.teacher_layers, side=64)
+    restored = method.student_features(batch)
     assert list(restored) == LAYERS
     assert [f.shape for f in restored.values()] == [batch.features[layer].shape for layer in LAYERS]
 
@@ -72,7 +72,7 @@ def test_restored_features_have_the_shapes_of_the_teacher(name: str, ocbe: str) 
 def test_the_embedding_of_wide_resnet50_is_2048_x_8_x_8_at_256_pixels() -> None:
     method = build_meta("wide_resnet50_2")
     batch = meta_batch(random_backbone("wide_resnet50_2"), LAYERS, side=256, count=1)
-    bottleneck: Any = method.student["bottleneck"]
+    bottleneck: Any = method.bottleneck
     assert bottleneck(list(batch.features.values())).shape == (1, 2048, 8, 8)
     assert bottleneck.embed[0].conv1.in_channels == 3072
 
@@ -109,15 +109,15 @@ def test_oce_alone_sees_only_layer3_and_pre_has_no_bottleneck(batch: Batch) -> N
     for ocbe, used in (("mff_oce", LAYERS), ("oce", ["layer3"]), ("pre", ["layer4"])):
         method = build(ocbe=ocbe)
         inputs = {k: v.clone().requires_grad_() for k, v in batch.features.items()}
-        restored = method.restored(Batch(batch.image, batch.label, features=inputs))
+        restored = method.student_features(Batch(batch.image, batch.label, features=inputs))
         torch.stack([f.sum() for f in restored.values()]).sum().backward()
         assert [layer for layer, value in inputs.items() if value.grad is not None] == used
-        assert ("bottleneck" in method.student) == (ocbe != "pre")
+        assert (method.bottleneck is None) == (ocbe == "pre")
 
 
 def test_only_pre_needs_layer4() -> None:
-    assert build(ocbe="pre").needs == (*LAYERS, "layer4")
-    assert build(ocbe="oce").needs == build().needs == tuple(LAYERS)
+    assert build(ocbe="pre").teacher_layers == (*LAYERS, "layer4")
+    assert build(ocbe="oce").teacher_layers == build().teacher_layers == tuple(LAYERS)
 
 
 @EACH_RESNET
@@ -158,7 +158,7 @@ def test_convolutions_start_kaiming_normal_by_fan_out() -> None:
 
 def pairs(method: ReverseDistillation, batch: Batch) -> dict[str, tuple[Maps, Maps]]:
     """Return teacher and student features at each layer."""
-    restored = method.restored(batch)
+    restored = method.student_features(batch)
     return {k: (batch.features[k].double().numpy(), restored[k].double().numpy()) for k in LAYERS}
 
 
@@ -219,13 +219,15 @@ def test_a_student_equal_to_the_teacher_finds_nothing(
     batch: Batch, loss: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = build(loss=loss)
-    monkeypatch.setattr(method, "restored", lambda given: {layer: given.features[layer] for layer in LAYERS})
+    monkeypatch.setattr(
+        method, "student_features", lambda given: {layer: given.features[layer] for layer in LAYERS}
+    )
     assert method.loss(batch).item() == pytest.approx(0, abs=1e-5)
     assert method.anomaly_map(batch).abs().max() < 1e-5
 
 
 @torch.no_grad()
-def test_score_layers_do_not_change_what_is_trained(batch: Batch) -> None:
+def test_score_layers_do_not_change_the_training(batch: Batch) -> None:
     assert torch.equal(build(score_layers=["layer2"]).loss(batch), build().loss(batch))
 
 
@@ -248,8 +250,7 @@ def test_every_parameter_learns_and_the_loss_falls(ocbe: Any, loss: Any) -> None
 
 
 def test_the_last_epoch_is_used() -> None:
-    (stage,) = build().stages()
-    assert stage.select is None
+    assert not build().keeps_best_epoch
 
 
 def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch) -> None:
@@ -262,24 +263,25 @@ def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch) -> None:
     torch.testing.assert_close(low_map, method.anomaly_map(batch), atol=0.05, rtol=0)
 
 
-def test_another_backbone_is_answered_with_the_accepted_ones() -> None:
+def test_another_backbone_is_answered_with_the_expected_ones() -> None:
     backbone = FeatureBackbone("efficientnet_b0", "random")
     with pytest.raises(
-        MethodError, match=r"resnet18, resnet34, resnet50, wide_resnet50_2; found efficientnet"
+        MethodError,
+        match=r"found efficientnet_b0; expected one of resnet18, resnet34, resnet50, wide_resnet50_2",
     ):
         ReverseDistillation(backbone, LAYERS, LAYERS)
 
 
 @pytest.mark.parametrize("layers", [[], ["layer1"], LAYERS[::-1], ["layer2", "layer3", "layer4"]], ids=str)
-def test_other_layers_are_answered_with_the_accepted_ones(layers: list[str]) -> None:
-    with pytest.raises(MethodError, match=r"method.layers=\[.*rd restores \[layer1, layer2, layer3\]"):
+def test_other_layers_are_answered_with_the_expected_ones(layers: list[str]) -> None:
+    with pytest.raises(MethodError, match=r"method.layers: found \[.*; expected \[layer1, layer2, layer3\]"):
         ReverseDistillation(random_backbone(), layers, LAYERS)
 
 
 @pytest.mark.parametrize("score_layers", [[], ["layer4"], ["layer1", "layer9"]], ids=str)
-def test_other_score_layers_are_answered_with_the_accepted_ones(score_layers: list[str]) -> None:
+def test_other_score_layers_are_answered_with_the_expected_ones(score_layers: list[str]) -> None:
     with pytest.raises(
-        MethodError, match=r"method.score_layers=\[.*some of \['layer1', 'layer2', 'layer3'\]"
+        MethodError, match=r"method.score_layers: found \[.*expected some of \['layer1', 'layer2', 'layer3'\]"
     ):
         ReverseDistillation(random_backbone(), LAYERS, score_layers)
 
@@ -288,5 +290,5 @@ def test_other_score_layers_are_answered_with_the_accepted_ones(score_layers: li
 @pytest.mark.parametrize("side", [16, 48, 72])
 def test_an_image_size_that_the_decoder_cannot_restore_is_refused(side: int, loss: Any) -> None:
     batch = batch_of(size=(side, side))
-    with pytest.raises(MethodError, match=f"multiples of 32; found {side} x {side}"):
+    with pytest.raises(MethodError, match=f"image_size: found {side} x {side}; expected multiples of 32"):
         build(loss=loss).loss(batch)

@@ -1,15 +1,14 @@
-"""STFPM: the loss and map of the definition, and a student that learns."""
+"""STFPM: the loss and map of the definition, and its training."""
 
 import copy
 
 import pytest
 import torch
-from torch import Tensor
 
 from datasets.batch import Batch
 from methods.maps import resize_map
 from methods.stfpm import STFPM
-from tests.methods.samples import LAYERS, batch_of, random_backbone
+from tests.methods.samples import LAYERS, batch_of, random_backbone, train
 
 
 def build(half: bool = False, map_size: int = 64, seed: int = 1) -> STFPM:
@@ -110,22 +109,14 @@ def test_one_stage_keeps_the_epoch_with_the_lowest_mean_validation_map(batch: Ba
     method = build()
     (stage,) = method.stages()
     assert stage.module is method.student
-    assert stage.select is not None
+    assert method.keeps_best_epoch
     expected = method.anomaly_map(batch).flatten(1).mean(1)
-    torch.testing.assert_close(stage.select(batch), expected)
+    torch.testing.assert_close(method.validation_score(stage, batch), expected)
 
 
 def test_loss_falls_with_the_published_optimiser() -> None:
-    batch = batch_of(count=4)
     (stage,) = build().stages()
-    stage.module.train()
-    optimizer = torch.optim.SGD(stage.module.parameters(), lr=0.4, momentum=0.9, weight_decay=1e-4)
-    losses: list[Tensor] = []
-    for _ in range(8):
-        losses.append(stage.loss(batch))
-        optimizer.zero_grad()
-        losses[-1].backward()
-        optimizer.step()
+    losses = train(stage, [batch_of(count=4)] * 8, torch.optim.SGD, lr=0.4, momentum=0.9, weight_decay=1e-4)
     assert losses[-1] < 0.7 * losses[0]
 
 

@@ -1,5 +1,6 @@
 """Uninformed students: scores, their normalisation on held-out images alone, and how it trains."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn.functional import pad
 from datasets.batch import Batch
 from methods.errors import MethodError
 from methods.uninformed_students import Moments, UninformedStudents, random_window
-from tests.methods.samples import random_backbone
+from tests.methods.samples import crops_of, random_backbone
 
 SIDE = 34
 
@@ -41,7 +42,7 @@ def equal_students(method: UninformedStudents) -> None:
 def test_e_and_v_follow_their_equations() -> None:
     method, batch = make(), images()
     scale = method.scales[33]
-    scale.prepare([images(seed=1)])
+    scale.fit_descriptors([images(seed=1)])
     padded = pad(batch.image, [16] * 4, mode="reflect")
     target = scale.distillation.network(padded, dense=True).numpy()
     mean, deviation = scale.mean.numpy()[:, None, None], scale.deviation.numpy()[:, None, None]
@@ -56,14 +57,14 @@ def test_e_and_v_follow_their_equations() -> None:
 
 @torch.no_grad()
 def test_an_ensemble_of_equal_students_has_no_variance() -> None:
-    method = make(ensemble="separate")
+    method = make()
     equal_students(method)
     assert raw(method, images())[:, 1].max() < 1e-10
 
 
 @torch.no_grad()
 def test_equal_students_score_by_error_alone_though_their_variance_has_no_deviation() -> None:
-    method = make(ensemble="separate")
+    method = make()
     equal_students(method)
     method.calibrate([images(seed=1)])
     both = method.anomaly_map(images())
@@ -95,7 +96,7 @@ def test_scoring_other_images_leaves_the_standardisation_alone() -> None:
 
 
 def test_calibration_insists_on_held_out_images() -> None:
-    assert UninformedStudents.calibrates_on_validation
+    assert UninformedStudents.needs_validation
 
 
 @torch.no_grad()
@@ -111,7 +112,7 @@ def test_the_teachers_descriptors_are_normalised_by_the_train_images() -> None:
     method = make()
     scale = method.scales[33]
     batch = images(8, seed=1)
-    scale.prepare(Batch(image, torch.zeros(1)) for image in batch.image.split(1))
+    scale.fit_descriptors(Batch(image, torch.zeros(1)) for image in batch.image.split(1))
     target = scale.target(scale.padded(batch.image), dense=False)
     assert target.mean((0, 2, 3)).abs().max() < 1e-3
     torch.testing.assert_close(target.std((0, 2, 3), correction=0), torch.ones(128), atol=1e-3, rtol=0)
@@ -132,7 +133,7 @@ def test_the_loss_at_a_grid_of_pixels_is_that_of_all_pixels_on_average(crop: int
 
 
 def test_the_loss_is_the_sum_of_what_each_student_would_have_alone() -> None:
-    method, batch = make(positions="all", ensemble="separate"), images(1)
+    method, batch = make(positions="all"), images(1)
     scale = method.scales[33]
     padded = scale.padded(batch.image)
     target = scale.target(padded, dense=True)
@@ -144,12 +145,38 @@ def test_stages_train_teachers_then_students_and_never_the_teacher_with_them() -
     method = make(patch_sizes=[17, 33])
     stages = list(method.stages())
     assert [stage.name for stage in stages] == ["teacher_17", "students_17", "teacher_33", "students_33"]
-    assert [stage.crops.size if stage.crops else None for stage in stages] == [17, None, 33, None]
+    crops = [method.crops(stage) for stage in stages]
+    assert [c.size if c else None for c in crops] == [17, None, 33, None]
     students = stages[3]
     students.loss(images()).backward()
     scale = method.scales[33]
     assert all(p.grad is not None for p in scale.students.parameters())
     assert all(p.grad is None for p in scale.distillation.parameters())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"students": 2}, {"score": "e"}, {"positions": "all"}, {"crop": 20}, {"compactness": "signed"}],
+    ids=str,
+)
+def test_a_teacher_depends_on_its_crops_and_the_options_they_name_alone(options: dict[str, Any]) -> None:
+    usual, other = make(), make(**options)
+    (teacher, _), (changed, _) = usual.stages(), other.stages()
+    crops = usual.crops(teacher)
+    assert crops is not None
+    assert crops == other.crops(changed)
+    batch = crops_of(dataclasses.replace(crops, feature_size=32), random_backbone())
+    same = torch.equal(teacher.loss(batch), changed.loss(batch))
+    assert same == (not set(options) & set(crops.options or ()))
+
+
+@torch.no_grad()
+def test_only_students_start_with_the_statistics_of_the_train_images() -> None:
+    method = make(patch_sizes=[17, 33])
+    stages = {stage.name: stage for stage in method.stages()}
+    for name, fitted in (("teacher_33", []), ("students_33", [33]), ("students_17", [17, 33])):
+        method.on_train_start(stages[name], [images()])
+        assert sorted(p for p, scale in method.scales.items() if scale.mean.any()) == fitted
 
 
 def test_teachers_have_a_seed_of_their_own() -> None:
@@ -170,7 +197,7 @@ def test_training_lowers_the_loss() -> None:
     smooth = nn.functional.interpolate(images(1, side=4).image, (SIDE, SIDE), mode="bilinear")
     batch = Batch(smooth, torch.zeros(1))
     with torch.no_grad():
-        scale.prepare([batch])
+        scale.fit_descriptors([batch])
     optimizer = torch.optim.Adam(scale.students.parameters(), 3e-4)
     losses = []
     for _ in range(20):
@@ -211,17 +238,17 @@ def test_random_windows_lie_within_the_image_and_reach_its_corners() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"patch_sizes": [16]}, r"method\.patch_sizes=\[16\]: accepted: some of 17, 33, 65"),
-        ({"patch_sizes": []}, r"method\.patch_sizes=\[\]"),
+        ({"patch_sizes": [16]}, r"method\.patch_sizes: found \[16\]; expected some of 17, 33, 65"),
+        ({"patch_sizes": []}, r"method\.patch_sizes: found \[\]"),
         ({"patch_sizes": [33, 33]}, r"each once"),
-        ({"students": 0}, r"method\.students=0"),
-        ({"students": 1}, r"method\.students=1.*method\.score=e"),
-        ({"students": 1, "score": "v"}, r"method\.students=1"),
-        ({"crop": 0}, r"method\.crop=0: accepted: 1 or more"),
-        ({"pretrained_size": 0}, r"method\.pretrained_size=0"),
-        ({"zoom": [4]}, r"method\.zoom=\[4\]"),
-        ({"zoom": [16, 4]}, r"method\.zoom=\[16, 4\]"),
-        ({"zoom": [0.5, 4]}, r"method\.zoom=\[0\.5, 4\]"),
+        ({"students": 0}, r"method\.students: found 0"),
+        ({"students": 1}, r"method\.students: found 1.*method\.score=e"),
+        ({"students": 1, "score": "v"}, r"method\.students: found 1"),
+        ({"crop": 0}, r"method\.crop: found 0; expected 1 or more"),
+        ({"pretrained_size": 0}, r"method\.pretrained_size: found 0"),
+        ({"zoom": [4]}, r"method\.zoom: found \[4\]"),
+        ({"zoom": [16, 4]}, r"method\.zoom: found \[16, 4\]"),
+        ({"zoom": [0.5, 4]}, r"method\.zoom: found \[0\.5, 4\]"),
         ({"pretrained_layer": "layer9"}, r"layer9.*known: .*layer4"),
     ],
 )
@@ -235,5 +262,5 @@ def test_one_student_may_score_by_its_error() -> None:
 
 
 def test_an_image_smaller_than_a_patch_is_refused() -> None:
-    with pytest.raises(MethodError, match=r"32 x 32 pixels are smaller than a patch of 33.*image_size"):
+    with pytest.raises(MethodError, match=r"image_size: found 32 x 32; expected 33 or more"):
         make().anomaly_map(images(1, side=32))

@@ -34,6 +34,14 @@ def random_test_set(
     return maps.astype(dtype), masks
 
 
+def random_images(levels: int | None, count: int = 60) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Labels and scores of images; with ``levels``, scores are rounded to about that many values."""
+    rng = np.random.default_rng(0)
+    labels = rng.random(count) < 0.6
+    scores = rng.normal(size=count) + labels
+    return labels, scores if levels is None else np.round(scores * levels / 4)
+
+
 def regions_of(masks: Masks) -> list[Region]:
     """Return each region as a list of (image, y, x), grown pixel by pixel over the eight neighbours."""
     left = {(int(image), int(y), int(x)) for image, y, x in np.argwhere(masks)}
@@ -83,7 +91,7 @@ def exact(maps: Maps, masks: Masks, limit: float) -> float:
 
 
 def official_100(maps: Maps, masks: Masks, limit: float) -> float:
-    """PRO at 100 thresholds equidistant in rank over the defect-free scores."""
+    """PRO at 100 thresholds equidistant in rank over the normal scores."""
     regions = regions_of(masks)
     normal = np.sort(maps[~masks])
     points = [(1.0, 1.0)]
@@ -94,7 +102,7 @@ def official_100(maps: Maps, masks: Masks, limit: float) -> float:
 
 
 def per_image_200(maps: Maps, masks: Masks, limit: float) -> float:
-    """Mean over defective images of PRO at 200 linear thresholds, rates divided by their maximum."""
+    """Mean over anomalous images of PRO at 200 linear thresholds, rates divided by their maximum."""
     values = []
     for one_map, one_mask in zip(maps, masks, strict=True):
         if not one_mask.any():

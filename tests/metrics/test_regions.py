@@ -6,7 +6,7 @@ from metrics import find_regions
 from tests.metrics.reference import random_test_set, regions_of
 
 
-def test_areas_follow_the_order_of_the_defective_pixels() -> None:
+def test_areas_follow_the_order_of_the_anomalous_pixels() -> None:
     _, masks = random_test_set(0, images=7)
     expected = np.zeros(masks.shape, int)
     regions = regions_of(masks)
@@ -39,6 +39,6 @@ def test_regions_of_neighbouring_images_stay_apart() -> None:
     assert found.images.tolist() == [0, 1]
 
 
-def test_no_defective_pixel_gives_no_region() -> None:
+def test_no_anomalous_pixel_gives_no_region() -> None:
     found = find_regions(np.zeros((3, 4, 4), bool))
     assert found.areas.size == found.pixels.size == found.images.size == 0

@@ -1,43 +1,48 @@
-"""Cells as the store would give them, made up."""
+"""Made-up cells, as `store.table.read_cells` returns them."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from store.table import TAGS
+from store.tags import FORMAT
+
 NAN = math.nan
 
 
-def cells(*rows: tuple[str, str, float], **columns: str) -> pd.DataFrame:
+def cells(*rows: tuple[str, str, float], **columns: object) -> pd.DataFrame:
     """Make the tidy table of (method, category, pro)."""
     shared = {
+        **dict.fromkeys(TAGS, ""),
         "status": "FINISHED",
         "variant": "",
         "changes": "",
+        "params": {},
+        "mode": "rgb",
         "dataset": "mvtec_ad",
         "seed": "0",
         "protocol": "paper",
         "weights": "imagenet",
-        "pretext": "",
         "threshold_policy": "f1_image",
         "fpr_limit": "0.3",
-        "pixel_measures": "",
         "git_commit": "0123456789abcdef",
         "git_dirty": "false",
+        "format": FORMAT,
         "metric": "pro",
         **columns,
     }
     return pd.DataFrame([{**shared, "method": m, "category": c, "value": v} for m, c, v in rows])
 
 
-def over_seeds(values: Mapping[tuple[str, str], Sequence[float | None]]) -> pd.DataFrame:
+def over_seeds(values: Mapping[tuple[str, str], Sequence[float | None]], **columns: object) -> pd.DataFrame:
     """Make the tidy table of {(method, category): values of seeds 0, 1, ...}; None is a cell that failed."""
-    failed = {"status": "FAILED", "metric": ""}
+    failed = {**columns, "status": "FAILED", "metric": ""}
     return pd.concat(
         [
             cells((*names, NAN), seed=str(seed), **failed)
             if value is None
-            else cells((*names, value), seed=str(seed))
+            else cells((*names, value), seed=str(seed), **columns)
             for names, sequence in values.items()
             for seed, value in enumerate(sequence)
         ],

@@ -1,4 +1,4 @@
-"""Files of finished cells, made up, with the methods of `reports.artifacts.Artifacts`; what figures show of them."""
+"""Made-up files of finished cells, with the methods of `store.artifacts.Artifacts`; what figures show of them."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
-from reports.artifacts import Artifacts, Outputs
+from store.artifacts import Artifacts
+from store.files import Pairs
 from tests.reports.made import NAN, cells
 
 KINDS = ("crack", "hole", "scratch")
@@ -64,15 +65,15 @@ class Made:
         columns = {"image": names, "kind": "crack", "area": area, "part": part}
         return self._table(run_id, {**columns, "overlap": overlap / 2, "pro": overlap})
 
-    def outputs(self, run_id: str) -> Outputs | None:
+    def pairs(self, run_id: str) -> Pairs | None:
         if not run_id.startswith("ast") or run_id in self.without:
             return None
         random = self._random(run_id)
-        defective = np.arange(1000) < 300
-        noise = np.where(defective, 1, 0.2)[:, None]
+        anomalous = np.arange(1000) < 300
+        noise = np.where(anomalous, 1, 0.2)[:, None]
         teacher = random.normal(size=(1000, 2)).astype(np.float32)
         student = (teacher + noise * random.normal(size=(1000, 2))).astype(np.float32)
-        return Outputs(teacher, student, ((teacher - student) ** 2).mean(axis=1), defective)
+        return Pairs(teacher, student, ((teacher - student) ** 2).mean(axis=1), anomalous)
 
     def history(self, run_id: str, metric: str) -> Mapping[int, float]:
         random = self._random(run_id + metric)
@@ -92,7 +93,7 @@ def pictured_cells(
     metrics: Mapping[str, float] = METRICS,
     failed: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Make the tidy table of cells with these metrics, less and less for each method.
+    """Make the tidy table of cells with these metrics, lower for each further method.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def pictured_cells(
 
 
 def files(made: Made) -> Artifacts:
-    """Return made-up files as what they stand for."""
+    """Return made-up files under the type of real ones."""
     return cast("Artifacts", made)
 
 
@@ -143,6 +144,6 @@ def dots(axes: Axes) -> list[Line2D]:
 
 METHODS, CATEGORIES = ("stfpm", "rd", "ast"), ("bottle", "cable", "tile")
 CELLS = pictured_cells(METHODS, CATEGORIES, ("0", "1"), failed=["rd/cable/0", "rd/cable/1"])
-"""Of two seeds; rd failed on cable."""
+"""Cells of two seeds; rd failed on cable."""
 FILES = files(Made(["stfpm/tile/0", "stfpm/tile/1"]))
-"""Those of these cells; stfpm has none for tile."""
+"""The files of these cells; stfpm has none for tile."""

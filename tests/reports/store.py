@@ -1,38 +1,44 @@
-"""A store of a paper's size, made up: six methods, MVTec AD's 15 categories, five seeds; then its report, timed.
+"""A made-up store as large as a paper's: six methods, MVTec AD's 15 categories, five seeds; and its report, timed.
 
-`python -m tests.reports.store [FOLDER]` makes the store below FOLDER (default: a temporary one) unless it is there,
-about 5 GB, and prints how long its report takes and how large it is. Numbers, files and images have the form and size
-of real ones; they are drawn at random, and those of seeds above 0 are files of seed 0 with other metrics.
+`python -m tests.reports.store [FOLDER]` makes the store in FOLDER (default: a temporary one) unless it exists, about
+5 GB, and prints the time and size of its report. Numbers, files and images are random, with the form and size of real
+ones; all seeds of a method and category have the same files.
 """
 
 import argparse
-import json
-import os
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from benchmark.cell import Cell, Outcome
-from benchmark.outcome import record
-from benchmark.outputs import Outputs
-from benchmark.records import StageRecord
-from benchmark.scoring import InferenceCost, Scores
-from benchmark.settings import Evaluation, Tracking
-from benchmark.tracking import MEMBER, Run, Tracker
-from datasets.category import Sample
-from datasets.store import StoredImages
-from methods.method import Method
-from metrics import evaluate
 from reports.report import PAGE, write_report
 from reports.selection import Selection
-from reports.tables.groups import OBJECTS, TEXTURES
+from store.files import (
+    Pairs,
+    write_curves,
+    write_maps,
+    write_pairs,
+    write_pictures,
+    write_regions,
+    write_scores,
+)
+from store.plan import MEMBER, Member, Plan, job_key
+from store.tracker import Run
+from tests.store.made import open_tracker
 
 METHODS = ("rd", "ast", "stfpm", "uninformed_students", "feature_variance", "simple_student")
+TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+OBJECTS = (
+    *("bottle", "cable", "capsule", "hazelnut", "metal_nut"),
+    *("pill", "screw", "toothbrush", "transistor", "zipper"),
+)
+MEASURES = (
+    *("image_auroc", "pixel_auroc", "pro", "dice", "dice_image", "dice_max"),
+    *("pixel_ap", "image_f1", "image_ap"),
+)
 SWEEP = "made-up"
 
 
@@ -43,123 +49,116 @@ def make_store(
     seeds: int = 5,
     images: int = 83,
     side: int = 256,
-    figure: bool = False,
 ) -> str:
-    """Fill a store and return its URI; `figure`: with the picture that each cell may have."""
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    tracker = Tracker(Tracking(uri, "made-up", figure=figure, student=False), folder)
+    """Fill a store in a folder and return its URI."""
+    tracker = open_tracker(folder)
     parent = tracker.sweep(SWEEP)
-    for place, category in enumerate(categories):
-        stored = _images(category, images, side, np.random.default_rng(place))
-        for number, method in enumerate(methods):
-            outcome = _outcome(method, stored, np.random.default_rng([place, number]))
-            files: dict[str, Path] = {}
-            for seed in range(seeds):
-                _cell(tracker, parent, (method, category, seed), [number, place], outcome, files)
+    for number, method in enumerate(methods):
+        params = _params(method)
+        plan = Plan(method, (f"method={method}",), categories, job_key(params))
+        tracker.announce_job(parent, number, plan)
+        for place, category in enumerate(categories):
+            with TemporaryDirectory() as files:
+                rng = np.random.default_rng([number, place])
+                _write_files(Path(files), method, images, side, rng)
+                for seed in range(seeds):
+                    tags = _tags(method, category, seed, Member(number, place, plan.key))
+                    run = tracker.start_cell(parent, f"{method} {category} seed {seed}", tags)
+                    run.log_params({**params, "seed": seed})
+                    run.log_files(Path(files))
+                    _log_metrics(run, rng)
+                    run.end("FINISHED")
+    parent.set_tags({"jobs": len(methods)})
     parent.end("FINISHED")
-    return uri
+    return tracker.uri
 
 
-def _images(category: str, count: int, side: int, rng: np.random.Generator) -> StoredImages:
-    """Draw images with the texture of noise, a quarter of them without defects, and round defects."""
-    small = rng.uniform(60, 200, (count, side // 8, side // 8, 3))
-    images = zoom(small, (1, 8, 8, 1), order=1) + rng.normal(0, 6, (count, side, side, 3))
-    masks = np.zeros((count, side, side), bool)
-    samples = []
-    y, x = np.mgrid[:side, :side]
-    for i in range(count):
-        kind = "good" if i < count // 4 else ("crack", "hole", "stain")[i % 3]
-        for _ in range(0 if kind == "good" else rng.integers(1, 4)):
-            centre, radius = rng.uniform(0.1, 0.9, 2) * side, rng.uniform(0.01, 0.12) * side
-            masks[i] |= np.hypot(y - centre[0], x - centre[1]) <= max(radius, 1)
-        samples.append(Sample(Path(f"/data/{category}/test/{kind}/{i:03}.png"), kind))
-    return StoredImages(tuple(samples), np.clip(images, 0, 255).astype(np.uint8), masks, "made up")
+def _params(method: str) -> dict[str, object]:
+    options = {f"method.option_{i}": i for i in range(50)}
+    return {
+        **options,
+        "method.training.image_size": 256,
+        "backbone.name": "resnet18.tv_in1k",
+        "method.name": method,
+    }
 
 
-def _outcome(method: str, stored: StoredImages, rng: np.random.Generator) -> Outcome:
-    count, side, _ = stored.images.shape[:3]
-    assert stored.masks is not None
-    skill = rng.uniform(0.5, 2)
-    noise = zoom(rng.normal(size=(count, side // 16, side // 16)), (1, 16, 16), order=1)
-    maps = np.exp(noise + skill * gaussian_filter(stored.masks.astype(np.float32), (0, 3, 3)))
-    scores = Scores(maps.astype(np.float32), maps.max((1, 2)).astype(np.float64))
-    labels = [sample.label for sample in stored.samples]
-    losses = np.exp(-np.arange(100) / 20).tolist()
-    pairs = rng.normal(size=(2, 2000, 2)).astype(np.float32)
-    distance = np.square(pairs[0] - pairs[1]).mean(1)
-    return Outcome(
-        measures=evaluate(scores.maps, stored.masks, labels, scores.images),
-        scores=scores,
-        records=[StageRecord("student", losses, 1, [], 100, 90.0, 20_000)],
-        cost=InferenceCost(rng.uniform(0.01, 0.2), rng.uniform(0.005, 0.1), 1e10),
-        stored=stored,
-        method=Method(),
-        peak_memory_gb=4.0,
-        pretext_fingerprint=None,
-        outputs=Outputs(pairs[0], pairs[1], distance, distance > 1) if method == "ast" else None,
-    )
-
-
-def _cell(
-    tracker: Tracker,
-    parent: Run,
-    name: tuple[str, str, int],
-    place: list[int],
-    outcome: Outcome,
-    files: dict[str, Path],
-) -> None:
-    """Record one cell; its files are those of seed 0."""
-    method, category, seed = name
-    overrides = [f"method={method}", f"seed={seed}", "dataset=mvtec_ad", f"sweep={SWEEP}"]
-    tags = {
+def _tags(method: str, category: str, seed: int, member: Member) -> dict[str, object]:
+    return {
         "method": method,
         "mode": "rgb",
         "dataset": "mvtec_ad",
         "category": category,
+        "group": "textures" if category in TEXTURES else "objects" if category in OBJECTS else "",
         "seed": seed,
         "protocol": "paper",
         "device": "cuda",
         "precision": "fp32",
         "gpu": "made up",
-        "backbone": "resnet18",
+        "backbone": "resnet18.tv_in1k",
         "weights": "imagenet",
         "threshold_policy": "f1_image",
         "fpr_limit": 0.3,
         "git_commit": "0" * 40,
         "git_dirty": "false",
         "identity": f"{method}-{category}-{seed}",
-        MEMBER + SWEEP: json.dumps({"place": place, "overrides": overrides}),
+        MEMBER + SWEEP: member,
     }
-    title = f"{method} {category} seed {seed}"
-    settings = {
-        "name": title,
-        "teacher": "made up",
-        "evaluation": Evaluation(16, "f1_image", 0.995, 0.3, ["exact"], ["image_auroc"]),
-        "tracking": tracker.settings,
-    }
-    with tracker.cell(parent, title, tags) as run:
-        run.log_text("method: made up\n", "config.yaml")
-        draft = tracker.draft(run, parent, title, str(tags["identity"]), tags)
-        if files:
-            for other, path in files.items():
-                os.link(path, draft.files / other)
-            draft.metrics = _again(tracker, files, seed)
-            draft.save()
-        else:
-            record(cast(Cell, SimpleNamespace(**settings)), outcome, draft)
-            draft.save()
-        tracker.send(draft)
-        if not files:
-            folder = Path(str(tracker.client.get_run(run.run_id).info.artifact_uri).removeprefix("file://"))
-            files |= {path.name: path for path in folder.iterdir()}
 
 
-def _again(tracker: Tracker, files: dict[str, Path], seed: int) -> dict[str, dict[int, float]]:
-    """Return the metrics of seed 0 with the noise of another seed."""
-    run_id = next(iter(files.values())).parents[1].name
-    rng = np.random.default_rng(seed)
-    found = tracker.client.get_run(run_id).data.metrics
-    return {name: {0: value * (1 + rng.normal(0, 0.003))} for name, value in found.items()}
+def _log_metrics(run: Run, rng: np.random.Generator) -> None:
+    costs = {"train_seconds": 90, "inference_seconds_single": 0.05, "parameters": 3e6, "multiply_adds": 1e10}
+    run.log_metrics(
+        {
+            **{name: rng.uniform(0.7, 1) for name in MEASURES},
+            **{name: value * rng.uniform(0.9, 1.1) for name, value in costs.items()},
+            "threshold": 1.5,
+            "image_threshold": 2.0,
+        }
+    )
+    run.log_history({"student/loss": dict(enumerate(np.exp(-np.arange(100) / 20).tolist(), 1))})
+
+
+def _write_files(folder: Path, method: str, count: int, side: int, rng: np.random.Generator) -> None:
+    """Write files of a cell; a quarter of the images are normal."""
+    kinds = ["good" if i < count // 4 else ("crack", "hole", "stain")[i % 3] for i in range(count)]
+    names = [f"test/{kind}/{i:03}.png" for i, kind in enumerate(kinds)]
+    labels = [int(kind != "good") for kind in kinds]
+    pictures, masks = _pictures(labels, side, rng)
+    write_pictures(folder, pictures, masks, names)
+    noise = zoom(rng.normal(size=(count, side // 16, side // 16)), (1, 16, 16), order=1)
+    maps = np.exp(noise + gaussian_filter(masks.astype(np.float32), (0, 3, 3))).astype(np.float32)
+    write_maps(folder, maps, names)
+    write_scores(folder, zip(names, kinds, labels, maps.max((1, 2)).tolist(), strict=True))
+    rates = np.linspace(0, 1, 300)
+    write_curves(folder, dict.fromkeys(("image_roc", "pixel_roc", "pro"), (rates, 1 - (1 - rates) ** 20)))
+    areas = masks.sum((1, 2))
+    write_regions(
+        folder,
+        (
+            (names[i], kinds[i], int(areas[i]), areas[i] / side**2, 0.5, rng.uniform(0.5, 1))
+            for i in np.flatnonzero(areas)
+        ),
+    )
+    if method == "ast":
+        teacher, student = rng.normal(size=(2, 2000, 2)).astype(np.float32)
+        distance = np.square(teacher - student).mean(1)
+        write_pairs(folder, Pairs(teacher, student, distance, distance > 1))
+    (folder / "config.yaml").write_text("method: made up\n")
+
+
+def _pictures(
+    labels: list[int], side: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw images of noise, and round defects."""
+    small = rng.uniform(60, 200, (len(labels), side // 8, side // 8, 3))
+    images = zoom(small, (1, 8, 8, 1), order=1) + rng.normal(0, 6, (len(labels), side, side, 3))
+    y, x = np.mgrid[:side, :side]
+    masks = np.zeros(images.shape[:3], bool)
+    for i in np.flatnonzero(labels):
+        centre, radius = rng.uniform(0.1, 0.9, 2) * side, rng.uniform(0.01, 0.12) * side
+        masks[i] = np.hypot(y - centre[0], x - centre[1]) <= max(radius, 1)
+    return np.clip(images, 0, 255).astype(np.uint8), masks
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Seen:
-    """What a page asked for, and what it said on its console or in dialogues."""
+    """The requests of a page, and its messages on the console or in dialogues."""
 
     def __init__(self, page: "Page") -> None:
         self.requests: list[str] = []
@@ -59,7 +59,7 @@ class Seen:
 
 @pytest.fixture
 def page(browser: "Browser", address: str) -> Iterator["Page"]:
-    """The page, freshly opened; whatever a test does, nothing may be asked for that is not beside it."""
+    """The page, freshly opened; no test may cause a request for a file outside its folder."""
     opened = browser.new_page()
     seen = Seen(opened)
     opened.goto(address)
@@ -155,7 +155,7 @@ def test_a_methods_box_hides_its_columns_rows_and_tiles(page: "Page") -> None:
     assert len(column(page.locator("#cost table"), 1)) == 3
     go(page, "gallery")
     tiles = page.locator("article >> nth=0").locator("li span").all()
-    assert [tile.inner_text() for tile in tiles if tile.is_visible()][:3] == ["image", "truth", "rd"]
+    assert [tile.inner_text() for tile in tiles if tile.is_visible()][:3] == ["image", "ground truth", "rd"]
     assert len([tile for tile in tiles if tile.is_visible()]) == 4
 
 
@@ -176,7 +176,7 @@ def test_a_picture_opens_in_full_is_followed_by_the_next_and_closes(page: "Page"
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
     assert picture.get_attribute("alt") == "bottle, test/crack/000.png: image"
     page.keyboard.press("ArrowRight")
-    assert picture.get_attribute("alt") == "bottle, test/crack/000.png: truth"
+    assert picture.get_attribute("alt") == "bottle, test/crack/000.png: ground truth"
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
     assert str(picture.get_attribute("alt")).endswith("stfpm")
@@ -195,7 +195,7 @@ def test_a_category_and_a_method_have_their_views(page: "Page") -> None:
     go(page, "method/1")
     assert titles(page)[0] == METHODS[1]
     tiles = page.locator("article >> nth=0").locator("li span").all()
-    assert [tile.inner_text() for tile in tiles if tile.is_visible()] == ["image", "truth", METHODS[1]]
+    assert [tile.inner_text() for tile in tiles if tile.is_visible()] == ["image", "ground truth", METHODS[1]]
 
 
 def test_an_unknown_view_is_the_overview(browser: "Browser", address: str) -> None:

@@ -32,7 +32,7 @@ SCORES = pd.DataFrame(
 )
 
 
-def test_the_auroc_of_a_kind_is_against_all_good_images() -> None:
+def test_the_auroc_of_a_kind_is_against_all_normal_images() -> None:
     kinds, counts = auroc_of_kinds({"rd": {"0": SCORES}, "ast": {}})
     assert kinds["rd"].to_dict() == {"crack": 1.0, "hole": 0.5}
     assert counts.to_dict() == {"crack": 2, "hole": 1}
@@ -45,16 +45,16 @@ def test_the_auroc_of_a_kind_is_averaged_over_seeds() -> None:
     assert counts["crack"] == 2
 
 
-def test_without_good_images_no_kind_has_an_auroc_and_nothing_breaks() -> None:
+def test_without_normal_images_no_kind_has_an_auroc_and_nothing_breaks() -> None:
     kinds, counts = auroc_of_kinds({"rd": {"0": SCORES[2:]}})
     assert kinds["rd"].isna().all()
     assert "crack (2)" in texts(draw_kinds(kinds, counts, ["rd"]))
 
 
 def test_histograms_hold_every_image_in_the_same_bins() -> None:
-    normal, defective = heights(draw_histograms({"rd": (SCORES, 1.5)}))
-    assert (normal.sum(), defective.sum()) == (2, 3)
-    assert len(normal) == len(defective)
+    normal, anomalous = heights(draw_histograms({"rd": (SCORES, 1.5)}))
+    assert (normal.sum(), anomalous.sum()) == (2, 3)
+    assert len(normal) == len(anomalous)
 
 
 def test_a_threshold_that_is_undefined_is_not_drawn() -> None:

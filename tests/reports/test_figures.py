@@ -8,15 +8,15 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from reports.artifacts import Artifacts
 from reports.figures.curves import curve_figures
 from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
-from reports.figures.outputs import output_figures
+from reports.figures.pairs import pair_figures
 from reports.figures.sizes import size_figures
 from reports.figures.style import STYLE, save
 from reports.figures.summaries import summary_figures
-from reports.parts import Figure
+from reports.model import Figure
+from store.artifacts import Artifacts
 from tests.reports.pictured import CATEGORIES, CELLS, FILES, METHODS, Made, files, pictured_cells, texts
 
 ODD_METHODS = (r"100%_odd&co#{}~^\ $\x{$", "ast_" * 12)
@@ -24,7 +24,7 @@ ODD_CATEGORIES = ("<img src=x onerror=alert(1)>", "../$a_b$", "ünïcode 缺陷"
 
 
 def all_figures(table: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
-    makers = (curve_figures, score_figures, size_figures, loss_figures, output_figures)
+    makers = (curve_figures, score_figures, size_figures, loss_figures, pair_figures)
     figures = [figure for make in makers for figure in make(table, artifacts)]
     return [*figures, *summary_figures(table, ["image_auroc", "pro"])]
 
@@ -53,7 +53,7 @@ def test_the_number_of_figures_is_bounded() -> None:
     assert by_kind == {
         "curves": 1 + categories,
         **{"scores": categories, "kinds": categories, "sizes": 1, "losses": methods},
-        **{"outputs": categories, "heat": measures, "boxes": measures},
+        **{"pairs": categories, "heat": measures, "boxes": measures},
     }
 
 

@@ -12,9 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.artifacts import Artifacts
 from reports.naming import slug
 from reports.page.gallery import THUMBNAIL, gallery
+from store.artifacts import Artifacts
+from store.files import write_pictures, write_scores
+from store.tags import PICTURES
 from tests.reports.made import NAN, cells
 
 SIZE = 160
@@ -32,28 +34,23 @@ class Files(Artifacts):
         return path if path.exists() else None
 
     def add_scores(self, run: str, scores: Sequence[float], images: Sequence[str] = IMAGES) -> None:
-        kinds = [name.split("/")[1] for name in images]
-        table = pd.DataFrame({"image": images, "kind": kinds, "label": [int(k != "good") for k in kinds]})
         (self.folder / run).mkdir(parents=True, exist_ok=True)
-        table.assign(score=list(scores)).to_csv(self.folder / run / "scores.csv", index=False)
+        kinds = [name.split("/")[1] for name in images]
+        labels = [int(kind != "good") for kind in kinds]
+        write_scores(self.folder / run, zip(images, kinds, labels, scores, strict=True))
 
     def add_maps(self, run: str, maps: NDArray[np.float32], images: Sequence[str] = IMAGES) -> None:
         path = self.folder / run / "maps.npz"
         np.savez_compressed(path, maps=maps.astype(np.float16), scale=np.float32(1), images=np.array(images))
 
     def add_pictures(self, run: str, masks: Mapping[str, NDArray[np.bool_]]) -> None:
-        with zipfile.ZipFile(self.folder / run / "pictures.zip", "w") as target:
-            for name in IMAGES:
-                white = Image.new("RGB", (SIZE, SIZE), "white")
-                target.writestr(f"{name}.jpg", encoded(white, "JPEG"))
+        white = np.full((len(IMAGES), SIZE, SIZE, 3), 255, np.uint8)
+        write_pictures(self.folder / run, white, None, IMAGES)
+        with zipfile.ZipFile(self.folder / run / PICTURES, "a") as archive:
             for name, mask in masks.items():
-                target.writestr(f"{name}.mask.png", encoded(Image.fromarray(mask), "PNG"))
-
-
-def encoded(picture: Image.Image, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind)
-    return buffer.getvalue()
+                buffer = io.BytesIO()
+                Image.fromarray(mask).save(buffer, "PNG")
+                archive.writestr(f"{name}.mask.png", buffer.getvalue())
 
 
 def table(*names: tuple[str, str], **columns: str) -> pd.DataFrame:
@@ -72,7 +69,7 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path / "runs")
 
 
-def test_a_rank_is_the_part_of_the_other_images_with_a_lower_score(files: Files, tmp_path: Path) -> None:
+def test_a_rank_is_the_fraction_of_the_other_images_with_a_lower_score(files: Files, tmp_path: Path) -> None:
     files.add_scores("rd-bottle-0", [0.1, 0.2, 0.3])
     files.add_scores("ast-bottle-0", [5.0, 9.0, 5.0])
     found, _ = gallery(table(("rd", "bottle"), ("ast", "bottle")), files, tmp_path)
@@ -94,7 +91,7 @@ def test_the_images_with_the_largest_disagreement_come_first_and_the_rest_is_lef
         ("test/crack/001.png", 1.0),
         ("test/crack/000.png", 0.5),
     ]
-    assert "The first 2 of each category" in note
+    assert "The first 2 images of each category" in note
 
 
 def test_a_lone_method_disagrees_with_nobody_and_shows_its_highest_ranks_first(
@@ -125,7 +122,7 @@ def test_the_lowest_finished_seed_of_a_method_is_shown(files: Files, tmp_path: P
     assert found[0].image == IMAGES[2]
 
 
-def test_truth_is_the_darkened_image_with_its_mask_in_red(files: Files, tmp_path: Path) -> None:
+def test_ground_truth_is_the_darkened_image_with_its_mask_in_red(files: Files, tmp_path: Path) -> None:
     mask = np.zeros((SIZE, SIZE), bool)
     mask[:80] = True
     files.add_scores("rd-bottle-0", [1, 2, 3])
@@ -134,9 +131,9 @@ def test_truth_is_the_darkened_image_with_its_mask_in_red(files: Files, tmp_path
     rows = {row.image: row for row in found}
     titles = {name: row.tiles[1].title for name, row in rows.items()}
     assert titles == {
-        IMAGES[0]: "truth: defect-free",
-        IMAGES[1]: "truth",
-        IMAGES[2]: "truth: no mask",
+        IMAGES[0]: "ground truth: normal",
+        IMAGES[1]: "ground truth",
+        IMAGES[2]: "ground truth: no mask",
     }
     truth = tmp_path / rows[IMAGES[1]].tiles[1].full
     assert pixel(truth, 80, 20) == pytest.approx((240, 60, 60), abs=6)
@@ -189,8 +186,8 @@ def test_what_is_missing_says_so_in_its_tile(files: Files, tmp_path: Path) -> No
     )
     found, _ = gallery(rows, files, tmp_path)
     titles = {row.image: [tile.title for tile in row.tiles] for row in found}
-    assert titles[IMAGES[0]] == ["image: not kept", "truth: not kept", "rd", "ast: no map"]
-    assert titles[IMAGES[1]] == ["image: not kept", "truth: not kept", "rd: no map", "ast: no map"]
+    assert titles[IMAGES[0]] == ["image: not kept", "ground truth: not kept", "rd", "ast: no map"]
+    assert titles[IMAGES[1]] == ["image: not kept", "ground truth: not kept", "rd: no map", "ast: no map"]
     assert math.isnan(found[0].ranks["ast"])
     assert all(not tile.thumbnail for row in found for tile in row.tiles if ":" in tile.title)
 
@@ -203,14 +200,14 @@ def test_a_category_without_scores_is_named(files: Files, tmp_path: Path) -> Non
 
 
 def test_progress_counts_categories(files: Files, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    counts: list[tuple[int, int]] = []
     gallery(
         table(("rd", "bottle"), ("rd", "cable")),
         files,
         tmp_path,
-        progress=lambda *counts: told.append(counts),
+        progress=lambda *each: counts.append(each),
     )
-    assert told == [(0, 2), (1, 2), (2, 2)]
+    assert counts == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_no_name_leads_out_of_the_folder(files: Files, tmp_path: Path) -> None:

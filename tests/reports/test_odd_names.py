@@ -1,4 +1,4 @@
-"""Names that HTML, LaTeX, Markdown and file systems could misread are harmless and readable in the whole report."""
+"""Names that HTML, LaTeX, Markdown and file systems could misread are harmless and readable everywhere in a report."""
 
 import html
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.publishing import publish_report
+from reports.summary import attach_report
 from reports.tables.escaping import escape_latex
 from tests.reports.store import SWEEP, make_store
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the report of a sweep with such names."""
     root = tmp_path_factory.mktemp("odd")
     uri = make_store(root, (METHOD, "stfpm"), (CATEGORY, "bottle"), seeds=1, images=8, side=32)
-    page = publish_report(uri, SWEEP, root / "report")
+    page = attach_report(uri, SWEEP, root / "report")
     assert page is not None
     return page.parent
 

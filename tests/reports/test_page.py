@@ -16,8 +16,8 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
+from reports.model import Figure, GalleryRow, Report, Sheet, Tile
 from reports.page.page import COLOURS, render, write
-from reports.parts import Figure, GalleryRow, Report, Sheet, Tile
 from tests.reports.made import NAN
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -51,7 +51,7 @@ def figure(folder: Path, name: str, **parts: str) -> tuple[Figure, Path]:
 
 
 def gallery_row(folder: Path, category: str, kind: str) -> GalleryRow:
-    tiles = [tile(folder, name) for name in ("image", "truth", *METHODS[:2])]
+    tiles = [tile(folder, name) for name in ("image", "ground truth", *METHODS[:2])]
     ranks = {METHODS[0]: 0.25, METHODS[1]: 1.0, METHODS[2]: NAN}
     tiles.append(Tile(f"{ODD}: no map", b"", Path()))
     return GalleryRow(category, f"test/{kind}/000.png", kind, 0.75, ranks, tiles)
@@ -139,7 +139,7 @@ def test_everything_is_in_the_file_and_links_lead_to_files_beside_it(page: Eleme
     links = {link for link in page.values("href", "a") if not link.startswith("#")}
     assert {link.split("/")[0] for link in links} == {"figures", "pictures"}
     assert "figures/curves-0.pdf" in links
-    assert "pictures/a%20b/truth.jpg" in links
+    assert "pictures/a%20b/ground%20truth.jpg" in links
 
 
 def test_the_policy_lets_the_own_script_and_style_run_and_nothing_else(html: str, page: Elements) -> None:

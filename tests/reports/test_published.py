@@ -1,25 +1,55 @@
-"""Measured beside published: which numbers are compared, which are only shown, and what is said of both."""
+"""Measured and published numbers: which are compared, which are only shown, and what the caption says of both."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
-from reports.cells import ReportError
-from reports.parts import Sheet
+from reports.errors import ReportError
+from reports.model import Sheet
 from reports.tables import literature, published
-from reports.tables.literature import needs, read_published
+from reports.tables.literature import FLAWS, SETTINGS, VARIANTS, read_published, settings_of
 from reports.tables.published import published_sheets
+from tests.conftest import PROJECT_ROOT
 from tests.reports.made import NAN, cells, over_seeds
 
-TEACHERS = {
-    "stfpm": "resnet18.tv_in1k",
-    "rd": "wide_resnet50_2.tv_in1k",
-    "ast": "tf_efficientnet_b5.aa_in1k",
-    "uninformed_students": "resnet18.tv_in1k",
-}
 REAL = read_published()
 CATEGORIES = [str(name) for name in pd.unique(REAL.loc[REAL["dataset"] == "mvtec_ad", "category"])][:-1]
+CONF = PROJECT_ROOT / "conf"
+
+
+def load(*path: str) -> dict[str, Any]:
+    """Return the content of a YAML of the configuration."""
+    loaded = OmegaConf.to_container(OmegaConf.load(CONF.joinpath(*path)), resolve=True)
+    assert isinstance(loaded, dict)
+    return {str(name): value for name, value in loaded.items()}
+
+
+def flat(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return options by their dotted names."""
+    options: dict[str, Any] = {}
+    for name, value in tree.items():
+        options |= flat(value, f"{prefix}.{name}") if isinstance(value, dict) else {f"{prefix}.{name}": value}
+    return options
+
+
+def options_of(method: str) -> dict[str, Any]:
+    """Return the options of a method and its backbone in the YAMLs."""
+    own = load("method", f"{method}.yaml")
+    (choice,) = [value for item in own.pop("defaults") for name, value in item.items() if "backbone" in name]
+    return flat(own, "method") | flat(load("backbone", f"{choice}.yaml"), "backbone")
+
+
+OPTIONS = {method: options_of(method) for method in SETTINGS}
+
+
+def params_of(method: str, changed: dict[str, object]) -> dict[str, str]:
+    """Return the parameters that a cell logs; changed options have their protocol's value, too."""
+    params = {**OPTIONS[method], **changed}
+    before = {f"protocol_value.{option}": OPTIONS[method].get(option, "none") for option in changed}
+    return {option: str(value) for option, value in {**params, **before}.items()}
 
 
 def sources(*rows: tuple[str, str, str, float], metric: str = "image_auroc", **columns: str) -> pd.DataFrame:
@@ -32,7 +62,7 @@ def sources(*rows: tuple[str, str, str, float], metric: str = "image_auroc", **c
 
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """Two sources that may be compared with ResNet-18's STFPM, one of another teacher, one of another size."""
+    """Two sources that are comparable with ResNet-18's STFPM, one of another teacher, one of another image size."""
     table = sources(
         ("paper (X), Table 1", "resnet18", "bottle", 0.95),
         ("paper (X), Table 1", "resnet18", "cable", 0.80),
@@ -45,8 +75,10 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     return table
 
 
-def measured(method: str, *values: tuple[str, float], **columns: str) -> pd.DataFrame:
-    shared = {"metric": "image_auroc", "backbone": TEACHERS[method], "mode": "rgb", **columns}
+def measured(method: str, *values: tuple[str, float], **columns: object) -> pd.DataFrame:
+    """Make cells up; `changed` are options that differ from the method's."""
+    params = params_of(method, columns.pop("changed", {}))  # type: ignore[arg-type]
+    shared = {"metric": "image_auroc", "params": params, "weights": params["backbone.weights"], **columns}
     return cells(*[(method, category, value) for category, value in values], **shared)
 
 
@@ -55,12 +87,12 @@ def only(sheets: list[Sheet]) -> Sheet:
     return sheet
 
 
-def stfpm(*values: tuple[str, float], **columns: str) -> Sheet:
+def stfpm(*values: tuple[str, float], **columns: object) -> Sheet:
     return only(published_sheets(measured("stfpm", *values, **columns), "image_auroc"))
 
 
-def real(method: str, metric: str = "image_auroc", **columns: str) -> Sheet:
-    """Return the sheet of a method that measured 0.9 everywhere, with the numbers that were really published."""
+def real(method: str, metric: str = "image_auroc", **columns: object) -> Sheet:
+    """Return the sheet of a method that measured 0.9 everywhere, with the real published numbers."""
     values = [(category, 0.9) for category in CATEGORIES]
     return only(published_sheets(measured(method, *values, metric=metric, **columns), metric))
 
@@ -98,7 +130,7 @@ def test_measured_published_difference_and_verdict_stand_side_by_side() -> None:
         (0.90, "-0.030", "below"),
     ],
 )
-def test_the_verdict_is_by_the_range_of_what_may_be_compared(
+def test_the_verdict_is_by_the_range_of_comparable_numbers(
     value: float, difference: str, verdict: str
 ) -> None:
     row = stfpm(("bottle", value)).shown.loc["bottle"]
@@ -113,17 +145,31 @@ def test_one_source_gives_a_difference_and_no_verdict() -> None:
 
 @pytest.mark.usefixtures("printed")
 def test_the_caption_names_every_source_and_why_it_is_left_out() -> None:
-    text = stfpm(("bottle", 0.94)).caption
-    assert "paper (X), Table 1, resnet18;" in text
-    assert "other teacher, wide_resnet50_2, not compared: backbone wide_resnet50_2;" in text
-    assert "thesis, resnet18_224, not compared: training.image_size 224;" in text
+    sources = stfpm(("bottle", 0.94)).caption.split("; ")
+    (same,) = [text for text in sources if "paper (X), Table 1" in text]
+    (teacher,) = [text for text in sources if "other teacher" in text]
+    (size,) = [text for text in sources if "thesis" in text]
+    assert "not comparable" not in same
+    assert "not comparable: backbone=wide_resnet50_2.tv_in1k (here resnet18.tv_in1k)" in teacher
+    assert "not comparable: training.image_size=224 (here 256)" in size
 
 
 @pytest.mark.usefixtures("printed")
 def test_a_cell_is_compared_with_the_variant_that_has_its_settings() -> None:
-    assert compared(stfpm(("bottle", 0.94), variant="training.image_size=224")) == ["thesis, resnet18_224"]
-    wide = stfpm(("bottle", 0.94), backbone="wide_resnet50_2.tv_in1k")
+    small = stfpm(("bottle", 0.94), changed={"method.training.image_size": 224})
+    assert compared(small) == ["thesis, resnet18_224"]
+    assert "NOT the published" not in small.caption
+    wide = stfpm(("bottle", 0.94), changed={"backbone.name": "wide_resnet50_2.tv_in1k"})
     assert compared(wide) == ["other teacher, wide_resnet50_2"]
+
+
+@pytest.mark.usefixtures("printed")
+def test_cells_that_disagree_among_each_other_are_not_compared() -> None:
+    parts = [measured("stfpm", ("bottle", 0.94)), measured("stfpm", ("cable", 0.9))]
+    parts[1]["params"] = parts[1]["params"].map(lambda own: {**own, "method.training.image_size": "128"})
+    sheet = only(published_sheets(pd.concat(parts), "image_auroc"))
+    assert compared(sheet) == []
+    assert "training.image_size=256 (here 256 and 128)" in sheet.caption
 
 
 @pytest.mark.usefixtures("printed")
@@ -136,22 +182,25 @@ def test_an_average_is_compared_where_all_categories_were_measured() -> None:
 
 @pytest.mark.usefixtures("printed")
 def test_a_category_that_failed_says_so_and_is_not_compared() -> None:
-    failed = measured("stfpm", ("cable", NAN), status="FAILED").assign(metric="")
+    failed = cells(("stfpm", "cable", NAN), status="FAILED", metric="")
     table = pd.concat([measured("stfpm", ("bottle", 0.94)), failed])
-    shown = only(published_sheets(table, "image_auroc")).shown
+    sheet = only(published_sheets(table, "image_auroc"))
+    assert len(compared(sheet)) == 2
+    shown = sheet.shown
     assert list(shown.loc["cable", ["measured", "difference", "verdict"]]) == ["failed", "–", "–"]
     assert shown.loc["average", "measured"] == "0.940 [1 of 2 categories]"
 
 
 @pytest.mark.usefixtures("printed")
 def test_seeds_stand_as_mean_and_deviation() -> None:
-    seeds = over_seeds({("stfpm", "bottle"): [0.92, 0.96]}).assign(metric="image_auroc", backbone="resnet18")
+    params = params_of("stfpm", {})
+    seeds = over_seeds({("stfpm", "bottle"): [0.92, 0.96]}, metric="image_auroc", params=params)
     sheet = only(published_sheets(seeds, "image_auroc"))
     assert sheet.shown.loc["bottle", "measured"] == "0.940 ± 0.028"
     assert "over 2 seeds (0, 1)" in sheet.caption
 
 
-def test_what_was_never_published_has_no_sheet(printed: pd.DataFrame) -> None:
+def test_without_published_numbers_there_is_no_sheet(printed: pd.DataFrame) -> None:
     assert published_sheets(measured("rd", ("bottle", 0.9)), "image_auroc") == []
     assert published_sheets(measured("stfpm", ("bottle", 0.9), dataset="folder"), "image_auroc") == []
     assert published_sheets(measured("stfpm", ("bottle", 0.9)), "pixel_auroc") == []
@@ -165,20 +214,19 @@ def test_a_paper_and_its_copies_are_one_source(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "part"),
     [
         ({"protocol": "quick"}, "NOT the published ones: protocol quick"),
-        ({"weights": "random"}, "NOT the published ones: an untrained teacher"),
-        ({"changes": "training.epochs=5"}, "NOT the published ones: training.epochs=5"),
-        ({"variant": "half=true"}, "NOT the published ones: half=true"),
-        ({"pretext": "240 train images of bottle"}, "ones: teachers distilled on 240 train images of bottle"),
+        ({"protocol": "paper_small"}, "NOT the published ones: protocol paper_small"),
+        ({"changed": {"method.training.epochs": 5}}, "NOT the published ones: training.epochs=5"),
+        ({"changed": {"method.half": True}, "variant": "half=true"}, "NOT the published ones: half=true"),
     ],
 )
 @pytest.mark.usefixtures("printed")
 def test_the_caption_says_where_measured_settings_are_not_the_published(
-    columns: dict[str, str], said: str
+    columns: dict[str, object], part: str
 ) -> None:
-    assert said in stfpm(("bottle", 0.94), **columns).caption
+    assert part in stfpm(("bottle", 0.94), **columns).caption
 
 
 @pytest.mark.usefixtures("printed")
@@ -187,11 +235,50 @@ def test_published_settings_need_no_warning(protocol: str) -> None:
     assert "NOT the published" not in stfpm(("bottle", 0.94), protocol=protocol).caption
 
 
-def test_every_published_variant_is_understood() -> None:
-    """None needs a setting that no cell can have; and every number that was read finds its method."""
-    for method, variant in REAL[["method", "variant"]].drop_duplicates().itertuples(index=False):
-        assert "variant" not in needs(method, variant), (method, variant)
-    assert "variant" in needs("stfpm", "resnet18 with dropout")
+SMALL = {"method.training.image_size": 128, "backbone.weights": "random"}
+
+
+@pytest.mark.parametrize("protocol", ["quick", "paper_small"])
+def test_small_images_and_an_untrained_teacher_are_not_compared_whatever_the_protocol_is_called(
+    protocol: str,
+) -> None:
+    params = {option: str(value) for option, value in {**OPTIONS["stfpm"], **SMALL}.items()}
+    sheet = real("stfpm", protocol=protocol, params=params, weights="random")
+    assert compared(sheet) == []
+    assert set(sheet.shown["verdict"]) == {"–"}
+    assert sheet.values["difference"].isna().all()
+    assert "training.image_size=256 (here 128)" in sheet.caption
+    assert "here backbone.weights=random" in sheet.caption
+    assert f"NOT the published ones: protocol {protocol}" in sheet.caption
+    # either alone is enough
+    for option in SMALL:
+        one = {**params_of("stfpm", {}), option: params[option]}
+        assert compared(real("stfpm", params=one, weights=one["backbone.weights"])) == []
+    assert compared(real("stfpm"))
+
+
+def test_teachers_pretrained_on_the_tested_categories_are_not_compared() -> None:
+    own = {"pretraining_images": "own", "pretraining_count": "240"}
+    sheet = real("uninformed_students", "pixel_auroc", **own)
+    assert compared(sheet) == []
+    assert "240 train images" in sheet.caption
+    natural = {**own, "pretraining_images": "imagenet"}
+    assert compared(real("uninformed_students", "pixel_auroc", **natural)) != []
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_published_settings_are_those_of_the_configuration(method: str) -> None:
+    assert SETTINGS[method] == {option: OPTIONS[method][option] for option in SETTINGS[method]}
+    for protocol in literature.PROTOCOLS:
+        assert list(load("protocol", f"{protocol}.yaml")) == ["name"]
+
+
+def test_every_published_variant_is_known_and_every_known_one_is_published() -> None:
+    assert set(VARIANTS) >= set(REAL[["method", "variant"]].itertuples(index=False, name=None))
+    assert set(FLAWS) <= set(REAL[["source", "method", "variant"]].itertuples(index=False, name=None))
+    for method, variant in VARIANTS:
+        assert {option.partition(".")[0] for option in settings_of(method, variant)} <= {"method", "backbone"}
+    assert settings_of("stfpm", "resnet18 with dropout")["variant"] == "resnet18 with dropout"
 
 
 def test_runs_that_chose_their_epoch_on_test_images_are_shown_and_not_compared() -> None:
@@ -201,12 +288,12 @@ def test_runs_that_chose_their_epoch_on_test_images_are_shown_and_not_compared()
         "paper (reverse distillation), wide_resnet50_2",
     ]
     assert "[3] open-edge-platform/anomalib README" in sheet.caption
-    assert "not compared: epoch chosen on the test images" in sheet.caption
+    assert "not comparable: epoch chosen on the test images" in sheet.caption
     assert sheet.shown.loc["toothbrush", "[3]"] == "0.953"
 
 
 def test_a_run_that_diverged_is_shown_and_not_compared() -> None:
-    sheet = real("stfpm", backbone="wide_resnet50_2.tv_in1k")
+    sheet = real("stfpm", changed={"backbone.name": "wide_resnet50_2.tv_in1k"})
     assert compared(sheet) == []
     assert "toothbrush diverged" in sheet.caption
     assert set(sheet.shown["verdict"]) == {"–"}
@@ -215,8 +302,13 @@ def test_a_run_that_diverged_is_shown_and_not_compared() -> None:
 def test_ast_is_compared_by_mode_and_its_ablations_by_name() -> None:
     names = [str(name) for name in pd.unique(REAL.loc[REAL["dataset"] == "mvtec_3d", "category"])]
     values = [(name, 0.9) for name in names if name != "average"]
-    columns = {"dataset": "mvtec_3d", "protocol": "paper_3d", "mode": "rgbd"}
-    whole = only(published_sheets(measured("ast", *values, **columns), "image_auroc"))
+    columns: dict[str, Any] = {"dataset": "mvtec_3d", "protocol": "paper_3d", "mode": "rgbd"}
+
+    def sheet_of(**changed: object) -> Sheet:
+        options = {f"method.{name}": value for name, value in {"mode": "rgbd", **changed}.items()}
+        return only(published_sheets(measured("ast", *values, **columns, changed=options), "image_auroc"))
+
+    whole = sheet_of()
     assert compared(whole) == [
         "paper (AST), rgbd",
         "paper (AST), Table 5, rgbd",
@@ -225,21 +317,18 @@ def test_ast_is_compared_by_mode_and_its_ablations_by_name() -> None:
     assert whole.shown.loc["average", "verdict"] == "one source"
     assert whole.shown.loc["average", "difference"] == "-0.037"
     assert not any("depth" in str(name) for name in whole.values.columns)
-    likelihood = measured("ast", *values, **columns, variant="score=nll")
-    assert compared(only(published_sheets(likelihood, "image_auroc"))) == [
-        "paper (AST), Table 5, ast_teacher_nll, rgbd"
-    ]
-    more = measured("ast", *values, **columns, changes="student_blocks=8")
-    assert compared(only(published_sheets(more, "image_auroc"))) == ["paper (AST), Table 6, rgbd_8_blocks"]
+    assert compared(sheet_of(score="nll")) == ["paper (AST), Table 5, ast_teacher_nll, rgbd"]
+    assert compared(sheet_of(student_blocks=8)) == ["paper (AST), Table 6, rgbd_8_blocks"]
 
 
 def test_scales_of_uninformed_students_are_compared_one_by_one() -> None:
     assert compared(real("uninformed_students", "pixel_auroc")) == ["DRAEM paper, Table 2, multi_scale"]
-    assert compared(real("uninformed_students", "pixel_auroc", variant="patch_sizes=[17]")) == []
+    small = {"method.patch_sizes": [17]}
+    assert compared(real("uninformed_students", "pixel_auroc", changed=small)) == []
 
 
 def test_an_exact_pro_is_compared_with_no_published_one() -> None:
-    """They used other variants, or did not say which; each is named."""
+    """The published ones are of other variants, or of variants not stated; each is named."""
     for method, name in (
         ("rd", "PRO (per image, 200 thresholds)"),
         ("stfpm", "PRO (rescaled)"),
@@ -261,11 +350,11 @@ def test_a_published_pro_is_compared_with_the_same_variant() -> None:
 
 
 def test_dice_is_compared_at_the_published_threshold_alone() -> None:
-    small = {"variant": "training.image_size=224"}
+    small: dict[str, Any] = {"changed": {"method.training.image_size": 224}}
     assert compared(real("stfpm", "dice", **small)) == ["thesis (Polidori 2022), resnet18_224"]
-    honest = real("stfpm", "dice", **small, threshold_policy="train_quantile")
-    assert compared(honest) == []
-    assert "not compared: threshold f1_image" in honest.caption
+    validated = real("stfpm", "dice", **small, threshold_policy="train_quantile")
+    assert compared(validated) == []
+    assert "not comparable: threshold f1_image" in validated.caption
 
 
 def test_the_values_of_every_source_are_those_of_the_table() -> None:
@@ -279,7 +368,7 @@ def test_the_values_of_every_source_are_those_of_the_table() -> None:
         pd.testing.assert_series_equal(sheet.values[name], expected, check_names=False)
 
 
-def test_a_missing_or_broken_table_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_incomplete_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="not found"):
         literature.read_published(tmp_path / "published.csv")
     (tmp_path / "published.csv").write_text("source,method,variant,note\n")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from reports.parts import DASH, Sheet
+from reports.model import DASH, Sheet
 from reports.tables.escaping import escape_latex
 from reports.tables.rendering import to_html, to_latex, to_markdown, to_rich, write
 
@@ -181,7 +181,7 @@ def test_names_are_text_on_the_console() -> None:
         ("<|>", r"\textless{}\textbar{}\textgreater{}"),
         ("0.9 ± 0.1 – x", r"0.9 $\pm$ 0.1 -- x"),
         ("--x---", "-{}-x-{}-{}-"),
-        ("né Ño ça", r"n\'{e} \~{N}o \c{c}a"),
+        ("né Ño ça žř", "né Ño ça žř"),
         ("中\n", "[U+4E2D] "),
         ("?`", "?{`}"),
     ],

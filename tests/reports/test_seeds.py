@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from reports.parts import Sheet
+from reports.model import Sheet
 from reports.tables.comparison import caption, comparison_sheet, seed_entries
 from reports.tables.rendering import to_latex, to_markdown, to_rich
 from tests.reports.made import NAN, cells, over_seeds
@@ -161,7 +161,7 @@ def test_intervals_need_five_seeds() -> None:
 def test_the_caption_names_the_seeds(seeds: list[str], named: str) -> None:
     text = caption(pd.concat([cells(("a", "bottle", 0.9), seed=seed) for seed in seeds]), "pro")
     assert f"mean ± standard deviation {named};" in text
-    assert "of each seed's mean over all categories, leaving out seeds that lack one;" in text
+    assert "row mean: the same for each seed's mean" in text
     assert ("95 % confidence intervals" in text) == (len(seeds) >= 5)
 
 

@@ -1,6 +1,5 @@
-"""Which cells a report is about, and what is said where there are none."""
+"""The cells that a report is about, and the messages where there are none."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +7,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from reports.cells import MEMBER, ReportError, find_sweep, search
+from reports.errors import ReportError
 from reports.selection import Selection
+from store.errors import StoreError
+from store.plan import MEMBER, Member
+from store.table import find_sweep, search
 from tests.conftest import PROJECT_ROOT
 from tests.reports.store import SWEEP, make_store
 
@@ -23,8 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     client = MlflowClient(tracking_uri=uri)
     later = client.create_run(find_sweep(uri).info.experiment_id, tags={"kind": "sweep", "sweep": "later"})
     cell = search(uri, "tags.kind = 'cell' and tags.method = 'ast'")[0]
-    asked = {"place": [0, 0], "overrides": ["method=ast", "seed=0"]}
-    client.set_tag(cell.info.run_id, f"{MEMBER}later", json.dumps(asked))
+    client.set_tag(cell.info.run_id, f"{MEMBER}later", str(Member(0, 0, "key")))
     client.set_terminated(later.info.run_id)
     return uri
 
@@ -55,13 +56,13 @@ def test_a_filter_that_matches_nothing_lists_what_there_is(
     store: str, column: str, value: str, there: str
 ) -> None:
     with pytest.raises(
-        ReportError, match=f"--{column}: no cell of the selection has {value}; there are: {there}"
+        ReportError, match=f"--{column}: no cell of the selection has {value}; expected one of {there}"
     ):
         count(store, SWEEP, **{column: [value]})
 
 
 def test_an_unknown_sweep_lists_the_known_ones(store: str) -> None:
-    with pytest.raises(ReportError, match=f"no sweep 'none' .*; known: {SWEEP}, later"):
+    with pytest.raises(StoreError, match=f"no sweep 'none' .*; known: {SWEEP}, later"):
         count(store, "none")
 
 
@@ -91,25 +92,28 @@ def test_a_folder_with_something_else_is_left_alone(store: str, tmp_path: Path) 
     (tmp_path / "thesis.tex").write_text("years")
     done = command("--uri", store, "--out", str(tmp_path))
     assert done.returncode == 2
-    assert "holds thesis.tex; accepted: a folder, new, empty or with an earlier report" in done.stderr
+    assert "found thesis.tex; expected a folder, new, empty or with an earlier report" in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--metric", "auroc"), "invalid choice: 'auroc'"),
-        (("--metric", "pro_rescaled"), "no cell has pro_rescaled; there are: image_auroc, pixel_auroc, pro"),
+        (
+            ("--metric", "pro_rescaled"),
+            "no cell has pro_rescaled; expected any of image_auroc, pixel_auroc, pro",
+        ),
         (("--sweep", "none"), "there is no sweep 'none'"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
-    store: str, tmp_path: Path, arguments: tuple[str, ...], told: str
+def test_a_wrong_argument_is_reported_in_one_line(
+    store: str, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = command("--uri", store, "--out", str(tmp_path / "report"), *arguments)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "report").exists()
 

@@ -1,43 +1,46 @@
-"""How far a sweep is: every state, from runs as they lie in a store."""
+"""The progress of a sweep: all states, from runs in a store."""
 
-import json
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from reports.cells import ReportError, read_cells
 from reports.status import read_status, show
+from store.errors import StoreError
+from store.plan import Member, Plan
+from store.table import read_cells
+from tests.store.made import open_tracker
 
-PLAN = {
-    0: {"title": "rd", "overrides": ["method=rd", "sweep=first"], "categories": ["bottle", "cable"]},
-    1: {"title": "ast", "overrides": ["method=ast", "sweep=first"], "categories": ["bottle", "cable"]},
-}
+CATEGORIES = ("bottle", "cable")
+PLANS = [
+    Plan("rd", ("method=rd", "sweep=first"), CATEGORIES, "rd-key"),
+    Plan("ast", ("method=ast", "method.layers=[layer1]", "sweep=first"), CATEGORIES, "ast-key"),
+]
 
 
 class Store:
     """A store with one sweep of three jobs, of which two have started."""
 
     def __init__(self, folder: Path) -> None:
-        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.uri = open_tracker(folder).uri
         self.client = MlflowClient(self.uri)
-        self.experiment = self.client.create_experiment("test", (folder / "artifacts").as_uri())
-        plan = {f"job.{number}": json.dumps(job) for number, job in PLAN.items()}
-        tags = {"kind": "sweep", "sweep": "first", "jobs": "3", **plan}
-        self.client.create_run(self.experiment, tags=tags, start_time=0)
+        self.experiment = self.client.create_experiment("sweeps", (folder / "artifacts").as_uri())
+        tags = {"kind": "sweep", "sweep": "first", "jobs": "3"}
+        parent = self.client.create_run(self.experiment, tags=tags, start_time=0)
+        for number, plan in enumerate(PLANS):
+            self.client.log_text(parent.info.run_id, plan.to_json(), f"jobs/{number}.json")
 
-    def add(
-        self, job: int, category: str, status: str, seconds: int = 60, overrides: tuple[str, ...] = ()
-    ) -> str:
-        asked = {"place": [job, 0], "overrides": [*PLAN[job]["overrides"], *overrides]}
+    def add(self, job: int, category: str, status: str, seconds: int = 60, key: str = "") -> str:
+        member = Member(job, CATEGORIES.index(category), key or PLANS[job].key)
         tags = {
             "kind": "cell",
+            "format": "2",
             "sweep": "first",
-            "method": str(PLAN[job]["title"]),
+            "method": PLANS[job].title,
             "category": category,
             "identity": f"{job} {category}",
-            "sweep.first": json.dumps(asked),
+            "sweep.first": str(member),
         }
         started = self.client.create_run(self.experiment, tags=tags, start_time=len(self.runs()) + 1)
         if status != "RUNNING":
@@ -60,7 +63,7 @@ def test_every_cell_of_the_jobs_that_have_started_has_a_state(store: Store) -> N
     store.add(1, "bottle", "RUNNING")
     name, status_ = read_status(store.uri)
     assert name == "first"
-    assert [cells for *_, cells in status_.jobs] == [
+    assert [cells for _, cells in status_.jobs] == [
         {"bottle": "finished", "cable": "failed"},
         {"bottle": "running", "cable": "missing"},
     ]
@@ -68,25 +71,25 @@ def test_every_cell_of_the_jobs_that_have_started_has_a_state(store: Store) -> N
     assert status_.counts == {"finished": 1, "running": 1, "failed": 1, "missing": 1}
 
 
-def test_what_was_killed_is_missing_and_what_was_run_again_counts_by_its_last_run(store: Store) -> None:
+def test_a_killed_cell_is_missing_and_one_that_ran_again_counts_by_its_last_run(store: Store) -> None:
     store.add(0, "bottle", "KILLED")
     store.add(0, "cable", "FAILED")
     store.add(0, "cable", "FINISHED")
-    assert read_status(store.uri)[1].jobs[0][2] == {"bottle": "missing", "cable": "finished"}
+    assert read_status(store.uri)[1].jobs[0][1] == {"bottle": "missing", "cable": "finished"}
 
 
 @pytest.mark.parametrize("status", ["KILLED", "FAILED", "RUNNING"])
 def test_a_finished_cell_stays_finished_when_it_is_forced_and_interrupted(store: Store, status: str) -> None:
     finished = store.add(0, "bottle", "FINISHED")
     store.add(0, "bottle", status)
-    assert read_status(store.uri)[1].jobs[0][2]["bottle"] == "finished"
+    assert read_status(store.uri)[1].jobs[0][1]["bottle"] == "finished"
     assert set(read_cells(store.uri, ["first"])["run_id"]) == {finished}
 
 
-def test_options_that_change_no_number_do_not_make_another_cell(store: Store) -> None:
-    store.add(0, "bottle", "FINISHED", overrides=("jobs.fail_fast=true", "trainer.progress=false"))
-    store.add(1, "bottle", "FINISHED", overrides=("method.clamp=2",))
-    assert [cells["bottle"] for *_, cells in read_status(store.uri)[1].jobs] == ["finished", "missing"]
+def test_a_cell_of_another_job_with_other_options_is_not_the_planned_one(store: Store) -> None:
+    store.add(0, "bottle", "FINISHED")
+    store.add(1, "bottle", "FINISHED", key="other options")
+    assert [cells["bottle"] for _, cells in read_status(store.uri)[1].jobs] == ["finished", "missing"]
 
 
 def test_the_time_left_is_that_of_the_cells_to_run_over_those_that_run_at_once(store: Store) -> None:
@@ -100,17 +103,17 @@ def test_the_time_left_is_that_of_the_cells_to_run_over_those_that_run_at_once(s
     assert read_status(store.uri)[1].seconds_left == 55
 
 
-def test_it_is_told_in_a_table_and_a_sentence(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_shown_in_a_table_and_a_sentence(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     store.add(0, "bottle", "FINISHED", seconds=7200)
     store.add(0, "cable", "FAILED")
     show(*read_status(store.uri), Console(width=120))
     shown = capsys.readouterr().out
     assert "1 (cable)" in shown
-    assert (
-        "1 finished, 0 running, 1 failed, 2 missing; 1 jobs have not started; about 4 h 0 min left" in shown
-    )
+    assert "ast method.layers=[layer1]" in shown
+    assert "1 finished, 0 running, 1 failed, 2 missing; 1 jobs have not started" in shown
+    assert "about 4 h 0 min left" in shown
 
 
 def test_an_unknown_sweep_is_answered_with_the_known_ones(store: Store) -> None:
-    with pytest.raises(ReportError, match=r"no sweep 'second'.*known: first"):
+    with pytest.raises(StoreError, match=r"no sweep 'second'.*known: first"):
         read_status(store.uri, "second")

@@ -20,7 +20,7 @@ from reports.figures.style import (
     palette,
     save,
 )
-from reports.parts import Figure
+from reports.model import Figure
 
 LABELS = [f"method {i}" for i in range(40)]
 # mathematical text that cannot be read

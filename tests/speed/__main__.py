@@ -43,7 +43,7 @@ HEADLINES = (
     "pixel_auroc, ",
     "pro, ",
     "pixel AUROC and PRO exact, beside PRO",
-    "pixel AUROC, PRO and AP streaming",
+    "pixel AUROC, PRO and AP exact",
     "12 cells",
     "8 cells",
 )

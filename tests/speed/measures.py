@@ -1,11 +1,12 @@
-"""Pixel measures of this suite, exact and streaming, beside other libraries: seconds, memory and values.
+"""Pixel measures of this suite and of other libraries: seconds, memory and values.
 
     python -m tests.speed.measures [--peers PYTHON] [--sizes 100x256 ...] [--rounds N] [--out JSON]
 
-Every library has a process of its own with one thread, and they take turns on the same maps in files. The
-first round is not counted. A library whose call takes longer than `--patience` seconds is not asked again: that
-call counts. Memory is what the calls take at their peak beyond the maps and masks. `--peers` names the Python of
-an environment with the other libraries; without it, they are left out and said to be. Timings decide nothing.
+Every library has a process of its own with one thread, and they take turns on the same maps in files. The first round
+is not counted. A library whose call takes longer than `--patience` seconds is not called again: that call counts.
+Memory is the peak of the calls beyond the maps and masks, or beyond nothing where this suite reads them from disk.
+`--peers` names the Python of an environment with the other libraries; without it, they are left out with a note.
+Timings decide nothing.
 """
 
 import argparse
@@ -24,25 +25,25 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from tests.speed.commands import median, positive
-from tests.speed.measures_worker import LIBRARIES
+from tests.speed.measures_worker import LIBRARIES, ON_DISK
 from tests.speed.pairs import Pair, markdown, write
 
 WORKER = Path(__file__).with_name("measures_worker.py")
 SIZES = ("100x256", "100x1024", "2000x256")
-EXACT, EXACT_AP, STREAMING = (name for name in LIBRARIES if name.startswith("this suite"))
-#: What stands beside what: the same measures, or fewer, by another library.
+THIS, WITH_AP = "this suite", "this suite, with AP"
+#: Pairs of libraries with the same measures, or fewer of the other library.
 BESIDE = (
-    (EXACT, "anomalib AUPRO", "pixel AUROC and PRO exact, beside PRO"),
-    (EXACT, "torchmetrics", "pixel AUROC and PRO exact, beside AUROC"),
-    (EXACT, "scikit-learn", "pixel AUROC and PRO exact, beside AUROC"),
-    (STREAMING, "adeval", "pixel AUROC, PRO and AP streaming"),
-    (EXACT_AP, "adeval", "pixel AUROC, PRO and AP exact"),
-    (STREAMING, EXACT_AP, "pixel AUROC, PRO and AP streaming"),
+    (THIS, "anomalib AUPRO", "pixel AUROC and PRO exact, beside PRO"),
+    (THIS, "torchmetrics", "pixel AUROC and PRO exact, beside AUROC"),
+    (THIS, "scikit-learn", "pixel AUROC and PRO exact, beside AUROC"),
+    (WITH_AP, "adeval", "pixel AUROC, PRO and AP exact"),
+    (ON_DISK, "adeval", "pixel AUROC, PRO and AP exact, from disk"),
+    (ON_DISK, WITH_AP, "pixel AUROC, PRO and AP exact, from disk"),
 )
 
 
 def example(images: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Draw smooth maps, and discs as defects: one to three on 60 % of the images, 3 % of the pixels."""
+    """Draw smooth maps, and discs as anomalies: one to three on 60 % of the images, 3 % of the pixels at side 256."""
     rng = np.random.default_rng(0)
     y, x = np.ogrid[:size, :size]
     masks = np.zeros((images, size, size), dtype=bool)
@@ -56,7 +57,7 @@ def example(images: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.boo
 
 @dataclass
 class Library:
-    """One library at one size: its process, and what its calls told.
+    """One library at one size: its process, and the results of its calls.
 
     Attributes
     ----------
@@ -102,14 +103,14 @@ class Library:
         self.process.stdin.flush()
         if not (line := self._answer(folder)):
             return
-        told: dict[str, Any] = json.loads(line)
-        self.values = told["values"]
-        slow = told["seconds"] > patience
+        answer: dict[str, Any] = json.loads(line)
+        self.values = answer["values"]
+        slow = answer["seconds"] > patience
         if counted or slow:
-            self.seconds.append(told["seconds"])
-            self.megabytes = [told["bytes"] / 1e6]
+            self.seconds.append(answer["seconds"])
+            self.megabytes = [answer["bytes"] / 1e6]
         if slow:
-            self.problem = f"asked {len(self.seconds)} times: slower than {patience:g} s"
+            self.problem = f"called {len(self.seconds)} times: slower than {patience:g} s"
             self.stop()
 
     def _answer(self, folder: Path) -> str:
@@ -149,7 +150,7 @@ def measure(size: str, peers: Path | None, rounds: int, patience: float) -> list
 
 def rows(size: str, found: list[Library]) -> list[dict[str, str]]:
     """Return a table's row for each library: medians, and how far its values are from the exact ones."""
-    exact = next(library.values for library in found if library.name == EXACT_AP)
+    exact = next(library.values for library in found if library.name == WITH_AP)
     table = []
     for library in found:
         errors = {name: value - exact[name] for name, value in library.values.items() if name in exact}
@@ -167,7 +168,7 @@ def rows(size: str, found: list[Library]) -> list[dict[str, str]]:
 
 
 def pairs(size: str, found: list[Library]) -> list[Pair]:
-    """Return seconds and memory of what stands beside each other."""
+    """Return seconds and memory of the pairs in `BESIDE`."""
     by_name = {library.name: library for library in found}
     result = []
     for ours, theirs, what in BESIDE:

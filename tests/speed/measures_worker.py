@@ -1,10 +1,11 @@
-"""One library's pixel measures on maps from files, in a process of its own: `measures` asks, this one times.
+"""One library's pixel measures on maps from files, in a process of its own that `measures` starts.
 
     PYTHON measures_worker.py LIBRARY FOLDER
 
-It reads `maps.npy` (float32) and `masks.npy` (bool) in the folder, and answers each line that arrives by one line
-of JSON: the seconds, the memory at the peak of all calls so far beyond that before the first, in bytes, and the
-measures. It imports only what its library needs, as that is in another environment than the rest of this suite.
+It reads `maps.npy` (float32) and `masks.npy` (bool) in the folder, into memory or, for `ON_DISK`, slice by slice in
+each call. It answers each line on its input by one line of JSON: the seconds, the peak memory of all calls so far
+beyond that before the first, in bytes, and the measures. It imports only what its library needs, as that is in
+another environment than the rest of this suite.
 """
 
 import json
@@ -17,40 +18,40 @@ from typing import Any
 
 import numpy as np
 
-# Neither the modules beside this file nor `datasets` of this suite may hide what a library imports.
+# Neither the modules in this folder nor `datasets` of this suite may hide what a library imports.
 sys.path[0] = str(Path(__file__).parents[2]) if sys.argv[1:2] and sys.argv[1].startswith("this") else ""
 
 Values = dict[str, float]
 Measure = Callable[[Any, Any], Values]
 
 
-def this_exact() -> Measure:
-    from metrics import pixel_auroc, pro, rank_pixels
+class OnDisk:
+    """Images in a file, of which only the slices asked for are read into memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.shape = np.load(path, mmap_mode="r").shape
+
+    def __getitem__(self, images: slice) -> Any:
+        return np.load(self._path, mmap_mode="r")[images].copy()
+
+
+def this_suite() -> Measure:
+    from metrics import count_pixels, pixel_auroc, pro
 
     def measure(maps: Any, masks: Any) -> Values:
-        scores = rank_pixels(maps, masks)
-        return {"pixel_auroc": pixel_auroc(scores), "pro": pro(scores)}
+        pixels = count_pixels(maps, masks)
+        return {"pixel_auroc": pixel_auroc(pixels), "pro": pro(pixels)}
 
     return measure
 
 
-def this_exact_ap() -> Measure:
-    from metrics import pixel_ap, pixel_auroc, pro, rank_pixels
+def this_suite_ap() -> Measure:
+    from metrics import count_pixels, pixel_ap, pixel_auroc, pro
 
     def measure(maps: Any, masks: Any) -> Values:
-        scores = rank_pixels(maps, masks)
-        return {"pixel_auroc": pixel_auroc(scores), "pro": pro(scores), "pixel_ap": pixel_ap(scores)}
-
-    return measure
-
-
-def this_streaming() -> Measure:
-    from metrics import StreamingPixels
-
-    def measure(maps: Any, masks: Any) -> Values:
-        stream = StreamingPixels()
-        stream.add(maps, masks)
-        return {"pixel_auroc": stream.pixel_auroc(), "pro": stream.pro(), "pixel_ap": stream.pixel_ap()}
+        pixels = count_pixels(maps, masks)
+        return {"pixel_auroc": pixel_auroc(pixels), "pro": pro(pixels), "pixel_ap": pixel_ap(pixels)}
 
     return measure
 
@@ -99,10 +100,11 @@ def scikit_learn() -> Measure:
     return lambda maps, masks: {"pixel_auroc": float(roc_auc_score(masks.ravel(), maps.ravel()))}
 
 
+ON_DISK = "this suite, with AP, from disk"
 LIBRARIES: dict[str, Callable[[], Measure]] = {
-    "this suite, exact": this_exact,
-    "this suite, exact, with AP": this_exact_ap,
-    "this suite, streaming": this_streaming,
+    "this suite": this_suite,
+    "this suite, with AP": this_suite_ap,
+    ON_DISK: this_suite_ap,
     "adeval": adeval,
     "anomalib AUPRO": anomalib,
     "torchmetrics": torchmetrics,
@@ -113,14 +115,15 @@ LIBRARIES: dict[str, Callable[[], Measure]] = {
 def _resident(key: str) -> int:
     """Return bytes of this process by a key of the kernel: VmRSS now, VmHWM at the peak."""
     found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found, f"the kernel tells no {key}"
+    assert found, f"/proc/self/status has no {key}"
     return 1024 * int(found[1])
 
 
 def main(library: str, folder: Path) -> None:
-    """Answer until no more line arrives."""
+    """Measure once for each line of the input."""
     measure = LIBRARIES[library]()
-    maps, masks = np.load(folder / "maps.npy"), np.load(folder / "masks.npy")
+    load: Callable[[Path], Any] = OnDisk if library == ON_DISK else np.load
+    maps, masks = load(folder / "maps.npy"), load(folder / "masks.npy")
     answers = sys.stdout
     sys.stdout = sys.stderr
     print("ready", file=answers, flush=True)
@@ -130,8 +133,8 @@ def main(library: str, folder: Path) -> None:
         start = time.perf_counter()
         values = measure(maps, masks)
         seconds = time.perf_counter() - start
-        told = {"seconds": seconds, "bytes": _resident("VmHWM") - before, "values": values}
-        print(json.dumps(told), file=answers, flush=True)
+        answer = {"seconds": seconds, "bytes": _resident("VmHWM") - before, "values": values}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

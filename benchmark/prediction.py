@@ -1,0 +1,136 @@
+"""Predictions for images of any kind: decoded, scored and judged as in a cell."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmark.data.arrays import to_device
+from benchmark.data.batches import as_batches
+from benchmark.data.images import StoredImages
+from benchmark.data.teacher import CHUNK, TeacherFeatures, feature_chunks
+from benchmark.errors import BenchmarkError
+from benchmark.scoring import Scores, score
+from datasets.category import Sample
+from datasets.decoding import decode
+from datasets.images import resize_image
+
+if TYPE_CHECKING:
+    from benchmark.detector import Detector
+
+ImageInput = str | Path | Image.Image | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for N images.
+
+    Attributes
+    ----------
+    maps
+        (N, H, W) float32 anomaly maps at the detector's image size; larger is more anomalous.
+    scores
+        (N,) float64 image scores.
+    verdicts
+        (N,) bool, True: anomalous; None if the detector has no threshold.
+    """
+
+    maps: NDArray[np.float32]
+    scores: NDArray[np.float64]
+    verdicts: NDArray[np.bool_] | None
+
+
+def predict(
+    detector: "Detector",
+    images: ImageInput | Sequence[ImageInput],
+    xyz: str | Path | Sequence[str | Path] | None,
+    policy: str | None,
+    batch_size: int,
+) -> Predictions:
+    """Score images; see `benchmark.detector.Detector.predict`."""
+    inputs = as_list(images)
+    clouds: list[Any] = [None] * len(inputs) if xyz is None else as_list(xyz)
+    mode = detector.method.mode
+    if len(clouds) != len(inputs) or (mode != "rgb" and None in clouds):
+        raise BenchmarkError(
+            f"xyz: found {len(clouds) - clouds.count(None)} point clouds for {len(inputs)} images; expected one for "
+            f"each image (method.mode={mode})"
+        )
+    if policy is not None and policy not in detector.thresholds:
+        known = ", ".join(detector.thresholds) or "none, as no cell has measured this detector"
+        raise BenchmarkError(f"policy={policy}: the detector has no such threshold; known: {known}")
+    side = detector.about["preprocessing"]["image_size"]
+    maps, scores = [np.empty((0, side, side), np.float32)], [np.empty(0)]
+    size = math.lcm(CHUNK, batch_size)  # so that batches consist of the images that they have in a cell
+    for i in range(0, len(inputs), size):
+        part = _score(detector, _decode(detector, inputs[i : i + size], clouds[i : i + size]), batch_size)
+        maps.append(part.maps[:])
+        scores.append(part.images)
+    found = Predictions(np.concatenate(maps), np.concatenate(scores), None)
+    policy = policy or detector.policy or ""
+    if policy not in detector.thresholds:
+        return found
+    # the policy dice_max judges images by the pixels of their maps
+    judged = found.maps.max((1, 2), initial=-np.inf) if policy == "dice_max" else found.scores
+    verdicts = judged >= np.float64(detector.thresholds[policy]["image"])
+    return Predictions(found.maps, found.scores, verdicts)
+
+
+def as_list(values: Any) -> list[Any]:
+    """Return one value or several as a list; an (H, W, 3) array is one image."""
+    if isinstance(values, np.ndarray):
+        return [values] if values.ndim == 3 else list(values)
+    return [values] if isinstance(values, str | Path | Image.Image) else list(values)
+
+
+def _decode(
+    detector: "Detector", images: Sequence[ImageInput], clouds: Sequence[str | Path | None]
+) -> StoredImages:
+    """Decode images as the image store does."""
+    preprocessing = detector.about["preprocessing"]
+    side, depth_side = preprocessing["image_size"], preprocessing["depth_size"]
+    samples, arrays = [], []
+    for number, (image, cloud) in enumerate(zip(images, clouds, strict=True)):
+        if isinstance(image, str | Path):
+            sample = Sample(Path(image), xyz=None if cloud is None else Path(cloud))
+            arrays.append(decode(sample, side, depth_side).arrays)
+        elif cloud is None:
+            sample = Sample(Path(f"image {number}"))
+            arrays.append({"images": resize_image(_as_rgb(image, number), side)})
+        else:
+            raise BenchmarkError(
+                f"image {number}: found no path; images with point clouds are expected as paths"
+            )
+        samples.append(sample)
+    stacked = {name: np.stack([each[name] for each in arrays]) for name in arrays[0]}
+    depth, foreground = stacked.get("depth"), stacked.get("foreground")
+    return StoredImages(tuple(samples), stacked["images"], None, "", depth, foreground)
+
+
+def _as_rgb(image: Image.Image | NDArray[np.uint8], number: int) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise BenchmarkError(
+            f"image {number}: found an array {image.shape} of type {image.dtype}; expected (H, W, 3) uint8"
+        )
+    return Image.fromarray(image)
+
+
+def _score(detector: "Detector", stored: StoredImages, batch_size: int) -> Scores:
+    """Score decoded images, whose features the teacher computes in chunks as in a cell."""
+    method, runtime = detector.method, detector.runtime
+    features = None
+    if method.teacher_layers:
+        features = TeacherFeatures(runtime.move(detector.backbone.teacher(method.teacher_layers)), runtime)
+        chunks = [chunk for _, chunk in feature_chunks(stored.images, features)]
+        features.cached = {
+            layer: to_device(np.concatenate([chunk[layer] for chunk in chunks]), runtime.device)
+            for layer in chunks[0]
+        }
+    return score(method, as_batches(stored, features, runtime, room_gb=math.inf), batch_size)

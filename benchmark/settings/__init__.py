@@ -1,0 +1,1 @@
+"""The resolved configuration as typed objects: a file per group of `conf/`."""

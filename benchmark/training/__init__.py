@@ -1,0 +1,1 @@
+"""Training: one flat loop for the stages of every method, its checkpoints, optimisers and shared stages."""

@@ -1,0 +1,280 @@
+"""The training loop: the stages of a method, one after the other, then its calibration."""
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from benchmark.data.batches import Images
+from benchmark.data.crops import CropSource
+from benchmark.errors import BenchmarkError
+from benchmark.runtime import Runtime
+from benchmark.settings.training import StageConfig, Training
+from benchmark.training.checkpoint import Checkpoint, TrainingState, restore_random_states
+from benchmark.training.optimizers import build_optimizer
+from benchmark.training.records import StageRecord
+from methods.method import Method, Stage
+
+log = logging.getLogger(__name__)
+
+ROUND_STEPS = 100  # steps between two records of the loss, where steps on crops are counted instead of epochs
+
+Progress = Callable[[str, int, float], AbstractContextManager[Callable[[int, float], object]]]
+"""(title, rounds, seconds already spent) -> context of a function that takes each round and its loss."""
+
+
+class SharedStages(Protocol):
+    """Where stages that are independent of the category are trained, or loaded if they have been."""
+
+    def train_once(self, method: Method, stage: Stage, config: StageConfig, title: str) -> StageRecord:
+        """Give the stage's module its trained weights."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything that a method may learn from: normal images only.
+
+    Attributes
+    ----------
+    train, validation
+        Images of the category. Validation images choose an epoch and calibrate; None: there are none.
+    shared
+        For stages on crops of natural images; None: the method has no such stage.
+    """
+
+    train: Images
+    validation: Images | None
+    shared: SharedStages | None = None
+
+
+def train(
+    method: Method,
+    training: Training,
+    data: TrainingData,
+    seed: int,
+    title: str,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> list[StageRecord]:
+    """Train a method's stages in order, then calibrate it.
+
+    Parameters
+    ----------
+    method
+        On the device of the images.
+    seed
+        Decides the order of the images.
+    title
+        Method and category, for progress and messages.
+    checkpoint
+        Keeps the training's state, from which an interrupted training resumes with the same results. The
+        caller discards it. Only weights and buffers of the method are in it.
+
+    Raises
+    ------
+    BenchmarkError
+        If a loss is no longer finite or exceeds `method.max_loss` (method, category, stage and epoch are
+        named), or validation images are needed and there are none.
+    """
+    runtime = data.train.runtime
+    generator = torch.Generator().manual_seed(seed)
+    plan = stages_of(method, training)
+    if data.validation is None:
+        _check_that_none_is_needed(method, title)
+    state = TrainingState(checkpoint, method, describe_plan(seed, runtime, plan), runtime.device)
+    saved = state.load()
+    for stage, config in plan[len(state.records) :]:
+        if method.crops(stage) is not None:
+            assert data.shared is not None, "a stage on crops needs images to cut them from"
+            record = data.shared.train_once(method, stage, config, title)
+        else:
+            record = train_stage(
+                method, stage, config, data.train, data.validation, generator, title, state, saved, progress
+            )
+        state.records.append(record)
+        saved = None  # the following stages start from their beginning
+    method.eval()
+    with torch.no_grad(), runtime.autocast():
+        method.calibrate((data.validation or data.train).batches(training.batch_size))
+    return state.records
+
+
+@dataclass
+class StageProgress:
+    """How far the training of a stage is."""
+
+    best_round: int
+    best: dict[str, Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    selection: list[float] = field(default_factory=list)
+    images: int = 0
+    seconds: float = 0.0
+
+
+def train_stage(
+    method: Method,
+    stage: Stage,
+    config: StageConfig,
+    source: Images | CropSource,
+    validation: Images | None,
+    generator: torch.Generator,
+    title: str,
+    state: TrainingState,
+    saved: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> StageRecord:
+    """Train one stage, or what is left of it after the saved state, and return its record."""
+    runtime = source.runtime
+    optimizer = build_optimizer(config.optimizer, stage.module)
+    start = time.perf_counter()
+    if isinstance(source, Images):
+        method.eval()
+        if saved is None:
+            with torch.no_grad(), runtime.autocast():
+                method.on_train_start(stage, source.batches(config.batch_size))
+        start = time.perf_counter()
+        source = source.with_targets(partial(method.targets, stage), config.batch_size)
+
+    # a round is an epoch, or ROUND_STEPS steps on crops; where steps end within a round, so does the training
+    counts_steps = config.epochs is None
+    steps_per_round = source.steps_per_epoch(config.batch_size)
+    if counts_steps and isinstance(source, CropSource):
+        steps_per_round = ROUND_STEPS
+    steps = config.steps or (config.epochs or 0) * steps_per_round
+    rounds = math.ceil(steps / steps_per_round)
+    every = steps_per_round if counts_steps else 1
+
+    done = StageProgress(rounds, seconds=time.perf_counter() - start)
+    if saved is not None:
+        optimizer.load_state_dict(saved["stage"]["optimizer"])
+        generator.set_state(saved["stage"]["generator"])
+        restore_random_states(saved["random"], runtime.device)
+        done = StageProgress(**saved["stage"]["progress"])
+    _log_start(title, stage, config, len(source), min(len(done.losses) * every, steps))
+
+    with (progress or _no_progress)(f"{title} {stage.name}", rounds, done.seconds) as report:
+        for number in range(len(done.losses) + 1, rounds + 1):
+            start = time.perf_counter()
+            method.eval()
+            stage.module.train()
+            total = torch.zeros((), device=runtime.device, dtype=torch.float64)
+            images = 0
+            batches = source.batches(config.batch_size, generator)
+            for batch in islice(batches, min(steps_per_round, steps - (number - 1) * steps_per_round)):
+                with runtime.autocast():
+                    loss = stage.loss(batch)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(batch)
+                images += len(batch)
+            done.losses.append(total.item() / images)  # the only wait for the device in a round
+            done.images += images
+            _check_loss(done.losses[-1], method.max_loss, title, stage, config, min(number * every, steps))
+            if method.keeps_best_epoch and validation is not None:
+                value = _validation_score(method, stage, validation, config.batch_size)
+                if value < min(done.selection, default=math.inf):
+                    done.best, done.best_round = copy.deepcopy(stage.module.state_dict()), number
+                done.selection.append(value)
+            done.seconds += time.perf_counter() - start
+            report(number, done.losses[-1])
+            state.maybe_save(lambda: _stage_state(optimizer, generator, done))
+
+    optimizer.zero_grad(set_to_none=True)  # frees the memory for the next stage
+    if done.best:
+        stage.module.load_state_dict(done.best)
+    return StageRecord(
+        stage.name, done.losses, every, done.selection, done.best_round, done.seconds, done.images
+    )
+
+
+def stages_of(method: Method, training: Training) -> list[tuple[Stage, StageConfig]]:
+    """Return a method's stages, each with its configuration.
+
+    Raises
+    ------
+    BenchmarkError
+        If `training.stages` names a stage that the method does not have.
+    """
+    stages = list(method.stages())
+    used = {training.entry_of(stage.name) for stage in stages}
+    for name in training.stages:
+        if name not in used:
+            known = ", ".join(stage.name for stage in stages)
+            raise BenchmarkError(
+                f"method.training.stages.{name}: the method has no such stage; known: {known}, or a prefix of one "
+                "that ends before a _"
+            )
+    return [(stage, training.stage(stage.name)) for stage in stages]
+
+
+def describe_plan(seed: int, runtime: Runtime, plan: Sequence[tuple[Stage, StageConfig]]) -> dict[str, str]:
+    """Return what distinguishes a training from others: a checkpoint of another one is rejected."""
+    stages = {f"stage {stage.name}": repr(config) for stage, config in plan}
+    return {"seed": str(seed), "runtime": repr(runtime), **stages}
+
+
+def _check_that_none_is_needed(method: Method, title: str) -> None:
+    """Refuse a training without validation images if the method needs some."""
+    reason = ""
+    if method.needs_validation:
+        reason = "its scores are standardised on them"
+    elif method.keeps_best_epoch:
+        reason = "it keeps the best epoch by them"
+    if reason:
+        raise BenchmarkError(
+            f"{title}: there are no held-out validation images, and {reason}; set "
+            "method.training.validation_fraction above 0"
+        )
+
+
+def _no_progress(
+    title: str, rounds: int, seconds: float
+) -> AbstractContextManager[Callable[[int, float], object]]:
+    return nullcontext(lambda number, loss: None)
+
+
+def _log_start(title: str, stage: Stage, config: StageConfig, images: int, done: int) -> None:
+    length, unit = (config.epochs, "epoch") if config.epochs else (config.steps, "step")
+    if done:
+        log.info("%s: %s resumes after %s %d of %d", title, stage.name, unit, done, length)
+    else:
+        log.info("%s: %s trains for %d %ss on %d images", title, stage.name, length, unit, images)
+
+
+def _check_loss(
+    loss: float, limit: float, title: str, stage: Stage, config: StageConfig, position: int
+) -> None:
+    """Stop a training that has diverged."""
+    if math.isfinite(loss) and abs(loss) <= limit:
+        return
+    unit = "epoch" if config.epochs else "the steps up to"
+    beyond = f" (a loss beyond {limit:g} has diverged)" if math.isfinite(loss) else ""
+    raise BenchmarkError(
+        f"{title}: the loss of stage '{stage.name}' became {loss:g} in {unit} {position}{beyond}; a lower "
+        "method.training.optimizer.lr, or runtime.precision=fp32, may help"
+    )
+
+
+def _validation_score(method: Method, stage: Stage, validation: Images, batch_size: int) -> float:
+    method.eval()
+    with torch.no_grad(), validation.runtime.autocast():
+        values = [method.validation_score(stage, batch) for batch in validation.batches(batch_size)]
+    return torch.cat(values).double().mean().item()
+
+
+def _stage_state(
+    optimizer: torch.optim.Optimizer, generator: torch.Generator, done: StageProgress
+) -> dict[str, Any]:
+    """Return the state of a stage, apart from its weights: see `train_stage`."""
+    progress = {**vars(done), "best": dict(done.best)}
+    return {"optimizer": optimizer.state_dict(), "generator": generator.get_state(), "progress": progress}

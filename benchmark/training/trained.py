@@ -1,0 +1,133 @@
+"""The detector of a cell: loaded if it has been trained before, otherwise trained and kept."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.detector import FORMAT, Detector, read_about, with_weights, write_detector
+from benchmark.environment import environment, peak_memory
+from benchmark.identity import training_makers
+from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.fit import fit
+from benchmark.training.pretraining import PretrainedStages
+from benchmark.training.records import StageRecord
+from datasets.batch import IMAGENET_MEAN, IMAGENET_STD
+from methods.method import Method
+from store.folders import write_folder_once
+from store.keys import versions_of
+
+if TYPE_CHECKING:
+    from benchmark.cell import Cell, CellImages
+
+log = logging.getLogger(__name__)
+
+
+def trained(cell: "Cell", images: "CellImages", key: str, folder: Path, force: bool = False) -> Detector:
+    """Return the detector of a cell: loaded by its training key, or trained and kept.
+
+    Parameters
+    ----------
+    key
+        The training key: see `benchmark.identity.training_key`.
+    folder
+        The folder of all detectors; each is a folder below it, named by its key.
+    force
+        Whether to train even if it is there.
+
+    Raises
+    ------
+    DatasetError, MethodError, BenchmarkError
+        See `benchmark.training.fit.fit`.
+    StoreError
+        If the detector cannot be written.
+    """
+    seconds = cell.settings.checkpoint_seconds
+    path = folder.parent / "checkpoints" / f"{key}.checkpoint"
+    checkpoint = None if seconds is None else Checkpoint(path, seconds)
+    done = False
+
+    def write(staging: Path) -> None:
+        nonlocal done
+        done = True
+        method, records = _train(cell, images, checkpoint)
+        write_detector(staging, method, _describe(cell, key, method, records))
+
+    target = write_folder_once(folder / key, write, check=read_about, replace=force)
+    if checkpoint is not None:
+        checkpoint.discard()
+    if not done:
+        log.info("%s: trained before, detector loaded from %s", cell.name, target)
+    return with_weights(target, cell.build_method(), cell.backbone, cell.runtime)
+
+
+def _train(
+    cell: "Cell", images: "CellImages", checkpoint: Checkpoint | None
+) -> tuple[Method, list[StageRecord]]:
+    shared = None
+    if images.pretraining is not None:
+        shared = PretrainedStages(
+            images.pretraining,
+            cell.method,
+            cell.backbone,
+            cell.runtime,
+            cell.settings.cache_dir / "stages",
+            cell.settings.checkpoint_seconds,
+            cell.progress,
+        )
+    train = cell.as_batches(images.train)
+    validation = cell.as_batches(images.validation) if images.validation else None
+    return fit(
+        cell.build_method,
+        cell.training,
+        cell.category,
+        train,
+        validation,
+        cell.seed,
+        cell.name,
+        shared,
+        cell.progress,
+        checkpoint,
+    )
+
+
+def _describe(cell: "Cell", key: str, method: Method, records: Sequence[StageRecord]) -> dict[str, Any]:
+    """Return the content of `detector.json`."""
+    layers, backbone, training = list(method.teacher_layers), cell.backbone, asdict(cell.training)
+    training["pretraining"]["images"] = str(training["pretraining"]["images"] or "")
+    machine = environment()
+    return {
+        "format": FORMAT,
+        "training_key": key,
+        "name": cell.name,
+        "method": {"name": cell.method_name, "options": dict(cell.method)},
+        "training": training,
+        "category": cell.category.name,
+        "seed": cell.seed,
+        "backbone": {
+            "name": backbone.name,
+            "weights": backbone.weights,
+            "seed": backbone.seed,
+            "layers": layers,
+            "layers_sha256": backbone.digest(layers) if layers else None,
+            "file_sha256": backbone.file_digest(),
+        },
+        "preprocessing": {
+            "image_size": cell.training.image_size,
+            "depth_size": cell.training.depth_size,
+            "interpolation": "bilinear, antialiased",
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+        },
+        "runtime": {
+            "device": cell.runtime.device.type,
+            "precision": cell.runtime.precision,
+            "channels_last": cell.runtime.channels_last,
+            "deterministic": cell.settings.deterministic,
+        },
+        "stages": [asdict(record) for record in records],
+        "peak_memory_gb": peak_memory(),
+        "versions": versions_of(*training_makers(cell)),
+        "environment": machine,
+    }

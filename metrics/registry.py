@@ -1,0 +1,223 @@
+"""Every measure: its name, what tables say of it, and the function that computes it; and the threshold policies.
+
+To add a measure, write its function in a file of its own and add one entry to `MEASURES`: `metrics.evaluate` computes
+whatever is listed here, and reports present it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.auroc import image_auroc, pixel_auroc
+from metrics.average_precision import image_ap, pixel_ap
+from metrics.checks import known_name
+from metrics.dice import dice, dice_image, dice_max
+from metrics.f1 import image_f1
+from metrics.pixels import PixelCounts
+from metrics.pro import pro
+from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescaled
+from metrics.slices import Stack
+
+#: How a run's thresholds are chosen, and whether that choice looks at the test labels or masks.
+_POLICIES = {"f1_image": True, "dice_max": True, "train_quantile": False}
+
+THRESHOLD_POLICIES: tuple[str, ...] = tuple(_POLICIES)
+
+
+def is_oracle(policy: str) -> bool:
+    """Whether a threshold policy uses the ground truth of the test set, which production does not have.
+
+    Raises
+    ------
+    MetricError
+        If the policy is unknown.
+
+    Examples
+    --------
+    >>> is_oracle("f1_image"), is_oracle("train_quantile")
+    (True, False)
+    """
+    return _POLICIES[known_name("threshold_policy", policy, _POLICIES)]
+
+
+@dataclass(frozen=True)
+class MeasureInputs:
+    """What a measure may be computed from.
+
+    Attributes
+    ----------
+    labels, scores : arrays (N,)
+        Whether each image is anomalous, and its score.
+    pixels : PixelCounts
+        The counts of all pixels.
+    maps, masks : (N, H, W)
+        For measures that look at one image at a time; they may lie on disk.
+    fpr_limit : float
+        The limit of the false positive rate of PRO.
+    threshold, image_threshold : float
+        The run's thresholds, in units of the maps and of ``judged_scores``; NaN where undefined.
+    judged_scores : float array (N,)
+        What ``image_threshold`` is compared with: ``scores``, or the largest pixel of each map.
+    """
+
+    labels: NDArray[np.bool_]
+    scores: NDArray[np.floating]
+    pixels: PixelCounts
+    maps: Stack
+    masks: Stack
+    fpr_limit: float
+    threshold: float
+    image_threshold: float
+    judged_scores: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure, as it is computed and as a report presents it.
+
+    Attributes
+    ----------
+    name : str
+        The key in results.
+    label : str
+        What a table heading prints.
+    level : 'image' or 'pixel'
+        Whether it needs labels of images or masks; without these, or with one class only, it is NaN and not computed.
+    note : str
+        One sentence for a footnote.
+    compute : function of MeasureInputs
+        Returns its value, NaN where undefined.
+    oracle : bool
+        Whether it is an oracle under every threshold policy.
+    at_threshold : bool
+        Whether it is taken at one of the run's thresholds, and so is an oracle whenever the policy is.
+    pro_variant : str
+        The name of the variant of PRO that has to be asked for; empty for all other measures.
+    """
+
+    name: str
+    label: str
+    level: Literal["image", "pixel"]
+    note: str
+    compute: Callable[[MeasureInputs], float] = field(repr=False, compare=False)
+    oracle: bool = False
+    at_threshold: bool = False
+    pro_variant: str = ""
+
+    def is_oracle(self, policy: str) -> bool:
+        """Whether its value, under this threshold policy, uses the ground truth of the test set.
+
+        Examples
+        --------
+        >>> MEASURES["dice"].is_oracle("f1_image"), MEASURES["dice"].is_oracle("train_quantile")
+        (True, False)
+        """
+        return self.oracle or (self.at_threshold and is_oracle(policy))
+
+
+#: Every measure by name, in the order of the tables.
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "image_auroc",
+            "Image AUROC",
+            "image",
+            "Area under the ROC of image scores.",
+            lambda data: image_auroc(data.labels, data.scores),
+        ),
+        Measure(
+            "pixel_auroc",
+            "Pixel AUROC",
+            "pixel",
+            "Area under the ROC of all test pixels, ties half.",
+            lambda data: pixel_auroc(data.pixels),
+        ),
+        Measure(
+            "pro",
+            "PRO (exact)",
+            "pixel",
+            "Per-region overlap up to the FPR limit, exact.",
+            lambda data: pro(data.pixels, data.fpr_limit),
+        ),
+        Measure(
+            "pro_official_100",
+            "PRO (official, 100 thresholds)",
+            "pixel",
+            "As the MVTec 3D-AD evaluation code: 100 thresholds equidistant in rank.",
+            lambda data: pro_official_100(data.pixels, data.fpr_limit),
+            pro_variant="official_100",
+        ),
+        Measure(
+            "pro_per_image_200",
+            "PRO (per image, 200 thresholds)",
+            "pixel",
+            "As the released reverse-distillation code: mean over anomalous images, FPR over its maximum.",
+            lambda data: pro_per_image_200(data.maps, data.masks, data.fpr_limit),
+            pro_variant="per_image_200",
+        ),
+        Measure(
+            "pro_rescaled",
+            "PRO (rescaled)",
+            "pixel",
+            "As the released STFPM code: the overlap itself is min-max rescaled, which inflates it.",
+            lambda data: pro_rescaled(data.pixels, data.fpr_limit),
+            pro_variant="rescaled",
+        ),
+        Measure(
+            "dice",
+            "Dice",
+            "pixel",
+            "Over all test pixels, at the pixel threshold.",
+            lambda data: dice(data.pixels, data.threshold),
+            at_threshold=True,
+        ),
+        Measure(
+            "dice_image",
+            "Dice (per image)",
+            "pixel",
+            "Mean over anomalous images of each one's Dice, at the pixel threshold.",
+            lambda data: dice_image(data.maps, data.masks, data.threshold),
+            at_threshold=True,
+        ),
+        Measure(
+            "dice_max",
+            "Dice (max)",
+            "pixel",
+            "The largest Dice over all thresholds.",
+            lambda data: dice_max(data.pixels)[0],
+            oracle=True,
+        ),
+        Measure(
+            "pixel_ap",
+            "Pixel AP",
+            "pixel",
+            "Average precision of all test pixels.",
+            lambda data: pixel_ap(data.pixels),
+        ),
+        Measure(
+            "image_f1",
+            "Image F1",
+            "image",
+            "F1 of images at the image threshold.",
+            lambda data: image_f1(data.labels, data.judged_scores, data.image_threshold),
+            at_threshold=True,
+        ),
+        Measure(
+            "image_ap",
+            "Image AP",
+            "image",
+            "Average precision of image scores.",
+            lambda data: image_ap(data.labels, data.scores),
+        ),
+    )
+}
+
+#: The variants of PRO by name; ``exact`` is the measure ``pro``, any other one ``pro_<variant>``.
+PRO_VARIANTS: tuple[str, ...] = (
+    "exact",
+    *(each.pro_variant for each in MEASURES.values() if each.pro_variant),
+)

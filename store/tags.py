@@ -1,0 +1,117 @@
+"""Names of tags, metrics, parameters and files in an MLflow store, for those who write and those who read them."""
+
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+"""The default results folder."""
+STORE = f"sqlite:///{RESULTS / 'mlflow.db'}"
+"""The default tracking URI."""
+
+# tags of every run
+FORMAT_TAG = "format"
+FORMAT = "2"
+"""Value of the tag `format`; runs of the first format have no such tag."""
+KIND = "kind"
+SWEEP_KIND, CELL_KIND = "sweep", "cell"
+"""Values of the tag `kind`: the parent run of a sweep, and the run of a cell."""
+
+# tags of a sweep's parent run
+SWEEP = "sweep"
+"""Name of the sweep; for a cell, of the sweep that ran it."""
+JOBS = "jobs"
+"""Number of jobs of the sweep."""
+
+# tags of a cell
+IDENTITY = "identity"
+"""Key of the cell; cells of equal identity have equal results."""
+TRAINING_KEY = "training_key"
+"""Key of the detector's training."""
+TEST_IMAGES = "test_images"
+"""Digest of the contents of the test images and masks, whatever size they are brought to."""
+PRETRAINING_DIGEST = "pretraining_digest"
+"""Digest of the contents of the images on which a method pretrains its own networks."""
+TEACHER = "teacher"
+"""Identity of the frozen network: its name and the digest of the weights used."""
+RESULTS_DIR = "results_dir"
+"""Results folder of the process that ran the cell; only its locks show whether the cell is still running."""
+REASON = "reason"
+"""Error of a failed cell."""
+MISSING = "missing"
+"""Undefined measures, each with its cause."""
+METHOD = "method"
+MODE = "mode"
+DATASET = "dataset"
+CATEGORY = "category"
+GROUP = "group"
+"""Group of the category within its dataset (textures or objects in MVTec AD), or nothing."""
+SEED = "seed"
+PROTOCOL = "protocol"
+BACKBONE = "backbone"
+WEIGHTS = "weights"
+PRETRAINING_IMAGES = "pretraining_images"
+"""Images on which the method pretrained its own networks: `own`, or the name of a folder; absent: none."""
+OWN_IMAGES = "own"
+"""Value of the tag `pretraining_images`: the train images of all categories of the job."""
+PRETRAINING_COUNT = "pretraining_count"
+"""Number of those images."""
+THRESHOLD_POLICY = "threshold_policy"
+FPR_LIMIT = "fpr_limit"
+DEVICE = "device"
+PRECISION = "precision"
+CPU = "cpu"
+CPU_THREADS = "cpu_threads"
+GPU = "gpu"
+PLATFORM = "platform"
+GIT_COMMIT = "git_commit"
+GIT_DIRTY = "git_dirty"
+"""Whether tracked files differed from the commit: true, false or unknown."""
+
+# parameters: the resolved options of a cell by their dotted names, and
+PROTOCOL_VALUE = "protocol_value."
+"""Prefix of an option that was changed; the value is the one that method, dataset and protocol alone give."""
+NUMBERS = (
+    *("method.", "backbone.", "evaluation."),
+    *("runtime.precision", "runtime.channels_last", "runtime.deterministic"),
+)
+"""Beginnings of options that can change results, whatever the dataset."""
+NOT_NUMBERS = ("evaluation.tables",)
+"""Options among those that change no result; only cells of the first format have them."""
+
+# metrics of a cell, in addition to the measures
+THRESHOLD = "threshold"
+IMAGE_THRESHOLD = "image_threshold"
+DICE_MAX_THRESHOLD = "dice_max_threshold"
+TRAIN_SECONDS = "train_seconds"
+TRAIN_IMAGES_PER_SECOND = "train_images_per_second"
+PRETRAINING_SECONDS = "pretraining_seconds"
+INFERENCE_SECONDS_SINGLE = "inference_seconds_single"
+INFERENCE_SECONDS_BATCHED = "inference_seconds_batched"
+INFERENCE_IMAGES_PER_SECOND = "inference_images_per_second"
+MULTIPLY_ADDS = "multiply_adds"
+PEAK_MEMORY_GB = "peak_memory_gb"
+PARAMETERS = "parameters"
+# endings of metrics of a stage, after its name
+LOSS = "/loss"
+"""Mean loss by epoch, or by step."""
+SELECTION = "/selection"
+"""Validation score by which an epoch was chosen, by epoch."""
+BEST_EPOCH = "/best_epoch"
+"""Epoch whose weights were kept."""
+
+# artifacts of a cell
+SCORES = "scores.csv"
+CURVES = "curves.csv"
+REGIONS = "regions.csv"
+MAPS = "maps.npz"
+PICTURES = "pictures.zip"
+PAIRS = "pairs.npz"
+FIGURE = "figure.png"
+DETECTOR = "detector"
+"""Folder of the trained detector."""
+CONFIG = "config.yaml"
+TRACEBACK = "traceback.txt"
+# artifacts of a sweep's parent run
+PLANS = "jobs"
+"""Folder of the jobs' plans, `<number>.json`."""
+REPORT = "report"
+"""Folder of the report."""

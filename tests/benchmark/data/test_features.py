@@ -1,0 +1,153 @@
+"""Teacher features: computed once, the same wherever they are kept, and computed anew if anything changes."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.data.arrays import to_tensor
+from benchmark.data.features import open_features
+from benchmark.data.images import StoredImages, open_images_store
+from benchmark.data.teacher import TeacherFeatures, normalise
+from benchmark.runtime import Runtime
+from benchmark.settings.runtime import RuntimeSettings
+from datasets.category import Category
+from methods.backbone import FeatureBackbone
+from tests.benchmark.conftest import CPU, LAYERS, make_settings
+
+BF16 = Runtime(torch.device("cpu"), "bf16", channels_last=True)
+CONTIGUOUS = Runtime(torch.device("cpu"), "fp32", channels_last=False)
+
+
+@pytest.fixture
+def stored(washer: Category, tmp_path: Path) -> StoredImages:
+    return open_images_store(washer, "train", 64, tmp_path)
+
+
+def open_with(
+    stored: StoredImages,
+    backbone: FeatureBackbone,
+    settings: RuntimeSettings,
+    runtime: Runtime = CPU,
+    reread: bool = True,
+) -> TeacherFeatures:
+    return open_features(stored, backbone, LAYERS, runtime, settings, reread)
+
+
+def all_rows(features: TeacherFeatures, stored: StoredImages) -> dict[str, torch.Tensor]:
+    image = normalise(to_tensor(stored.images), features.runtime)
+    return features.take(torch.arange(len(stored)), image)
+
+
+@pytest.mark.parametrize("runtime", [CPU, BF16, CONTIGUOUS], ids=["fp32", "bf16", "contiguous"])
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"memory_gb": 0.0}, {"disk_gb": 0.0}],
+    ids=["disk and memory", "only disk", "only memory"],
+)
+def test_cached_features_equal_fresh_ones(
+    stored: StoredImages,
+    backbone: FeatureBackbone,
+    tmp_path: Path,
+    runtime: Runtime,
+    limits: dict[str, float],
+) -> None:
+    settings = make_settings(tmp_path, **limits)
+    for _ in range(2):  # computed, then read
+        features = open_with(stored, backbone, settings, runtime)
+        assert features.cached is not None
+        fresh = features.compute(normalise(to_tensor(stored.images), runtime))
+        for layer, cached in all_rows(features, stored).items():
+            assert cached.dtype == fresh[layer].dtype
+            torch.testing.assert_close(cached, fresh[layer], rtol=1e-6, atol=1e-6)
+
+
+def test_features_without_room_are_computed_when_needed(
+    stored: StoredImages, backbone: FeatureBackbone, tmp_path: Path
+) -> None:
+    settings = make_settings(tmp_path, memory_gb=0.0, disk_gb=0.0)
+    features = open_with(stored, backbone, settings)
+    assert features.cached is None
+    cached = all_rows(open_with(stored, backbone, make_settings(tmp_path)), stored)
+    for layer, value in all_rows(features, stored).items():
+        torch.testing.assert_close(value, cached[layer], rtol=1e-6, atol=1e-6)
+
+
+def test_features_that_are_read_once_are_not_held_in_memory(
+    stored: StoredImages, backbone: FeatureBackbone, tmp_path: Path
+) -> None:
+    features = open_with(stored, backbone, make_settings(tmp_path, disk_gb=0.0), reread=False)
+    assert features.cached is None
+
+
+def test_features_on_disk_are_shared(
+    stored: StoredImages, backbone: FeatureBackbone, settings: RuntimeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = all_rows(open_with(stored, backbone, settings), stored)
+    monkeypatch.setattr("benchmark.data.features._fill", lambda *_: pytest.fail("computed again"))
+    again = FeatureBackbone("resnet18.tv_in1k", "random")  # as another process would build it
+    for layer, value in all_rows(open_with(stored, again, settings), stored).items():
+        assert torch.equal(value, first[layer])
+
+
+@pytest.mark.parametrize("damage", ["cut", "removed", "garbage"])
+def test_damaged_features_on_disk_are_found_and_computed_again(
+    stored: StoredImages,
+    backbone: FeatureBackbone,
+    settings: RuntimeSettings,
+    caplog: pytest.LogCaptureFixture,
+    damage: str,
+) -> None:
+    first = {
+        layer: value.clone()
+        for layer, value in all_rows(open_with(stored, backbone, settings), stored).items()
+    }
+    (entry,) = entries(settings)
+    file = entry / "layer2.npy"
+    if damage == "cut":
+        os.truncate(file, file.stat().st_size // 2)
+    elif damage == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(b"garbage")
+    again = all_rows(open_with(stored, backbone, settings), stored)
+    assert all(torch.equal(again[layer], first[layer]) for layer in LAYERS)
+    assert "layer2.npy: the file is damaged" in caplog.text
+
+
+def test_other_weights_precision_or_layout_make_other_entries(
+    stored: StoredImages, backbone: FeatureBackbone, settings: RuntimeSettings
+) -> None:
+    for runtime in (CPU, BF16, CONTIGUOUS):
+        open_with(stored, backbone, settings, runtime)
+    open_with(stored, FeatureBackbone("resnet18.tv_in1k", "random", seed=1), settings)
+    assert len(entries(settings)) == 4
+
+
+def test_the_least_recently_used_entry_makes_room(
+    stored: StoredImages, backbone: FeatureBackbone, tmp_path: Path
+) -> None:
+    settings = make_settings(tmp_path)
+    open_with(stored, backbone, settings)
+    (old,) = entries(settings)
+    size = sum(file.stat().st_size for file in old.iterdir()) / 1e9
+    os.utime(old, (0, 0))
+    small = make_settings(tmp_path, disk_gb=1.5 * size)
+    other = FeatureBackbone("resnet18.tv_in1k", "random", seed=1)
+    assert open_with(stored, other, small).cached is not None
+    assert len(entries(small)) == 1
+    assert not old.exists()
+
+
+def entries(settings: RuntimeSettings) -> list[Path]:
+    return [path for path in (settings.cache_dir / "features").iterdir() if path.is_dir()]
+
+
+def test_normalised_images_have_imagenet_statistics() -> None:
+    grey = torch.full((2, 8, 8, 3), 255, dtype=torch.uint8)
+    image = normalise(grey, CPU)
+    assert image.shape == (2, 3, 8, 8)
+    assert image.is_contiguous(memory_format=torch.channels_last)
+    expected = (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(image[0, :, 0, 0], expected)

@@ -1,0 +1,51 @@
+"""The table of measures covers every variant, says what is an oracle, and takes a measure in by one entry."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MetricError, evaluate, is_oracle
+from tests.conftest import PROJECT_ROOT
+
+
+def test_every_variant_of_pro_has_its_own_name_and_label() -> None:
+    names = ["pro" if variant == "exact" else f"pro_{variant}" for variant in PRO_VARIANTS]
+    assert set(names) <= set(MEASURES)
+    assert len({measure.label for measure in MEASURES.values()}) == len(MEASURES)
+
+
+def test_only_a_threshold_from_train_images_is_no_oracle() -> None:
+    assert [policy for policy in THRESHOLD_POLICIES if not is_oracle(policy)] == ["train_quantile"]
+
+
+@pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
+def test_measures_at_the_threshold_are_oracles_where_the_policy_is(policy: str) -> None:
+    oracles = {name for name, measure in MEASURES.items() if measure.is_oracle(policy)}
+    at_threshold = {"dice", "dice_image", "image_f1"}
+    assert oracles == {"dice_max"} | (at_threshold if is_oracle(policy) else set())
+
+
+def test_an_unknown_policy_is_answered_with_the_near_ones() -> None:
+    with pytest.raises(
+        MetricError, match=r"found 'f1_images' \(did you mean 'f1_image'\?\); expected one of f1_image, dice_"
+    ):
+        is_oracle("f1_images")
+
+
+def test_a_measure_is_added_by_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = (
+        Measure("regions", "Regions", "pixel", "", lambda data: data.pixels.regions),
+        Measure("mine", "Mine", "image", "", lambda data: np.nan),
+    )
+    for measure in added:
+        monkeypatch.setitem(MEASURES, measure.name, measure)
+    measures = evaluate([[[1, 0]], [[0, 0]]], [[[1, 0]], [[0, 0]]], [1, 0], [1, 0])
+    assert measures.values["regions"] == 1
+    assert measures.missing == {"mine": "undefined on this test set"}
+
+
+def test_a_report_that_reads_names_imports_neither_scipy_nor_scikit_learn() -> None:
+    code = "import sys, metrics; assert not {'scipy', 'sklearn'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, check=True)

@@ -1,0 +1,69 @@
+"""The end of a sweep: tables on the console, and everything among the artifacts of the parent run."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from reports.report import PAGE
+from reports.summary import attach_report, metric_name, summarize
+from store.table import find_sweep
+from tests.reports.store import SWEEP, make_store
+
+METHODS, CATEGORIES = ("ast", "stfpm"), ("carpet", "bottle")
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one seed", "two seeds"])
+def several(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, several: int) -> str:
+    folder = tmp_path_factory.mktemp("store")
+    return make_store(folder, METHODS, CATEGORIES, seeds=several, images=8, side=32)
+
+
+def artifacts(uri: str, folder: str = "") -> set[str]:
+    client = MlflowClient(tracking_uri=uri)
+    found = client.list_artifacts(find_sweep(uri).info.run_id, folder)
+    return {Path(file.path).name for file in found}
+
+
+def test_the_tables_are_artifacts_of_the_parent_run(
+    store: str, several: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = summarize(store, SWEEP, ["pro", "dice"])
+    endings = ("csv", "html", "md", "tex")
+    expected = {"cells.csv", "cells.parquet"} | {
+        f"{name}.{end}" for name in ("pro", "dice") for end in endings
+    }
+    if several > 1:
+        expected |= {"pro_seeds.csv", "dice_seeds.csv"}
+    assert artifacts(store, "tables") == expected
+    assert (summary.cells, summary.failed) == (4 * several, 0)
+    printed = capsys.readouterr().out
+    assert "PRO (exact)" in printed
+    assert ("±" in printed) == (several > 1)
+
+
+def test_the_means_of_the_parent_run_are_those_of_the_cells(store: str) -> None:
+    summary = summarize(store, SWEEP, ["pro"])
+    folder = MlflowClient(tracking_uri=store).download_artifacts(find_sweep(store).info.run_id, "tables")
+    cells = pd.read_parquet(Path(folder) / "cells.parquet")
+    means = cells[cells["metric"] == "pro"].groupby("method")["value"].mean()
+    assert summary.means == pytest.approx({f"pro/{method}": means[method] for method in METHODS})
+
+
+def test_the_report_is_in_its_folder_and_among_the_artifacts_of_the_parent_run(
+    store: str, tmp_path: Path
+) -> None:
+    page = attach_report(store, SWEEP, tmp_path / "report")
+    assert page == tmp_path / "report" / PAGE
+    assert {path.name for path in page.parent.iterdir()} == {"tables", "figures", "pictures", PAGE}
+    assert {"tables", "figures", "pictures", PAGE} <= artifacts(store)
+
+
+def test_metric_names_have_only_characters_that_mlflow_accepts() -> None:
+    assert metric_name("pro/rd (combine=sum)") == "pro/rd _combine_sum_"
