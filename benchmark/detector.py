@@ -12,16 +12,17 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from benchmark.errors import BenchmarkError
-from benchmark.prediction import ImageInput, Predictions, predict
+from benchmark.prediction import ImageInput, Predictions, score_inputs
 from benchmark.runtime import Runtime
 from benchmark.settings.values import typed
 from benchmark.training.records import StageRecord
@@ -97,7 +98,19 @@ class Detector:
         BenchmarkError
             If an array is no RGB image, point clouds are missing, or the policy has no threshold.
         """
-        return predict(self, images, xyz, policy, batch_size)
+        if policy is not None and policy not in self.thresholds:
+            known = ", ".join(self.thresholds) or "none, as no cell has measured this detector"
+            raise BenchmarkError(f"policy={policy}: the detector has no such threshold; known: {known}")
+        preprocessing = self.about["preprocessing"]
+        scored = score_inputs(
+            self.method, self.backbone, self.runtime, preprocessing, images, xyz, batch_size
+        )
+        policy = policy or self.policy or ""
+        if policy not in self.thresholds:
+            return scored
+        # the policy dice_max judges images by the pixels of their maps
+        judged = scored.maps.max((1, 2), initial=-np.inf) if policy == "dice_max" else scored.scores
+        return replace(scored, verdicts=judged >= np.float64(self.thresholds[policy]["image"]))
 
     def save(self, folder: Path) -> None:
         """Write the detector to a folder, with digests of its files.

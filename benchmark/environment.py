@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
+from store import tags
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("torch", "torchvision", "timm", "FrEIA", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 
 
 def restart_peak_memory() -> None:
@@ -36,15 +37,20 @@ def peak_memory() -> float:
 
 def environment() -> dict[str, str]:
     """Return versions, hardware and the state of the code, for the record of a run."""
-    record = {"python": platform.python_version(), "platform": platform.platform(), "cpu": _cpu_name()}
-    record |= {"cpu_threads": str(torch.get_num_threads()), "cpu_count": str(os.cpu_count())}
+    record = {
+        tags.PYTHON: platform.python_version(),
+        tags.PLATFORM: platform.platform(),
+        tags.CPU: _cpu_name(),
+        tags.CPU_THREADS: str(torch.get_num_threads()),
+        tags.CPU_COUNT: str(os.cpu_count()),
+    }
     if torch.cuda.is_available():
-        record["gpu"] = torch.cuda.get_device_name()
-    record |= {package: importlib.metadata.version(package) for package in PACKAGES}
+        record[tags.GPU] = torch.cuda.get_device_name()
+    record |= {name: importlib.metadata.version(name) for name in tags.LIBRARIES}
     record["torch"] = torch.__version__  # names the build, too
     commit = _git("rev-parse", "HEAD")
-    record["git_commit"] = commit or "unknown"
-    record["git_dirty"] = str(bool(_git("status", "--porcelain"))).lower() if commit else "unknown"
+    record[tags.GIT_COMMIT] = commit or "unknown"
+    record[tags.GIT_DIRTY] = str(bool(_git("status", "--porcelain"))).lower() if commit else "unknown"
     return record
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from benchmark.cell import Cell
 from benchmark.data.crops import open_crops
 from benchmark.data.features import features_key
+from benchmark.data.file_digests import FileDigests
+from benchmark.data.images import content_digest, images_key
 from benchmark.measuring import measure
 from benchmark.runtime import start
 from benchmark.scoring import score
@@ -15,11 +17,8 @@ from benchmark.training.optimizers import optimizer_class_of
 from methods.backbone import FeatureBackbone
 from store.keys import Maker, make_key
 
-if TYPE_CHECKING:
-    from benchmark.cell import Cell
 
-
-def training_makers(cell: "Cell") -> tuple[Maker, ...]:
+def training_makers(cell: Cell) -> tuple[Maker, ...]:
     """Return the functions and classes that make a detector."""
     training = cell.training
     settings = [training.optimizer, *(training.stage(name).optimizer for name in training.stages)]
@@ -34,7 +33,7 @@ def training_makers(cell: "Cell") -> tuple[Maker, ...]:
     )
 
 
-def training_key(cell: "Cell", images: Mapping[str, str]) -> str:
+def training_key(cell: Cell, images: Mapping[str, str]) -> str:
     """Return the key of a cell's detector: see `store.keys.make_key`.
 
     It depends on everything that can change the trained weights, and on nothing else: not on how the work is
@@ -64,7 +63,7 @@ def training_key(cell: "Cell", images: Mapping[str, str]) -> str:
     )
 
 
-def cell_identity(cell: "Cell", trained: str, images: Mapping[str, str]) -> str:
+def cell_identity(cell: Cell, trained: str, images: Mapping[str, str]) -> str:
     """Return the identity of a cell whose detector has the key `trained`.
 
     It adds the test images, the evaluation, and the code that scores and measures.
@@ -80,5 +79,30 @@ def cell_identity(cell: "Cell", trained: str, images: Mapping[str, str]) -> str:
     )
 
 
-def _features_key(cell: "Cell", images: str) -> str | None:
+def keys_of(cell: Cell) -> tuple[str, str]:
+    """Return the training key and the identity of a cell.
+
+    Raises
+    ------
+    DatasetError
+        If an image file cannot be read.
+    """
+    digests = FileDigests(cell.settings.cache_dir)
+    images = {
+        name: images_key(category, split, side, cell.training.depth_size, digests)
+        for name, (category, split, side) in cell.splits.items()
+    }
+    trained = training_key(cell, images)
+    return trained, cell_identity(cell, trained, images)
+
+
+def content_digests(cell: Cell) -> dict[str, str]:
+    """Return digests of the contents of a cell's images by split, whatever they are decoded to."""
+    digests = FileDigests(cell.settings.cache_dir)
+    return {
+        name: content_digest(category, split, digests) for name, (category, split, _) in cell.splits.items()
+    }
+
+
+def _features_key(cell: Cell, images: str) -> str | None:
     return features_key(images, cell.backbone, cell.layers, cell.runtime) if cell.layers else None

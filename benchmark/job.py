@@ -11,12 +11,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from benchmark.cell import Cell, run_cell
+from benchmark.cell import Cell
 from benchmark.environment import environment
 from benchmark.error_messages import NO_METHOD, USER_ERRORS
 from benchmark.errors import BenchmarkError
+from benchmark.identity import content_digests, keys_of
 from benchmark.limits import explain_resource_errors, time_limit
 from benchmark.protocol import flat, protocol_options
+from benchmark.run_cell import run_cell
 from benchmark.runtime import start
 from benchmark.settings.evaluation import Evaluation
 from benchmark.settings.runtime import RuntimeSettings
@@ -79,7 +81,7 @@ class Job:
         }
         try:
             with explain_resource_errors():
-                (trained, identity), contents = cell.keys(), cell.content_digests()
+                (trained, identity), contents = keys_of(cell), content_digests(cell)
         except Exception as error:
             self.fail(cell.name, own, error)
             return

@@ -1,10 +1,10 @@
 """Predictions for images of any kind: decoded, scored and judged as in a cell."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,13 @@ from benchmark.data.batches import as_batches
 from benchmark.data.images import StoredImages
 from benchmark.data.teacher import CHUNK, TeacherFeatures, feature_chunks
 from benchmark.errors import BenchmarkError
+from benchmark.runtime import Runtime
 from benchmark.scoring import Scores, score
 from datasets.category import Sample
 from datasets.decoding import decode
 from datasets.images import resize_image
-
-if TYPE_CHECKING:
-    from benchmark.detector import Detector
+from methods.backbone import FeatureBackbone
+from methods.method import Method
 
 ImageInput = str | Path | Image.Image | NDArray[np.uint8]
 
@@ -45,40 +45,42 @@ class Predictions:
     verdicts: NDArray[np.bool_] | None
 
 
-def predict(
-    detector: "Detector",
+def score_inputs(
+    method: Method,
+    backbone: FeatureBackbone,
+    runtime: Runtime,
+    preprocessing: Mapping[str, Any],
     images: ImageInput | Sequence[ImageInput],
     xyz: str | Path | Sequence[str | Path] | None,
-    policy: str | None,
     batch_size: int,
 ) -> Predictions:
-    """Score images; see `benchmark.detector.Detector.predict`."""
+    """Score images as in a cell; see `benchmark.detector.Detector.predict`.
+
+    Parameters
+    ----------
+    preprocessing
+        `image_size` and `depth_size`, pixels a side.
+
+    Returns
+    -------
+    Predictions without verdicts.
+    """
     inputs = as_list(images)
     clouds: list[Any] = [None] * len(inputs) if xyz is None else as_list(xyz)
-    mode = detector.method.mode
-    if len(clouds) != len(inputs) or (mode != "rgb" and None in clouds):
+    if len(clouds) != len(inputs) or (method.mode != "rgb" and None in clouds):
         raise BenchmarkError(
             f"xyz: found {len(clouds) - clouds.count(None)} point clouds for {len(inputs)} images; expected one for "
-            f"each image (method.mode={mode})"
+            f"each image (method.mode={method.mode})"
         )
-    if policy is not None and policy not in detector.thresholds:
-        known = ", ".join(detector.thresholds) or "none, as no cell has measured this detector"
-        raise BenchmarkError(f"policy={policy}: the detector has no such threshold; known: {known}")
-    side = detector.about["preprocessing"]["image_size"]
+    side = preprocessing["image_size"]
     maps, scores = [np.empty((0, side, side), np.float32)], [np.empty(0)]
     size = math.lcm(CHUNK, batch_size)  # so that batches consist of the images that they have in a cell
     for i in range(0, len(inputs), size):
-        part = _score(detector, _decode(detector, inputs[i : i + size], clouds[i : i + size]), batch_size)
+        stored = _decode(preprocessing, inputs[i : i + size], clouds[i : i + size])
+        part = _score(method, backbone, runtime, stored, batch_size)
         maps.append(part.maps[:])
         scores.append(part.images)
-    found = Predictions(np.concatenate(maps), np.concatenate(scores), None)
-    policy = policy or detector.policy or ""
-    if policy not in detector.thresholds:
-        return found
-    # the policy dice_max judges images by the pixels of their maps
-    judged = found.maps.max((1, 2), initial=-np.inf) if policy == "dice_max" else found.scores
-    verdicts = judged >= np.float64(detector.thresholds[policy]["image"])
-    return Predictions(found.maps, found.scores, verdicts)
+    return Predictions(np.concatenate(maps), np.concatenate(scores), None)
 
 
 def as_list(values: Any) -> list[Any]:
@@ -89,10 +91,9 @@ def as_list(values: Any) -> list[Any]:
 
 
 def _decode(
-    detector: "Detector", images: Sequence[ImageInput], clouds: Sequence[str | Path | None]
+    preprocessing: Mapping[str, Any], images: Sequence[ImageInput], clouds: Sequence[str | Path | None]
 ) -> StoredImages:
     """Decode images as the image store does."""
-    preprocessing = detector.about["preprocessing"]
     side, depth_side = preprocessing["image_size"], preprocessing["depth_size"]
     samples, arrays = [], []
     for number, (image, cloud) in enumerate(zip(images, clouds, strict=True)):
@@ -122,12 +123,13 @@ def _as_rgb(image: Image.Image | NDArray[np.uint8], number: int) -> Image.Image:
     return Image.fromarray(image)
 
 
-def _score(detector: "Detector", stored: StoredImages, batch_size: int) -> Scores:
+def _score(
+    method: Method, backbone: FeatureBackbone, runtime: Runtime, stored: StoredImages, batch_size: int
+) -> Scores:
     """Score decoded images, whose features the teacher computes in chunks as in a cell."""
-    method, runtime = detector.method, detector.runtime
     features = None
     if method.teacher_layers:
-        features = TeacherFeatures(runtime.move(detector.backbone.teacher(method.teacher_layers)), runtime)
+        features = TeacherFeatures(runtime.move(backbone.teacher(method.teacher_layers)), runtime)
         chunks = [chunk for _, chunk in feature_chunks(stored.images, features)]
         features.cached = {
             layer: to_device(np.concatenate([chunk[layer] for chunk in chunks]), runtime.device)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.cell import Cell, CellResult
+from benchmark.cell import Cell
 from benchmark.figure import save_figure
+from benchmark.run_cell import CellResult
 from benchmark.settings.sweep import Tracking
 from datasets.category import Sample
 from metrics import image_roc, overlaps_at, pixel_roc, pro_curve, pro_of_regions

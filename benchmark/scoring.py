@@ -37,15 +37,21 @@ class MapFile:
         self.file, self.shape = file, shape
         self.dtype = np.dtype(np.float32)
 
+    def __del__(self) -> None:
+        """Close the file, which deletes a temporary one."""
+        self.file.close()
+
     def __len__(self) -> int:
         """Return N."""
         return self.shape[0]
 
     def __getitem__(self, rows: slice | int | np.integer) -> NDArray[np.float32]:
-        """Return the maps of a slice without steps, or one map."""
+        """Return the maps of a slice, or one map."""
         if not isinstance(rows, slice):
             return self[int(rows) : int(rows) + 1][0]
-        first, last, _ = rows.indices(len(self))
+        first, last, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError(f"maps in a file: found a slice with step {step}; expected step 1")
         pixels = self.shape[1] * self.shape[2]
         self.file.seek(first * pixels * self.dtype.itemsize)
         values = np.fromfile(self.file, np.float32, max(last - first, 0) * pixels)
@@ -54,7 +60,8 @@ class MapFile:
     def write(self, first: int, maps: NDArray[np.float32]) -> None:
         """Write maps (n, H, W) from a position on."""
         self.file.seek(first * maps[0].nbytes)
-        maps.tofile(self.file)
+        # not `tofile`, which reports a full disk without saying so
+        self.file.write(memoryview(np.ascontiguousarray(maps)).cast("B"))
 
 
 @dataclass(frozen=True)

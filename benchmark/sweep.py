@@ -116,7 +116,7 @@ def resolved(config: DictConfig, key: str) -> Any:
 def _report_earlier_cells(sweep: Sweep) -> None:
     if count := sweep.tracker.earlier_cells():
         log.info(
-            "%s holds %d cells of an earlier version: reports still read them, but they do not count as finished and "
+            "%s holds cells of an earlier version (%d): reports still read them, but they do not count as finished and "
             "run again if this sweep needs them",
             sweep.tracking.uri,
             count,

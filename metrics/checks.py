@@ -1,4 +1,4 @@
-"""Reject what cannot be measured, before any measure can turn it into a number."""
+"""Reject invalid input before any measure can turn it into a number."""
 
 import difflib
 from collections.abc import Iterable

@@ -15,7 +15,7 @@ _BLOCK = 2**13
 
 @dataclass(eq=False)
 class Gathered:
-    """The anomalous pixels in the order of the maps, and ``positions``: where they lie in each slice, as one row."""
+    """The anomalous pixels in the order of the maps; ``positions`` are their flat indices in each slice."""
 
     scores: NDArray[np.floating]
     region: NDArray[np.int64]
@@ -31,10 +31,10 @@ def gather(maps: Sliceable, masks: Sliceable, parts: list[slice]) -> Gathered:
     regions = 0
     scores, image_max, region, areas, images, positions, lowest = [], [], [], [], [], [], [np.inf]
     for part in parts:
-        truth, values = read_masks(masks, part), read_maps(maps, part)
+        anomalous, values = read_masks(masks, part), read_maps(maps, part)
         rows = values.reshape(len(values), -1)
-        found = find_regions(truth)
-        positions.append(np.flatnonzero(truth))
+        found = find_regions(anomalous)
+        positions.append(np.flatnonzero(anomalous))
         scores.append(rows.reshape(-1)[positions[-1]])
         region.append(found.pixels + regions)
         areas.append(found.areas)
@@ -60,7 +60,7 @@ def _joined(arrays: list[NDArray], dtype: DTypeLike) -> NDArray:
 def sorted_batches(
     maps: Sliceable, parts: list[slice], positions: list[NDArray[np.intp]], size: int, dtype: DTypeLike
 ) -> Iterator[NDArray[np.floating]]:
-    """Yield all scores in ascending batches, the anomalous ones as minus infinity: below whatever is looked up."""
+    """Yield all scores in ascending batches, the anomalous ones as minus infinity, below every lookup."""
     buffer = np.empty(size, dtype)
     used = 0
     for part, anomalous in zip(parts, positions, strict=True):

@@ -22,7 +22,7 @@ EVEN_THRESHOLDS = 4000
 # A batch of normal scores, which is sorted as a whole, holds several slices, and several times the anomalous scores,
 # since each of these is looked up in every batch.
 _SLICES_PER_BATCH = 8
-_SCORES_PER_ANOMALOUS = 8
+_SCORES_PER_ANOMALOUS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,19 +166,20 @@ def count_pixels(
     >>> pixels.scores, pixels.normal_above, pixels.normal_at_or_above
     (array([0.5, 0.9]), array([0, 0]), array([1, 0]))
     """
-    asked = finite_array("thresholds", np.asarray(thresholds, np.float64), ndim=1)
+    given = finite_array("thresholds", np.asarray(thresholds, np.float64), ndim=1)
     if masks is None:
         maps = open_stack("maps", maps)
-        truth: Sliceable = np.broadcast_to(np.False_, maps.shape)
+        mask_stack: Sliceable = np.broadcast_to(np.False_, maps.shape)
     else:
-        maps, truth = open_stacks(maps, masks)
+        maps, mask_stack = open_stacks(maps, masks)
     parts = slices(maps, slice_pixels)
-    found = gather(maps, truth, parts)
+    found = gather(maps, mask_stack, parts)
     order = np.argsort(found.scores)  # lookups of ascending scores walk through a batch in order
-    scores, region = found.scores[order], found.region[order]
+    found.scores, found.region = found.scores[order], found.region[order]
     del order
+    scores = found.scores
     even = np.nextafter(even_thresholds(found.lowest, found.image_max), np.inf)
-    known = np.unique(np.concatenate([asked, found.image_max, even[np.isfinite(even)]]))
+    known = np.unique(np.concatenate([given, found.image_max, even[np.isfinite(even)]]))
     keys = round_up(known, scores.dtype)
     above, at_or_above, at_thresholds = (np.zeros(n, np.int64) for n in (scores.size, scores.size, keys.size))
     pixels = math.prod(maps.shape)
@@ -191,7 +192,7 @@ def count_pixels(
             at_thresholds += batch.size - np.searchsorted(batch, keys)
     return PixelCounts(
         scores=scores,
-        region=region,
+        region=found.region,
         normal_above=above,
         normal_at_or_above=at_or_above,
         areas=found.areas,

@@ -1,7 +1,7 @@
-"""Every measure: its name, what tables say of it, and the function that computes it; and the threshold policies.
+"""Every measure with its name, its texts for tables and its function, and the threshold policies.
 
 To add a measure, write its function in a file of its own and add one entry to `MEASURES`: `metrics.evaluate` computes
-whatever is listed here, and reports present it.
+all that are listed here, and reports present them.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def is_oracle(policy: str) -> bool:
 
 @dataclass(frozen=True)
 class MeasureInputs:
-    """What a measure may be computed from.
+    """The inputs from which a measure is computed.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class MeasureInputs:
     threshold, image_threshold : float
         The run's thresholds, in units of the maps and of ``judged_scores``; NaN where undefined.
     judged_scores : float array (N,)
-        What ``image_threshold`` is compared with: ``scores``, or the largest pixel of each map.
+        The scores that ``image_threshold`` is compared with: ``scores``, or the largest pixel of each map.
     """
 
     labels: NDArray[np.bool_]
@@ -83,7 +83,7 @@ class Measure:
     name : str
         The key in results.
     label : str
-        What a table heading prints.
+        The heading of its column in tables.
     level : 'image' or 'pixel'
         Whether it needs labels of images or masks; without these, or with one class only, it is NaN and not computed.
     note : str
@@ -95,7 +95,7 @@ class Measure:
     at_threshold : bool
         Whether it is taken at one of the run's thresholds, and so is an oracle whenever the policy is.
     pro_variant : str
-        The name of the variant of PRO that has to be asked for; empty for all other measures.
+        The name by which a variant of PRO is requested; empty for measures that are always computed.
     """
 
     name: str

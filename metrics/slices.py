@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from metrics.checks import binary_array, real_array
 from metrics.errors import MetricError
 
-#: Pixels that are read at a time. Of this size, what is done to a slice stays in the processor's cache.
+#: Pixels that are read at a time: few enough that a slice stays in the processor's cache.
 SLICE_PIXELS = 2**20
 
 
 class Sliceable(Protocol):
-    """What a stack of images on disk must offer: its shape (N, H, W), and arrays (b - a, H, W) by ``[a:b]``."""
+    """The interface of images on disk: their shape (N, H, W), and arrays (b - a, H, W) by ``[a:b]``."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -29,12 +29,12 @@ Stack: TypeAlias = ArrayLike | Sliceable
 
 
 def open_stack(name: str, images: Stack) -> Sliceable:
-    """Return images as something that has a shape (N, H, W) and slices, without reading it.
+    """Check the shape (N, H, W) of images and return them, as an array if they were lists, without reading them.
 
     Raises
     ------
     MetricError
-        If it has another number of axes, or images without a pixel.
+        If they have another number of axes, or images have no pixel.
     """
     stack = cast(Sliceable, images if hasattr(images, "shape") else np.asarray(images))
     shape = tuple(stack.shape)
@@ -46,20 +46,20 @@ def open_stack(name: str, images: Stack) -> Sliceable:
 
 
 def open_stacks(maps: Stack, masks: Stack) -> tuple[Sliceable, Sliceable]:
-    """Return maps and masks as `open_stack` does.
+    """Check and return maps and masks as `open_stack` does.
 
     Raises
     ------
     MetricError
         As `open_stack`, and if their shapes differ.
     """
-    opened = open_stack("maps", maps)
-    truth = cast(Sliceable, masks if hasattr(masks, "shape") else np.asarray(masks))
-    if tuple(truth.shape) != tuple(opened.shape):
+    map_stack = open_stack("maps", maps)
+    mask_stack = cast(Sliceable, masks if hasattr(masks, "shape") else np.asarray(masks))
+    if tuple(mask_stack.shape) != tuple(map_stack.shape):
         raise MetricError(
-            f"masks: found shape {tuple(truth.shape)}; expected {tuple(opened.shape)}, as the maps"
+            f"masks: found shape {tuple(mask_stack.shape)}; expected {tuple(map_stack.shape)}, as the maps"
         )
-    return opened, truth
+    return map_stack, mask_stack
 
 
 def slices(stack: Sliceable, pixels: int = SLICE_PIXELS) -> list[slice]:
@@ -81,7 +81,7 @@ def read_maps(maps: Sliceable, part: slice) -> NDArray[np.floating]:
     expected = (part.stop - part.start, *maps.shape[1:])
     if array.shape != expected:
         raise MetricError(f"maps[{part.start}:{part.stop}]: found shape {array.shape}; expected {expected}")
-    # NaN and infinity show in the extremes, which are found faster than every single value is looked at
+    # NaN and infinity always show in the extremes, which are faster to find than a check of every value
     if not np.isfinite([array.min(), array.max()]).all():
         image = int(np.flatnonzero(~np.isfinite(array).all(axis=(1, 2)))[0])
         bad = np.count_nonzero(~np.isfinite(array[image]))
@@ -107,7 +107,7 @@ def anomalous_images(maps: Stack, masks: Stack) -> Iterator[tuple[NDArray[np.flo
     """
     maps, masks = open_stacks(maps, masks)
     for part in slices(maps):
-        truth = read_masks(masks, part)
+        anomalous = read_masks(masks, part)
         scores = read_maps(maps, part)
-        for image in np.flatnonzero(truth.any(axis=(1, 2))):
-            yield scores[image], truth[image]
+        for image in np.flatnonzero(anomalous.any(axis=(1, 2))):
+            yield scores[image], anomalous[image]

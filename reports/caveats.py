@@ -101,8 +101,8 @@ def _earlier(done: pd.DataFrame) -> list[str]:
     if old.empty:
         return []
     return [
-        f"{len(old)} of {len(runs)} finished cells were recorded by an earlier version, so which settings were changed "
-        f"from the protocol's is not known: {_cells(old)}."
+        f"{len(old)} of {len(runs)} finished cells ({_labels(old)}) were recorded by an earlier version, and which of "
+        "their settings were changed is not known."
     ]
 
 

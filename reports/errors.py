@@ -2,4 +2,4 @@
 
 
 class ReportError(ValueError):
-    """A report that cannot be written; the message names the option or file, and what would be accepted."""
+    """A report that cannot be written; the message names the option or file, and what is expected."""

@@ -48,21 +48,7 @@ PARTS = ("tables", "figures", "pictures", PAGE)
 """Contents of a report's folder."""
 SETUP = (*MACHINE, tags.GIT_COMMIT, tags.GIT_DIRTY)
 """Columns in which the environments of cells may differ."""
-ENVIRONMENT = (
-    *(
-        *MACHINE,
-        "cpu_count",
-        "python",
-        "torch",
-        "torchvision",
-        "timm",
-        "FrEIA",
-        "numpy",
-        "scipy",
-        "scikit-learn",
-    ),
-    *(tags.GIT_COMMIT, tags.GIT_DIRTY),
-)
+ENVIRONMENT = (*MACHINE, tags.CPU_COUNT, tags.PYTHON, *tags.LIBRARIES, tags.GIT_COMMIT, tags.GIT_DIRTY)
 """Tags that describe an environment."""
 
 

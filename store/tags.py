@@ -61,6 +61,20 @@ PRECISION = "precision"
 CPU = "cpu"
 CPU_THREADS = "cpu_threads"
 GPU = "gpu"
+CPU_COUNT = "cpu_count"
+PYTHON = "python"
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "FrEIA",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "hydra-core",
+    "mlflow",
+)
+"""Libraries whose versions are tags, by their names."""
 PLATFORM = "platform"
 GIT_COMMIT = "git_commit"
 GIT_DIRTY = "git_dirty"

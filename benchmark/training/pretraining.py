@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.data.crops import open_crops
 from benchmark.data.images import StoredImages
 from benchmark.runtime import Runtime, seed_everything
 from benchmark.settings.training import StageConfig
+from benchmark.settings.values import one_of
 from benchmark.training.checkpoint import Checkpoint, TrainingState, random_states_kept
 from benchmark.training.loop import Progress, describe_plan, train_stage
 from benchmark.training.optimizers import optimizer_class_of
@@ -105,7 +107,9 @@ class PretrainedStages:
         assert crops is not None
         options = {name: value for name, value in self.options.items() if name != "_target_"}
         if crops.options is not None:
-            options = {name: options.get(name) for name in crops.options}
+            known = signature(type(method)).parameters
+            one_of(f"{type(method).__name__}.crops({stage.name}).options", crops.options, known)
+            options = {name: options.get(name, known[name].default) for name in crops.options}
         return make_key(
             train_stage,
             open_crops,

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmark.cell import Cell, CellImages
 from benchmark.detector import FORMAT, Detector, read_about, with_weights, write_detector
 from benchmark.environment import environment, peak_memory
 from benchmark.identity import training_makers
@@ -18,13 +19,10 @@ from methods.method import Method
 from store.folders import write_folder_once
 from store.keys import versions_of
 
-if TYPE_CHECKING:
-    from benchmark.cell import Cell, CellImages
-
 log = logging.getLogger(__name__)
 
 
-def trained(cell: "Cell", images: "CellImages", key: str, folder: Path, force: bool = False) -> Detector:
+def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool = False) -> Detector:
     """Return the detector of a cell: loaded by its training key, or trained and kept.
 
     Parameters
@@ -62,9 +60,7 @@ def trained(cell: "Cell", images: "CellImages", key: str, folder: Path, force: b
     return with_weights(target, cell.build_method(), cell.backbone, cell.runtime)
 
 
-def _train(
-    cell: "Cell", images: "CellImages", checkpoint: Checkpoint | None
-) -> tuple[Method, list[StageRecord]]:
+def _train(cell: Cell, images: CellImages, checkpoint: Checkpoint | None) -> tuple[Method, list[StageRecord]]:
     shared = None
     if images.pretraining is not None:
         shared = PretrainedStages(
@@ -92,7 +88,7 @@ def _train(
     )
 
 
-def _describe(cell: "Cell", key: str, method: Method, records: Sequence[StageRecord]) -> dict[str, Any]:
+def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecord]) -> dict[str, Any]:
     """Return the content of `detector.json`."""
     layers, backbone, training = list(method.teacher_layers), cell.backbone, asdict(cell.training)
     training["pretraining"]["images"] = str(training["pretraining"]["images"] or "")

@@ -29,7 +29,7 @@ DOTS = 150
 """Dots per inch of the PNG."""
 # Okabe and Ito (2008) in an order of good contrast; grey replaces their yellow, which is too bright on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9", "#8C8C8C")
-# their numbers are coprime to the number of colours: 40 and 56 labels can be told apart
+# their numbers are coprime to the number of colours: 40 and 56 labels differ
 LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 CHARACTERS = 16

@@ -167,16 +167,16 @@ function showHidden(filtered) {
   one("hidden").textContent = `Hidden: ${parts.join("; ")}.`;
 }
 
-function turn(asked) {
-  view = asked;
+function turn(target) {
+  view = target;
   apply();
   window.scrollTo(0, 0);
 }
 
 function follow() {
-  const asked = location.hash.slice(1);
-  const known = links.some((link) => link.hash === `#${asked}`);
-  if (known || !asked) turn(asked || "overview"); // else an anchor within the view
+  const target = location.hash.slice(1);
+  const known = links.some((link) => link.hash === `#${target}`);
+  if (known || !target) turn(target || "overview"); // else an anchor within the view
 }
 
 // --- full pictures ------------------------------------------------------------------------------------------------

@@ -15,10 +15,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmark.cell import Cell, CellResult, run_cell
+from benchmark.cell import Cell
 from benchmark.data.images import StoredImages
 from benchmark.detector import ABOUT, THRESHOLDS, WEIGHTS, Detector, load_detector
 from benchmark.errors import BenchmarkError
+from benchmark.identity import keys_of
+from benchmark.run_cell import CellResult, run_cell
 from benchmark.settings.evaluation import Evaluation
 from datasets.batch import Batch
 from datasets.synthetic import Synthetic, Synthetic3D
@@ -57,7 +59,7 @@ def make(folder: Path, **changes: Any) -> Cell:
 
 
 def run(cell: Cell, folder: Path, force: bool = False) -> CellResult:
-    return run_cell(cell, cell.keys()[0], folder, force)
+    return run_cell(cell, keys_of(cell)[0], folder, force)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +257,9 @@ def as_method(detector: Detector, folder: Path, target: str) -> Path:
 
 
 def test_its_files_do_not_decide_which_code_is_imported(result: CellResult, tmp_path: Path) -> None:
-    for number, target in enumerate(("os.system", "methods.rd.halve", "somewhere.Else", "antigravity.geohash")):
+    for number, target in enumerate(
+        ("os.system", "methods.rd.halve", "somewhere.Else", "antigravity.geohash")
+    ):
         folder = as_method(result.detector, tmp_path / str(number), target)
         with pytest.raises(BenchmarkError, match=f"the method {target} is not part of this suite"):
             load_detector(folder)

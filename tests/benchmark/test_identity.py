@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from benchmark.cell import Cell
+from benchmark.identity import keys_of
 from benchmark.runtime import Runtime
 from benchmark.settings.evaluation import Evaluation
 from datasets.folder import Folder
@@ -63,7 +64,7 @@ def make(root: Path, cache: Path, **changes: Any) -> Cell:
 
 def keys(cell: Cell) -> tuple[str, str]:
     """Return training key and identity."""
-    return cell.keys()
+    return keys_of(cell)
 
 
 @pytest.fixture
@@ -220,6 +221,7 @@ variants["comments and docstrings"] = {
 
 def keys():
     from benchmark.data.features import features_key
+    from benchmark.identity import keys_of
     from benchmark.training.loop import stages_of
     from benchmark.training.pretraining import PretrainedStages
     from dataclasses import replace
@@ -229,7 +231,7 @@ def keys():
     options |= {"pretrained_layer": "layer1"}
     cell = make(root, root / "cache", method=options, layers=())
     cell = replace(cell, pretraining=train_images([cell.category], 10))
-    trained, identity = cell.keys()
+    trained, identity = keys_of(cell)
     from benchmark.data.file_digests import FileDigests
     from benchmark.data.images import images_key
     images = images_key(cell.category, "train", 32, 192, FileDigests(root / "cache"))

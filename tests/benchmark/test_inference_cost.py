@@ -120,9 +120,7 @@ def test_multiply_adds_are_those_of_one_image(images: Images) -> None:
     assert cost.multiply_adds == 64 * 64 * 3 * 3 * 3 * 8
 
 
-def test_multiply_adds_include_the_teacher(
-    images_with_features: Images,
-) -> None:
+def test_multiply_adds_include_the_teacher(images_with_features: Images) -> None:
     """ResNet-18 to layer3 at 64 pixels: its published 1.8e9 at 224 pixels, less layer4, scaled by area."""
     cost = measure_inference(Brightness(LAYERS), images_with_features, batch_size=1, repeats=1)
     assert cost.multiply_adds == pytest.approx(1.8e9 * 0.775 * (64 / 224) ** 2, rel=0.05)

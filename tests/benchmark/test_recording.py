@@ -1,135 +1,219 @@
-"""What a cell leaves behind can be read again, and says the same as its numbers."""
+"""The record of a cell agrees with its results; the forms of its files are tested in tests/store."""
 
-import csv
-import io
-import zipfile
+import math
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
+import pandas as pd
 import pytest
-from PIL import Image
+from torch import nn
 
-from benchmark.cell import Cell, Outcome
-from benchmark.drafts import Draft, new_draft
-from benchmark.outcome import record
-from benchmark.records import StageRecord
-from benchmark.scoring import InferenceCost, Scores
-from benchmark.settings import Evaluation, Tracking
+from benchmark.cell import Cell
+from benchmark.data.images import StoredImages
+from benchmark.detector import Detector
+from benchmark.inference_cost import InferenceCost
+from benchmark.recording import record
+from benchmark.run_cell import CellResult
+from benchmark.scoring import Scores
+from benchmark.settings.sweep import Tracking
+from benchmark.training.records import StageRecord
 from datasets.category import Sample
-from datasets.store import StoredImages
+from methods.backbone import FeatureBackbone
 from methods.method import Method
 from metrics import evaluate
+from store.files import Pairs, Pictures, read_curves, read_maps, read_pairs, read_regions, read_scores
+from store.pending import Pending, load_pending, new_pending
+from tests.benchmark.conftest import CPU
 
 SIDE = 32
+NAMES = [
+    "test/good/0.png",
+    "test/good/1.png",
+    "test/dent/2.png",
+    "test/dent/3.png",
+    "test/scratch/4.png",
+]
 
 
-def make_outcome(masked: bool = True) -> Outcome:
-    """Return what a method found that sees squares in noise, some of them."""
+class Weights(Method):
+    """Has 10 weights, 6 of which are trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student, self.teacher = nn.Linear(2, 2), nn.Linear(3, 1)
+        self.teacher.requires_grad_(False)
+
+
+def make_result(masked: bool = True, anomalous: bool = True) -> CellResult:
+    """Return the results of a method that sees some of the squares in noise."""
     rng = np.random.default_rng(0)
-    kinds = ["good", "good", "dent", "dent", "scratch"]
-    samples = tuple(Sample(Path(f"/data/washer/test/{kind}/{i}.png"), kind) for i, kind in enumerate(kinds))
+    chosen = NAMES if anomalous else NAMES[:2]
+    samples = tuple(Sample(Path("/data/washer") / name, name.split("/")[1]) for name in chosen)
     masks = np.zeros((5, SIDE, SIDE), bool)
     masks[2, 4:9, 4:9] = masks[2, 20:30, 20:22] = masks[3, :6, :6] = masks[4, 10, 10:20] = True
+    masks = masks[: len(samples)]
     maps = (rng.normal(size=masks.shape) + 1.5 * masks).astype(np.float32)
-    images = rng.integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8)
-    scores = Scores(maps, maps.max((1, 2)).astype(np.float64))
+    images = rng.integers(0, 256, (len(samples), SIDE, SIDE, 3), dtype=np.uint8)
+    map_max = maps.max((1, 2))
+    scores = Scores(maps, map_max.astype(np.float64), map_max)
     truth = masks if masked else None
-    labels = [sample.label for sample in samples]
-    return Outcome(
-        evaluate(maps, truth, labels, scores.images),
-        scores,
-        [StageRecord("student", [2.0, 1.0], 1, [], 2, 4.0, 40)],
-        InferenceCost(0.1, 0.05, 1e9),
-        StoredImages(samples, images, truth, "fingerprint"),
-        Method(),
-        1.0,
-        None,
-        None,
-    )
-
-
-def write(folder: Path, outcome: Outcome, **tracking: bool) -> Draft:
-    cell = SimpleNamespace(
-        name="stfpm washer",
-        teacher="resnet18",
-        evaluation=Evaluation(16, "f1_image", 0.995, 0.3, ["exact"], ["image_auroc"]),
-        tracking=Tracking("", "", **({"figure": False} | tracking)),
-    )
-    draft = new_draft(folder / "draft", {})
-    record(cast(Cell, cell), outcome, draft)
-    return draft
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def curve(draft: Draft, name: str) -> tuple[list[float], list[float]]:
-    points = [row for row in rows(draft.files / "curves.csv") if row["curve"] == name]
-    return [float(row["false_positive_rate"]) for row in points], [float(row["value"]) for row in points]
-
-
-def test_the_curves_enclose_the_measures(tmp_path: Path) -> None:
-    draft = write(tmp_path, make_outcome())
-    for name, measure in (("image_roc", "image_auroc"), ("pixel_roc", "pixel_auroc")):
-        false, true = curve(draft, name)
-        assert np.trapezoid(true, false) == pytest.approx(draft.metrics[measure][0], abs=0.005)
-
-
-def test_the_regions_are_those_of_the_masks_and_their_mean_is_pro(tmp_path: Path) -> None:
-    draft = write(tmp_path, make_outcome())
-    found = rows(draft.files / "regions.csv")
-    assert [(row["image"], row["kind"], row["area"]) for row in found] == [
-        ("test/dent/2.png", "dent", "25"),
-        ("test/dent/2.png", "dent", "20"),
-        ("test/dent/3.png", "dent", "36"),
-        ("test/scratch/4.png", "scratch", "10"),
+    stages = [
+        StageRecord("teacher", [3.0, 2.5], 100, [], 2, 8.0, 1000, shared=True),
+        StageRecord("student", [2.0, 1.0], 1, [0.5, 0.75], 1, 4.0, 40),
     ]
-    assert np.mean([float(row["pro"]) for row in found]) == pytest.approx(draft.metrics["pro"][0], abs=1e-9)
+    about = {"stages": [asdict(stage) for stage in stages]}
+    detector = Detector(Weights(), FeatureBackbone("resnet18.tv_in1k", "random"), CPU, about)
+    return CellResult(
+        detector,
+        StoredImages(samples, images, truth, "key"),
+        scores,
+        evaluate(maps, truth, [sample.label for sample in samples], scores.images),
+        InferenceCost(0.1, 0.05, 1e9),
+        Pairs(
+            np.ones((4, 2), np.float32), np.ones((4, 2), np.float32), np.ones(4, np.float32), np.ones(4, bool)
+        ),
+        1.5,
+    )
 
 
-def test_scores_come_back_to_the_last_bit(tmp_path: Path) -> None:
-    outcome = make_outcome()
-    found = rows(write(tmp_path, outcome).files / "scores.csv")
-    assert [float(row["score"]) for row in found] == outcome.scores.images.tolist()
-    assert [row["label"] for row in found] == ["0", "0", "1", "1", "1"]
+def write(folder: Path, result: CellResult, **tracking: bool) -> Pending:
+    cell = SimpleNamespace(name="toy washer", evaluation=SimpleNamespace(fpr_limit=0.3))
+    run = {"id": "0", "name": "toy washer", "uri": "", "experiment": "", "tags": {}}
+    pending = new_pending(folder / "pending", run)
+    record(cast(Cell, cell), result, Tracking("", "", **tracking), ["image_auroc"], pending)
+    return pending
 
 
-def test_pictures_hold_the_images_and_the_exact_truth(tmp_path: Path) -> None:
-    outcome = make_outcome()
-    assert outcome.stored.masks is not None
-    with zipfile.ZipFile(write(tmp_path, outcome).files / "pictures.zip") as pictures:
-        for i, row in enumerate(["test/good/0.png", "test/good/1.png", "test/dent/2.png"]):
-            image = Image.open(io.BytesIO(pictures.read(f"{row}.jpg")))
-            mask = Image.open(io.BytesIO(pictures.read(f"{row}.mask.png")))
-            difference = np.asarray(image, float).mean() - outcome.stored.images[i].mean()
-            assert abs(difference) < 3  # JPEG
-            np.testing.assert_array_equal(np.asarray(mask), outcome.stored.masks[i])
+@pytest.fixture(scope="module")
+def result() -> CellResult:
+    return make_result()
 
 
-def test_without_masks_there_is_only_the_image_roc(tmp_path: Path) -> None:
-    draft = write(tmp_path, make_outcome(masked=False))
-    assert {row["curve"] for row in rows(draft.files / "curves.csv")} == {"image_roc"}
-    assert rows(draft.files / "regions.csv") == []
-    with zipfile.ZipFile(draft.files / "pictures.zip") as pictures:
-        assert all(name.endswith(".jpg") for name in pictures.namelist())
+@pytest.fixture(scope="module")
+def pending(result: CellResult, tmp_path_factory: pytest.TempPathFactory) -> Pending:
+    return write(tmp_path_factory.mktemp("record"), result)
 
 
-def test_streamed_measures_are_told_and_have_no_pixel_curves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_record_is_complete_and_can_be_loaded_again(pending: Pending) -> None:
+    loaded = load_pending(pending.folder)
+    assert loaded is not None
+    assert loaded.metrics == pending.metrics
+    assert sorted({Path(name).parts[0] for name in loaded.digests}) == [
+        "curves.csv",
+        "detector",
+        "figure.png",
+        "maps.npz",
+        "pairs.npz",
+        "pictures.zip",
+        "regions.csv",
+        "scores.csv",
+    ]
+
+
+def test_metrics_hold_measures_thresholds_and_costs(pending: Pending, result: CellResult) -> None:
+    metrics = {name: values[0] for name, values in pending.metrics.items() if 0 in values}
+    measures = result.measures
+    assert {name: metrics[name] for name in measures.values} == measures.values
+    assert metrics["threshold"] == measures.threshold
+    assert metrics["image_threshold"] == measures.image_threshold
+    assert metrics["dice_max_threshold"] == measures.dice_max_threshold
+    assert metrics["inference_seconds_single"] == 0.1
+    assert metrics["inference_images_per_second"] == 20
+    assert metrics["multiply_adds"] == 1e9
+    assert metrics["peak_memory_gb"] == 1.5
+    assert metrics["parameters"] == 6
+    assert "missing" not in pending.tags
+
+
+def test_losses_and_validation_scores_are_recorded_by_epoch_or_step(pending: Pending) -> None:
+    metrics = pending.metrics
+    assert metrics["student/loss"] == {1: 2.0, 2: 1.0}
+    assert metrics["student/selection"] == {1: 0.5, 2: 0.75}
+    assert metrics["student/best_epoch"] == {0: 1}
+    assert metrics["teacher/loss"] == {100: 3.0, 200: 2.5}
+    assert "teacher/selection" not in metrics
+
+
+def test_pretraining_is_not_part_of_the_training_time(pending: Pending) -> None:
+    assert pending.metrics["train_seconds"] == {0: 4.0}
+    assert pending.metrics["train_images_per_second"] == {0: 10.0}
+    assert pending.metrics["pretraining_seconds"] == {0: 8.0}
+
+
+def curve(table: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:
+    points = table[table["curve"] == name]
+    return points["false_positive_rate"], points["value"]
+
+
+def test_the_areas_under_the_curves_are_the_measures(pending: Pending, result: CellResult) -> None:
+    curves = read_curves(pending.files / "curves.csv")
+    for name, measure in (("image_roc", "image_auroc"), ("pixel_roc", "pixel_auroc")):
+        false, true = curve(curves, name)
+        assert np.trapezoid(true, false) == pytest.approx(result.measures.values[measure], abs=0.005)
+    rates, overlap = (values[curve(curves, "pro")[0] <= 0.3] for values in curve(curves, "pro"))
+    assert np.trapezoid(overlap, rates) / 0.3 == pytest.approx(result.measures.values["pro"], abs=0.005)
+
+
+def test_the_regions_are_those_of_the_masks_and_their_mean_is_pro(
+    pending: Pending, result: CellResult
 ) -> None:
-    exact = write(tmp_path / "exact", make_outcome())
-    monkeypatch.setattr("metrics.evaluation.EXACT_PIXELS", SIDE**2)
-    streamed = write(tmp_path / "streamed", make_outcome())
-    assert "pixel_measures" not in exact.tags
-    assert streamed.tags["pixel_measures"] == "streamed"
-    assert streamed.metrics["pro"][0] == pytest.approx(exact.metrics["pro"][0], abs=1e-4)
-    assert {row["curve"] for row in rows(streamed.files / "curves.csv")} == {"image_roc"}
+    regions = read_regions(pending.files / "regions.csv")
+    assert [*regions[["image", "kind", "area"]].itertuples(index=False, name=None)] == [
+        ("test/dent/2.png", "dent", 25),
+        ("test/dent/2.png", "dent", 20),
+        ("test/dent/3.png", "dent", 36),
+        ("test/scratch/4.png", "scratch", 10),
+    ]
+    np.testing.assert_allclose(regions["part"] * SIDE**2, regions["area"])
+    assert regions["pro"].mean() == pytest.approx(result.measures.values["pro"], abs=1e-9)
+    top = (result.scores.maps[3] >= result.measures.threshold)[:6, :6]
+    assert regions["overlap"][2] == pytest.approx(top.mean())
 
 
-def test_what_is_not_wanted_is_not_written(tmp_path: Path) -> None:
-    draft = write(tmp_path, make_outcome(), maps=False, pictures=False, student=False)
-    assert sorted(path.name for path in draft.files.iterdir()) == ["curves.csv", "regions.csv", "scores.csv"]
+def test_scores_maps_and_pictures_bear_the_names_of_their_images(
+    pending: Pending, result: CellResult
+) -> None:
+    scores = read_scores(pending.files / "scores.csv")
+    assert scores["image"].tolist() == NAMES
+    assert scores["kind"].tolist() == ["good", "good", "dent", "dent", "scratch"]
+    assert scores["label"].tolist() == [0, 0, 1, 1, 1]
+    assert scores["score"].tolist() == result.scores.images.tolist()
+    maps = read_maps(pending.files / "maps.npz")
+    assert maps.images == NAMES
+    np.testing.assert_allclose(maps.maps, result.scores.maps[:], rtol=1e-3)
+    pictures = Pictures(pending.files / "pictures.zip", [])
+    assert result.stored.masks is not None
+    for i, name in enumerate(NAMES):
+        image, mask = pictures.image(name), pictures.mask(name)
+        assert image is not None
+        assert abs(np.asarray(image, float).mean() - result.stored.images[i].mean()) < 3  # JPEG
+        np.testing.assert_array_equal(np.asarray(mask), result.stored.masks[i])
+    np.testing.assert_array_equal(read_pairs(pending.files / "pairs.npz").teacher, np.ones((4, 2)))
+
+
+def test_without_masks_there_is_only_the_image_roc_and_the_reason_is_recorded(tmp_path: Path) -> None:
+    pending = write(tmp_path, make_result(masked=False))
+    assert {*read_curves(pending.files / "curves.csv")["curve"]} == {"image_roc"}
+    assert read_regions(pending.files / "regions.csv").empty
+    assert Pictures(pending.files / "pictures.zip", []).mask(NAMES[2]) is None
+    assert "pro: no masks" in pending.tags["missing"]
+    assert not {"pro", "pixel_auroc"} & {*pending.metrics}
+
+
+def test_measures_that_are_undefined_are_no_numbers(tmp_path: Path) -> None:
+    result = make_result(anomalous=False)
+    assert math.isnan(result.measures.values["image_auroc"])
+    pending = write(tmp_path, result)
+    assert not {"image_auroc", "threshold"} & {*pending.metrics}
+    assert "image_auroc: only normal images" in pending.tags["missing"]
+    assert read_curves(pending.files / "curves.csv").empty
+
+
+def test_files_that_are_not_wanted_are_not_written(tmp_path: Path) -> None:
+    unwanted = dict.fromkeys(("maps", "pictures", "detector", "figure"), False)
+    pending = write(tmp_path, make_result(), **unwanted)
+    names = sorted(path.name for path in pending.files.iterdir())
+    assert names == ["curves.csv", "pairs.npz", "regions.csv", "scores.csv"]

@@ -1,4 +1,4 @@
-"""Slurm's accounting on a MariaDB of its own: without it, who waits for a job never learns that it has died."""
+"""Slurm's accounting on a MariaDB of its own: without it, nobody who waits for a job learns that it has died."""
 
 import contextlib
 import secrets
@@ -31,7 +31,7 @@ StorageLoc=slurm
 
 @contextlib.contextmanager
 def accounting(folder: Path, port: int, environment: Mapping[str, str]) -> Iterator[None]:
-    """Start MariaDB and slurmdbd beside the munge socket in a folder, and stop them."""
+    """Start MariaDB and slurmdbd in the folder of the munge socket, and stop them."""
     install(PACKAGES)
     password = secrets.token_hex(16)
     with _mariadb(folder / "mariadb", password) as database:

@@ -1,4 +1,4 @@
-"""A tracking server that goes away in the middle of a sweep: nothing that was computed is lost.
+"""A tracking server that goes away during a sweep: no result is lost.
 
 python -m tests.cluster.check_absence
 """
@@ -41,14 +41,18 @@ def interrupted(database: str, results: Path) -> list[str]:
     code = process.wait(600)
     text = log.read_text()
     wrong = [] if code == 2 else [f"exit code {code}, not 2"]
-    wrong += [] if "send them with `python -m store.sync`" in text else ["no word on how to go on", text]
+    wrong += (
+        []
+        if "send them with `python -m store.sync`" in text
+        else ["the message does not name the command that sends them", text]
+    )
     wrong += ["a stack trace"] if "Traceback" in text else []
-    kept = len(list((results / "unsent").glob("*/draft.json")))
+    kept = len(list((results / "pending").glob("*/cell.json")))
     return wrong + ([] if kept == 1 else [f"{kept} cells kept, not 1"])
 
 
 def again(database: str, results: Path) -> list[str]:
-    """Start another server on the same database, send what is waiting, and go on with the sweep."""
+    """Start another server on the same database, send the pending results, and resume the sweep."""
     with mlflow_server(database, results / "artifacts") as address:
         send = [sys.executable, "-m", "store.sync", "--results", str(results), "--uri", address]
         sent = subprocess.run(send, cwd=PROJECT_ROOT, env=ENVIRONMENT, capture_output=True, text=True)
@@ -75,7 +79,7 @@ def main() -> int:
     with TemporaryDirectory(prefix="absence-") as folder, postgres() as database:
         results = Path(folder)
         wrong = interrupted(database, results) + again(database, results)
-    print("\n".join(wrong) or "the cell that had finished was kept, sent later, and not run again")
+    print("\n".join(wrong) or "the finished cell was kept, sent later, and not run again")
     return int(bool(wrong))
 
 

@@ -22,6 +22,12 @@ TINY = (
     "method.training.image_size=64",
     "method.training.epochs=2",
 )
+LIGHT = ("tracking.figure=false", "tracking.detector=false", "tracking.maps=false")
+QUICK = (
+    *("dataset.image_size=32", "dataset.train=4", "dataset.test_good=1", "dataset.test_defective=1"),
+    *("method.training.image_size=32", "method.training.epochs=1", *LIGHT),
+)
+TAKEN = "finished before, taken from the store"
 
 
 @dataclass(frozen=True)
@@ -50,20 +56,26 @@ class Outcome:
         return Path(self.client.download_artifacts(run.info.run_id, name))
 
 
-def command(results: Path, *arguments: str) -> list[str]:
-    """Return the command; reports, which take seconds, are for the tests that ask for one."""
+def command(results: Path, *arguments: str, project: Path = PROJECT_ROOT) -> list[str]:
+    """Return the command; reports, which take seconds, are written only for tests that ask for one."""
     wanted = any(argument.startswith("tracking.report=") for argument in arguments)
     report = () if wanted else ("tracking.report=false",)
-    script = str(PROJECT_ROOT / "run_benchmark.py")
+    script = str(project / "run_benchmark.py")
     return [sys.executable, script, *arguments, f"results_dir={results}", *report]
 
 
-def run(results: Path, *arguments: str, cwd: Path = PROJECT_ROOT, timeout: float = 280) -> Outcome:
-    """Run the command; it inherits no setting of the tests but the environment."""
+def run(
+    results: Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    project: Path = PROJECT_ROOT,
+    timeout: float = 280,
+) -> Outcome:
+    """Run the command of a project in a folder, by default its own, with the environment of the tests."""
     environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(
-        command(results, *arguments),
-        cwd=cwd,
+        command(results, *arguments, project=project),
+        cwd=cwd or project,
         capture_output=True,
         text=True,
         env=environment,
@@ -73,12 +85,12 @@ def run(results: Path, *arguments: str, cwd: Path = PROJECT_ROOT, timeout: float
 
 
 def run_here(results: Path, capfd: pytest.CaptureFixture[str], *arguments: str) -> Outcome:
-    """Run the command within this process: seconds faster, for what ends before any work starts."""
+    """Run the command within this process, which saves seconds of imports."""
     root = logging.getLogger()
     handlers = root.handlers[:]
     capfd.readouterr()
     try:
-        code = main([str(PROJECT_ROOT / "run_benchmark.py"), *arguments, f"results_dir={results}"])
+        code = main(command(results, *arguments)[1:])
     finally:
         for handler in set(root.handlers) - set(handlers):
             handler.close()
@@ -87,17 +99,19 @@ def run_here(results: Path, capfd: pytest.CaptureFixture[str], *arguments: str) 
 
 
 MACHINE = ("seconds", "per_second", "memory")
-"""Parts of the names of metrics that tell of the machine."""
+"""Parts of the names of metrics that depend on the machine."""
+
+
+def numbers_of(run: Run) -> dict[str, float]:
+    """Return the metrics of a run without those that depend on the machine."""
+    metrics: dict[str, float] = run.data.metrics
+    return {name: value for name, value in metrics.items() if not any(part in name for part in MACHINE)}
 
 
 def numbers(outcome: Outcome) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Return the metrics of the finished cells but for those that tell of the machine."""
+    """Return `numbers_of` the finished cells by method, category and seed."""
     return {
-        (cell.data.tags["method"], cell.data.tags["category"], cell.data.tags["seed"]): {
-            name: value
-            for name, value in cell.data.metrics.items()
-            if not any(part in name for part in MACHINE)
-        }
+        (cell.data.tags["method"], cell.data.tags["category"], cell.data.tags["seed"]): numbers_of(cell)
         for cell in outcome.runs("cell")
         if cell.info.status == "FINISHED"
     }

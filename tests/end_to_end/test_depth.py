@@ -1,4 +1,4 @@
-"""Images with depth: a sweep over AST's modes on generated data, which finds in each what can be seen in it."""
+"""Images with depth: each of AST's modes finds the generated defects that its input shows, and no others."""
 
 import csv
 from pathlib import Path
@@ -38,30 +38,30 @@ def scores(sweep: Outcome, mode: str) -> dict[str, list[float]]:
 
 
 def auroc(sweep: Outcome, mode: str, kind: str) -> float:
-    good, defective = (scores(sweep, mode)[name] for name in ("good", kind))
-    return float(roc_auc_score([0] * len(good) + [1] * len(defective), good + defective))
+    good, anomalous = (scores(sweep, mode)[name] for name in ("good", kind))
+    return float(roc_auc_score([0] * len(good) + [1] * len(anomalous), good + anomalous))
 
 
 @pytest.mark.parametrize("mode", ["depth", "rgbd"])
-def test_a_defect_seen_in_depth_alone_is_found_where_depth_is_looked_at(sweep: Outcome, mode: str) -> None:
+def test_a_defect_in_depth_alone_is_found_by_modes_with_depth(sweep: Outcome, mode: str) -> None:
     assert auroc(sweep, mode, DEPTH_ONLY) > 0.9
 
 
-def test_a_defect_seen_in_depth_alone_is_not_found_in_colour(sweep: Outcome) -> None:
+def test_a_defect_in_depth_alone_is_not_found_in_colour(sweep: Outcome) -> None:
     assert auroc(sweep, "rgb", DEPTH_ONLY) < 0.7
 
 
 @pytest.mark.parametrize("mode", ["rgb", "rgbd"])
-def test_a_defect_seen_in_colour_alone_is_found_where_colour_is_looked_at(sweep: Outcome, mode: str) -> None:
+def test_a_defect_in_colour_alone_is_found_by_modes_with_colour(sweep: Outcome, mode: str) -> None:
     assert auroc(sweep, mode, COLOUR_ONLY) > 0.9
 
 
-def test_a_defect_seen_in_colour_alone_is_not_found_in_depth(sweep: Outcome) -> None:
+def test_a_defect_in_colour_alone_is_not_found_in_depth(sweep: Outcome) -> None:
     assert auroc(sweep, "depth", COLOUR_ONLY) < 0.7
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_defect_seen_in_both_is_found_in_every_mode(sweep: Outcome, mode: str) -> None:
+def test_a_defect_in_both_is_found_in_every_mode(sweep: Outcome, mode: str) -> None:
     assert auroc(sweep, mode, BOTH) > 0.9
 
 
@@ -87,7 +87,12 @@ SMALL = (
         ),
         (
             ["method=ast", "method.mode=depth"],
-            ["method.mode=depth", "dataset=synthetic come without depth", "method.mode=rgb", "mvtec_3d"],
+            [
+                "method.mode=depth",
+                "the images of dataset=synthetic have no depth",
+                "method.mode=rgb",
+                "mvtec_3d",
+            ],
         ),
         (
             ["method=ast", "method.mode=xyz", "dataset=synthetic_3d", *SMALL],
@@ -108,7 +113,7 @@ def test_a_mistake_about_depth(
     fails_plainly(run_here(tmp_path / "results", capfd, *arguments), *parts)
 
 
-def test_a_size_of_depth_that_does_not_fit_is_told_before_training(
+def test_a_size_of_depth_that_does_not_fit_is_reported_before_training(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     outcome = run_here(

@@ -1,4 +1,4 @@
-"""A full disk: one clear error, what had finished is intact, and the sweep goes on when there is room again."""
+"""A full disk: one clear error, finished cells stay intact, and the sweep resumes once there is room."""
 
 import subprocess
 from collections.abc import Iterator
@@ -27,13 +27,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     try:
         mount("-t", "tmpfs", "-o", "size=400m", "tmpfs", str(folder))
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a disk of a few megabytes takes root and the right to mount")
+        pytest.skip("mounting a disk of a few megabytes needs root")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 @pytest.mark.parametrize("room", [0, 3, 12], ids="{} MB".format)
-def test_a_full_disk_is_told_and_the_sweep_goes_on_with_more_room(disk: Path, room: int) -> None:
+def test_a_full_disk_is_reported_and_the_sweep_resumes_with_more_room(disk: Path, room: int) -> None:
     results = disk / "results"
     first = run(results, *SWEEP, "dataset.categories=[washer]")
     assert first.code == 0, first.stderr
@@ -41,11 +41,11 @@ def test_a_full_disk_is_told_and_the_sweep_goes_on_with_more_room(disk: Path, ro
     used = sum(path.stat().st_blocks * 512 for path in disk.rglob("*"))
     mount("-o", f"remount,size={used // 2**20 + 1 + room}m", str(disk))
     full = run(results, *SWEEP)
-    told = full.stdout + full.stderr
+    output = full.stdout + full.stderr
     assert full.code or room
     if full.code:
-        assert "Traceback" not in told, told
-        assert any(sign in told for sign in ("No space left", "disk is full", "disk I/O error")), told
+        assert "Traceback" not in output, output
+        assert any(sign in output for sign in ("No space left", "disk is full", "disk I/O error")), output
     mount("-o", "remount,size=400m", str(disk))
     last = run(results, *SWEEP)
     assert last.code == 0, last.stderr

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in the middle of a training: finished cells are kept, the run is marked KILLED."""
+"""Ctrl-C and SIGTERM during a training: finished cells are kept, the run is marked KILLED."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def interrupt(results: Path, number: signal.Signals, *arguments: str, trainings:
 
 
 def _hear_interruptions() -> None:
-    """Undo what a shell does to commands in the background, if the tests are one: they ignore Ctrl-C."""
+    """Restore the handler of Ctrl-C, which commands that a shell runs in the background ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -56,7 +56,7 @@ def test_an_interruption_marks_run_and_sweep_killed(
     assert [run.info.status for run in outcome.runs("sweep")] == ["KILLED"]
 
 
-def test_what_had_finished_is_kept(tmp_path: Path) -> None:
+def test_finished_cells_are_kept(tmp_path: Path) -> None:
     """The first job ends at once; the second is interrupted."""
     short_then_endless = [
         "-m",
@@ -68,4 +68,4 @@ def test_what_had_finished_is_kept(tmp_path: Path) -> None:
     outcome = interrupt(tmp_path / "results", signal.SIGINT, *short_then_endless, trainings=2)
     assert outcome.code == 130, outcome.stdout
     assert [run.info.status for run in outcome.runs("cell")] == ["FINISHED", "KILLED"]
-    assert "Image AUROC" in outcome.stdout  # the table of what there is
+    assert "Image AUROC" in outcome.stdout  # the table of the finished cell

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: the sweep is started again each time and ends as if nothing had happened."""
+"""SIGKILL at random moments: the sweep is started again each time and ends with the same numbers."""
 
 import random
 import subprocess

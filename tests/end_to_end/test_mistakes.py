@@ -22,7 +22,7 @@ FAST = (
     ("arguments", "parts"),
     [
         (["method=stfmp"], ["method=stfmp", "did you mean 'stfpm'", f"known: {KNOWN}"]),
-        ([], ["method is not given", f"known: {KNOWN}"]),
+        ([], ["method is missing", f"known: {KNOWN}"]),
         (["method=stfpm", "metod.half=true"], ["metod", "did you mean 'method'"]),
         (
             ["method=stfpm", "method.haf=true"],
@@ -38,7 +38,7 @@ FAST = (
             ["method=stfpm", "evaluation.pro_variants=[exakt]"],
             ["evaluation.pro_variants", "exact", "official_100"],
         ),
-        (["method=stfpm", "tables=[prro]"], ["tables", "prro", "pro"]),
+        (["method=stfpm", "tables=[prro]"], ["tables: found 'prro'", "did you mean 'pro'"]),
         (["method=stfpm", "dataset.categories=[wasser]"], ["wasser", "washer"]),
         (["method=stfpm", "method.layers=[layer1,layer9]"], ["layer9", "known: act1, layer1"]),
         (["method=stfpm", "backbone.weights=none.pth"], ["backbone.weights=none.pth", "no such file"]),
@@ -50,14 +50,17 @@ FAST = (
         (["method=stfpm", "dataset=mvtec_ad"], ["dataset.root is not set"]),
         (["method=stfpm", "tracking.uri=nonsense"], ["tracking.uri=nonsense"]),
         (["method=stfpm", "sweep=a/b"], ["sweep=a/b", "expected letters"]),
-        (["method=feature_variance", "method.students=1"], ["method.students=1", "no variance", "score=e"]),
+        (
+            ["method=feature_variance", "method.students=1"],
+            ["method.students: found 1", "no variance", "score=e"],
+        ),
         (
             ["method=uninformed_students", "method.training.pretraining.images=/no/where"],
             ["method.training.pretraining.images=/no/where", "no such folder"],
         ),
         (
             ["method=uninformed_students", "+method.training.stages.techer.steps=5"],
-            ["stages.techer", "no such stage", "known: teacher, teacher_33"],
+            ["stages.techer", "no such stage", "known: teacher_33, students_33"],
         ),
         (
             ["method=ast", "backbone=efficientnet_b5", "method.layers=[blocks.7]"],
@@ -78,7 +81,7 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path, capfd: pytest.C
     fails_plainly(outcome, "results_dir=", "cannot be written")
 
 
-def test_a_mistake_seen_from_the_shell(tmp_path: Path) -> None:
+def test_a_mistake_reported_to_the_shell(tmp_path: Path) -> None:
     fails_plainly(run(tmp_path / "results", "-m", "method=rd,stfmp"), "did you mean 'stfpm'")
 
 
@@ -137,7 +140,7 @@ def test_a_damaged_category_fails_alone_and_the_other_is_kept(
     assert outcome.code == 1
     assert "Traceback" not in outcome.stdout + outcome.stderr
     assert str(file) in outcome.stdout.replace("\n", "")
-    assert "stfpm granite: student trains" not in outcome.stdout  # told before the training, not after it
+    assert "stfpm granite: student trains" not in outcome.stdout  # reported before the training, not after it
     status = {cell.data.tags["category"]: cell.info.status for cell in outcome.runs("cell")}
     assert status == {"granite": "FAILED", "washer": "FINISHED"}
     (failed,) = [cell for cell in outcome.runs("cell") if cell.info.status == "FAILED"]
@@ -173,7 +176,7 @@ def test_a_flow_whose_likelihood_explodes_stops_with_stage_and_epoch(
         ("rd", 72, "multiples of 32; found 72 x 72"),
     ],
 )
-def test_images_of_a_size_that_a_method_cannot_take_are_told_before_any_training(
+def test_images_of_a_size_that_a_method_cannot_take_are_reported_before_any_training(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], method: str, side: int, message: str
 ) -> None:
     size = f"method.training.image_size={side}"
@@ -185,7 +188,7 @@ def test_images_of_a_size_that_a_method_cannot_take_are_told_before_any_training
     assert "trains for" not in outcome.stdout
 
 
-def test_held_out_images_are_needed_where_scores_are_standardised_on_them(
+def test_held_out_images_are_needed_by_a_method_that_standardises_scores_on_them(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("dataset.categories=[washer]", "method.training.validation_fraction=0", *TINY)
@@ -195,7 +198,7 @@ def test_held_out_images_are_needed_where_scores_are_standardised_on_them(
     assert "trains for" not in outcome.stdout
 
 
-def test_a_pretext_folder_without_images(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_pretraining_folder_without_images(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "natural" / "n01").mkdir(parents=True)
     folder = f"method.training.pretraining.images={tmp_path / 'natural'}"
     outcome = run_here(tmp_path / "results", capfd, "method=uninformed_students", folder)
@@ -209,7 +212,7 @@ def test_a_threshold_from_held_out_images_needs_some(
     outcome = run_here(tmp_path / "results", capfd, "method=rd", *arguments)
     assert outcome.code == 1
     assert "method.training.validation_fraction" in outcome.stdout
-    assert "trains for" not in outcome.stdout  # said before the training, not after it
+    assert "trains for" not in outcome.stdout  # reported before the training, not after it
 
 
 def test_a_wrong_job_of_a_sweep_leaves_the_others_alone(tmp_path: Path) -> None:

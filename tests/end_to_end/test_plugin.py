@@ -1,4 +1,4 @@
-"""A method of one's own, in a folder outside the repository, run with the unchanged command."""
+"""A user's own method, in a folder outside the repository, run with the unchanged command."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def write_plugin(folder: Path) -> Path:
     return folder
 
 
-def test_a_method_outside_the_repository_runs_beside_the_others(tmp_path: Path) -> None:
+def test_a_method_outside_the_repository_runs_in_a_sweep_with_others(tmp_path: Path) -> None:
     mine = write_plugin(tmp_path / "mine")
     outcome = run(
         tmp_path / "results",

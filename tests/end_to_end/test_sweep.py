@@ -1,6 +1,7 @@
 """The command of the README, on generated data, and everything that it leaves in the store."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from reports.__main__ import main as reports
+from store.folders import verify
 from tests.end_to_end.command import TINY, Outcome, run, run_here
 
 METHODS, CATEGORIES = ("rd", "stfpm"), ("granite", "washer")
@@ -64,19 +66,22 @@ def test_the_loss_curve_has_a_point_per_epoch(sweep: Outcome) -> None:
         assert [point.step for point in history] == [1, 2]
 
 
-def test_each_run_tells_what_it_depends_on(sweep: Outcome) -> None:
+def test_each_run_records_its_circumstances(sweep: Outcome) -> None:
     for cell in sweep.runs("cell"):
         tags = cell.data.tags
         assert tags["protocol"] == "quick"
         assert tags["weights"] == "random"
         assert tags["teacher"].startswith("resnet18.tv_in1k/layer1+layer2+layer3:")
-        assert {"torch", "cpu", "git_commit", "git_dirty", "dataset_fingerprint"} <= set(tags)
+        assert {"torch", "cpu", "git_commit", "git_dirty", "test_images", "identity", "training_key"} <= set(
+            tags
+        )
+        assert tags["format"] == "2"
         assert cell.data.params["method.training.epochs"] == "2"
         config = yaml.safe_load(sweep.artifact(cell, "config.yaml").read_text())
         assert config["method"]["training"]["image_size"] == 64
 
 
-def test_the_measures_can_be_had_again_from_the_logged_scores_and_maps(sweep: Outcome) -> None:
+def test_the_measures_can_be_computed_again_from_the_logged_scores_and_maps(sweep: Outcome) -> None:
     from metrics import image_auroc
 
     for cell in sweep.runs("cell"):
@@ -91,11 +96,22 @@ def test_the_measures_can_be_had_again_from_the_logged_scores_and_maps(sweep: Ou
         np.testing.assert_allclose(maps.max((1, 2)), scores, rtol=1e-3)
 
 
-def test_the_students_weights_are_kept_without_the_teachers(sweep: Outcome) -> None:
+def test_the_detector_is_kept_with_its_students_weights_and_without_the_teachers(sweep: Outcome) -> None:
     for cell in sweep.runs("cell"):
-        state = load_file(sweep.artifact(cell, "student.safetensors"))
-        assert state
-        assert all(name.startswith("student.") for name in state)
+        folder = sweep.artifact(cell, "detector")
+        verify(folder)
+        assert {path.name for path in folder.iterdir()} == {
+            *("detector.json", "weights.safetensors", "thresholds.json", "digests.json")
+        }
+        state = load_file(folder / "weights.safetensors")
+        students = ("decoder.", "bottleneck.") if cell.data.tags["method"] == "rd" else ("student.",)
+        assert {name.partition(".")[0] + "." for name in state} == set(students)
+        about = json.loads((folder / "detector.json").read_text())
+        assert about["training_key"] == cell.data.tags["training_key"]
+        thresholds = json.loads((folder / "thresholds.json").read_text())
+        found = thresholds["thresholds"][thresholds["policy"]]
+        assert found["pixel"] == cell.data.metrics["threshold"]
+        assert found["image"] == cell.data.metrics["image_threshold"]
 
 
 def test_the_figure_is_a_picture(sweep: Outcome) -> None:
@@ -113,7 +129,7 @@ def test_the_parent_carries_the_means_over_categories_and_the_protocol(sweep: Ou
         assert parent.data.metrics[f"pro/{method}"] == pytest.approx(np.mean(values))
 
 
-def test_tables_are_shown_and_lie_beside_the_parent(sweep: Outcome) -> None:
+def test_tables_are_shown_and_kept_with_the_parent(sweep: Outcome) -> None:
     (parent,) = sweep.runs("sweep")
     for metric, title in (("image_auroc", "Image AUROC"), ("pro", "PRO (exact)"), ("dice", "Dice")):
         assert title in sweep.stdout
@@ -129,7 +145,7 @@ def test_tables_are_shown_and_lie_beside_the_parent(sweep: Outcome) -> None:
         assert float(table[category][method]) == cell.data.metrics["pro"]
 
 
-def test_the_report_lies_in_the_results_and_beside_the_parent(sweep: Outcome) -> None:
+def test_the_report_is_in_the_results_and_with_the_parent(sweep: Outcome) -> None:
     page = sweep.results / "reports" / "first" / "report.html"
     assert f"report, also among the parent run's artifacts: {page}" in sweep.stdout
     text = page.read_text()
@@ -182,18 +198,18 @@ def test_the_same_seed_gives_the_same_measures_to_the_last_bit_and_another_does_
 def test_what_fills_a_disk_can_be_switched_off_and_an_honest_threshold_is_no_oracle(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    small = [f"tracking.{name}=false" for name in ("maps", "pictures", "student", "figure")]
+    small = [f"tracking.{name}=false" for name in ("maps", "pictures", "detector", "figure")]
     honest = ("evaluation.threshold=train_quantile", "evaluation.pro_variants=[exact,official_100]")
     outcome = run_here(tmp_path, capfd, "method=stfpm", "dataset.categories=[washer]", *small, *honest, *TINY)
     assert outcome.code == 0, outcome.stderr
     (cell,) = outcome.runs("cell")
     artifacts = {item.path for item in outcome.client.list_artifacts(cell.info.run_id)}
-    assert artifacts == {"config.yaml", "curves.csv", "regions.csv", "scores.csv"}
+    assert artifacts == {"config.yaml", "curves.csv", "regions.csv", "scores.csv", "digests.json"}
     assert "oracle" not in outcome.stdout
     assert {"pro", "pro_official_100"} <= set(cell.data.metrics)
 
 
-def test_a_teacher_is_distilled_once_for_all_categories_and_captions_say_on_what(tmp_path: Path) -> None:
+def test_a_teacher_is_distilled_once_for_all_categories_and_captions_name_its_images(tmp_path: Path) -> None:
     outcome = run(
         tmp_path,
         "method=uninformed_students",
@@ -204,9 +220,11 @@ def test_a_teacher_is_distilled_once_for_all_categories_and_captions_say_on_what
     )
     assert outcome.code == 0, outcome.stderr
     assert outcome.stdout.count("teacher_33 trains for 4 steps") == 1
-    assert outcome.stdout.count("teacher_33: trained before") == 1
-    assert "distilled on 24 train images of granite, washer" in outcome.stdout
+    assert outcome.stdout.count("teacher_33 trained before, loaded from") == 1
+    shown = " ".join(outcome.stdout.split())
+    assert "teachers of uninformed_students pretrained on 24 train images of the tested categories" in shown
     first, second = outcome.runs("cell")
-    assert first.data.tags["pretext"] == "24 train images of granite, washer"
-    assert first.data.metrics["pretext_seconds"] == second.data.metrics["pretext_seconds"] > 0
+    assert {cell.data.tags["pretraining_images"] for cell in (first, second)} == {"own"}
+    assert {cell.data.tags["pretraining_count"] for cell in (first, second)} == {"24"}
+    assert first.data.metrics["pretraining_seconds"] == second.data.metrics["pretraining_seconds"] > 0
     assert "teacher_33/loss" in second.data.metrics

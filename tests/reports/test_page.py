@@ -133,7 +133,7 @@ def page(html: str) -> Elements:
     return Elements(html)
 
 
-def test_everything_is_in_the_file_and_links_lead_to_files_beside_it(page: Elements) -> None:
+def test_everything_is_in_the_file_and_links_lead_to_files_next_to_it(page: Elements) -> None:
     sources = [*page.values("src"), *page.values("href", "link")]
     assert all(source.startswith("data:") for source in sources)
     links = {link for link in page.values("href", "a") if not link.startswith("#")}

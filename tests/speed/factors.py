@@ -18,17 +18,17 @@ from pathlib import Path
 
 import torch
 
-from benchmark.features import TeacherFeatures, normalise
+from benchmark.data.teacher import TeacherFeatures, normalise
 from benchmark.runtime import Runtime, keep_freed_memory, seed_everything
-from benchmark.schedules import build_optimizer
+from benchmark.training.optimizers import build_optimizer
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.stfpm import STFPM
-from tests.benchmark.steps import take
 from tests.conftest import PROJECT_ROOT
 from tests.speed.commands import SpeedError, median, positive, rounds
 from tests.speed.inputs import LAYERS
 from tests.speed.pairs import Pair, write
+from tests.speed.steps import take
 
 FACTORS = ("malloc", "channels_last", "bf16", "features")
 ALL = "all"
@@ -53,7 +53,7 @@ def step_seconds(factors: Sequence[str]) -> float:
     method = runtime.move(STFPM(backbone, LAYERS))
     stage = next(method.stages())
     stage.module.train()
-    optimizer = build_optimizer(OPTIMIZER, stage)
+    optimizer = build_optimizer(OPTIMIZER, stage.module)
     images = torch.randint(0, 256, (BATCH, SIDE, SIDE, 3), dtype=torch.uint8)
     kept = teacher.compute(normalise(images, runtime)) if "features" in factors else None
     times = []

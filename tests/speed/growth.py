@@ -118,7 +118,7 @@ def run(scratch: Scratch, data: Path, point: Mapping[str, int], parallel: bool) 
     given = [*arguments(point), f"dataset.cache_dir={data}"]
     expected = point["methods"]
     if parallel:
-        given += [f"seed={','.join(map(str, range(JOBS)))}", "trainer.threads=1", "hydra/launcher=joblib"]
+        given += [f"seed={','.join(map(str, range(JOBS)))}", "runtime.threads=1", "hydra/launcher=joblib"]
         given += [f"hydra.launcher.n_jobs={point['processes']}"]
         expected *= JOBS
     usage = suite(results, *given)

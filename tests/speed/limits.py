@@ -5,7 +5,7 @@
 The peak is the largest rate that torch's own matrix products and convolutions (channels_last) reach, alone and
 in sizes that suit them. A step's multiply-adds, forward and backward, are counted by torch; the fraction is
 what it would take at the peak over the median of what it takes, loss, optimiser and everything else included.
-The steps are those of `tests.benchmark.steps`: published sizes, the teacher's features computed beforehand;
+The steps are those of `tests.speed.steps`: published sizes, the teacher's features computed beforehand;
 only RD's backbone is another, ResNet-18. Timings decide nothing.
 """
 
@@ -21,9 +21,9 @@ from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.runtime import keep_freed_memory
-from tests.benchmark.steps import METHODS, configuration, seconds, steps_of
 from tests.speed.commands import positive
 from tests.speed.pairs import SCORE, Pair, markdown, write
+from tests.speed.steps import METHODS, configuration, seconds, steps_of
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MATRICES = (1024, 2048, 4096)

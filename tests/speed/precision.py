@@ -24,7 +24,7 @@ def train(
 ) -> Cells:
     """Train with each seed and return the cells in the seeds' order."""
     results = scratch.new()
-    chosen = [f"method={method}", f"seed={','.join(map(str, seeds))}", f"trainer.precision={precision}"]
+    chosen = [f"method={method}", f"seed={','.join(map(str, seeds))}", f"runtime.precision={precision}"]
     suite(results, "-m", *inputs.arguments(), *chosen, *options)
     found = sorted(cells(results), key=lambda cell: int(cell["seed"]))
     if [int(cell["seed"]) for cell in found] != sorted(seeds):

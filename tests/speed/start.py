@@ -43,7 +43,7 @@ class Noted(STFPM):
         raise KeyboardInterrupt
 """
 YAML = "defaults: [stfpm]\n_target_: noted.Noted\n"
-ARGUMENTS = ("dataset.categories=[washer]", "trainer.progress=false", "tracking.report=false")
+ARGUMENTS = ("dataset.categories=[washer]", "runtime.progress=false", "tracking.report=false")
 PEER = (
     "from anomalib.data import Folder; from anomalib.engine import Engine; from anomalib.models import Stfpm"
 )

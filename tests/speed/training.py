@@ -66,7 +66,7 @@ def train_here(setting: Setting, inputs: Inputs, scratch: Scratch) -> Found:
         f"method.training.image_size={setting.image_size}",
         f"method.training.batch_size={BATCH}",
         f"method.training.validation_fraction={HELD_OUT[setting.method]}",
-        f"trainer.precision={setting.precision}",
+        f"runtime.precision={setting.precision}",
         f"seed={setting.seed}",
     )
     found = cells(results)

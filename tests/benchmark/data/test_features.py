@@ -82,7 +82,10 @@ def test_features_that_are_read_once_are_not_held_in_memory(
 
 
 def test_features_on_disk_are_shared(
-    stored: StoredImages, backbone: FeatureBackbone, settings: RuntimeSettings, monkeypatch: pytest.MonkeyPatch
+    stored: StoredImages,
+    backbone: FeatureBackbone,
+    settings: RuntimeSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = all_rows(open_with(stored, backbone, settings), stored)
     monkeypatch.setattr("benchmark.data.features._fill", lambda *_: pytest.fail("computed again"))

@@ -71,7 +71,9 @@ def test_targets_without_room_in_memory_are_computed_at_every_step(
     caplog.set_level("INFO")
     method = Remembering()
     train_on(replace(data, train=replace(data.train, room_gb=0.0)), method)
-    probed = [f"first {sample.image}" for sample in data.train.samples[:4]]  # the first batch shows their size
+    probed = [
+        f"first {sample.image}" for sample in data.train.samples[:4]
+    ]  # the first batch shows their size
     assert method.computed == [*probed, *(f"first {path}" for path in method.seen)]
     assert "targets brightness: 0.00 GB, no room in memory; computed at every step" in caplog.text
 

@@ -1,4 +1,4 @@
-"""Configured values are checked against type hints; what is wrong is named, and what is accepted."""
+"""Configured values are checked against type hints; a wrong one is named, with what is expected."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 
 from benchmark.errors import BenchmarkError
-from benchmark.settings import FeatureLimits, Training, build, convert, typed
-from tests.benchmark.conftest import make_training
+from benchmark.settings.runtime import FeatureLimits
+from benchmark.settings.values import at_least_one, build, convert, one_of, typed
 
 
 class Plugin:
@@ -39,7 +39,7 @@ def test_values_of_the_right_kind_pass(value: object, hint: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "accepted"),
+    ("value", "hint", "expected"),
     [
         ("yes", bool, "true, false"),
         (1, bool, "true, false"),
@@ -54,10 +54,10 @@ def test_values_of_the_right_kind_pass(value: object, hint: object) -> None:
         ([1], Sequence[str], "a list, each item text"),
     ],
 )
-def test_values_of_another_kind_are_refused_with_what_is_accepted(
-    value: object, hint: object, accepted: str
+def test_values_of_another_kind_are_refused_with_the_expected_kind(
+    value: object, hint: object, expected: str
 ) -> None:
-    with pytest.raises(BenchmarkError, match=f"^group.option=.*: accepted: {accepted}$"):
+    with pytest.raises(BenchmarkError, match=f"^group.option=.*: expected {expected}$"):
         convert(value, hint, "group.option")
 
 
@@ -72,7 +72,7 @@ def test_a_plugin_is_built_from_its_target_and_options() -> None:
     [
         ({"layers": ["x"], "haf": True}, r"method\.haf: there is no such option \(did you mean 'half'\?\)"),
         ({}, r"method\.layers is missing"),
-        ({"layers": ["x"], "kind": "c"}, r"method\.kind=c: accepted: a, b"),
+        ({"layers": ["x"], "kind": "c"}, r"method\.kind=c: expected a, b"),
     ],
 )
 def test_wrong_options_of_a_plugin_are_named(options: dict[str, object], message: str) -> None:
@@ -91,41 +91,21 @@ def test_groups_are_converted_with_their_values() -> None:
         return limits
 
     assert typed(
-        wants, {"limits": {"device_gb": 1, "memory_gb": 2, "disk_gb": 3}}, "trainer"
+        wants, {"limits": {"device_gb": 1, "memory_gb": 2, "disk_gb": 3}}, "runtime"
     ) == FeatureLimits(1, 2, 3)
-    with pytest.raises(BenchmarkError, match=r"trainer\.limits\.disk_gb"):
-        typed(wants, {"limits": {"device_gb": 1, "memory_gb": 2, "disk_gb": "much"}}, "trainer")
+    with pytest.raises(BenchmarkError, match=r"runtime\.limits\.disk_gb"):
+        typed(wants, {"limits": {"device_gb": 1, "memory_gb": 2, "disk_gb": "much"}}, "runtime")
 
 
-@pytest.mark.parametrize("name", ["image_size", "batch_size", "epochs"])
-def test_a_schedule_without_images_or_epochs_is_refused(name: str) -> None:
-    with pytest.raises(BenchmarkError, match=rf"method\.training\.{name}=0"):
-        make_training(**{name: 0})
+def test_names_that_are_not_known_are_refused_with_the_nearest() -> None:
+    one_of("tables", ["pro", "dice"], ["pro", "dice", "ap"])
+    with pytest.raises(
+        BenchmarkError, match=r"tables: found 'dise' \(did you mean 'dice'\?\); expected pro, dice"
+    ):
+        one_of("tables", ["pro", "dise"], ["pro", "dice"])
 
 
-def test_a_schedule_needs_every_value() -> None:
-    with pytest.raises(BenchmarkError, match=r"method\.training\.image_size is missing"):
-        typed(Training, {}, "method.training")
-
-
-def test_a_stage_takes_what_it_does_not_say_from_the_method() -> None:
-    training = make_training(stages={"teacher": {"steps": 50, "batch_size": 64}})
-    teacher, other = training.schedule("teacher"), training.schedule("students")
-    assert (teacher.steps, teacher.epochs, teacher.batch_size) == (50, None, 64)
-    assert (other.steps, other.epochs, other.batch_size) == (None, 2, 4)
-    assert teacher.optimizer == other.optimizer == training.optimizer
-
-
-@pytest.mark.parametrize(
-    ("stage", "message"),
-    [
-        ({"steps": 0}, r"stages\.teacher\.steps=0: accepted: 1 or more"),
-        ({"steps": 5, "epochs": 5}, r"stages\.teacher has both epochs and steps"),
-        ({"step": 5}, r"stages\.teacher\.step: .*did you mean 'steps'"),
-        ({"epochs": "many"}, r"stages\.teacher\.epochs=many: accepted: a whole number"),
-        (5, r"stages\.teacher=5: accepted: a group of options"),
-    ],
-)
-def test_a_wrong_schedule_of_a_stage_is_named(stage: object, message: str) -> None:
-    with pytest.raises(BenchmarkError, match=message):
-        make_training(stages={"teacher": stage})
+def test_numbers_below_one_are_refused_and_unset_ones_pass() -> None:
+    at_least_one("group", epochs=1, steps=None)
+    with pytest.raises(BenchmarkError, match=r"^group\.epochs=0: expected 1 or more$"):
+        at_least_one("group", epochs=0)

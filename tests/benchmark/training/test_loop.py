@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from benchmark.data.batches import Images, as_batches
 from benchmark.data.images import open_images_store
 from benchmark.errors import BenchmarkError
-from benchmark.training.fit import fit
 from benchmark.training.loop import TrainingData, stages_of, train
 from benchmark.training.records import StageRecord
 from datasets.batch import Batch
@@ -23,7 +22,7 @@ from tests.benchmark.conftest import CPU, make_training
 
 
 class Toy(Method):
-    """One number per stage, drawn towards `target`; remembers the images that it sees."""
+    """One number per stage, drawn towards `target`; remembers images and modules in training mode."""
 
     def __init__(self, target: float = 1.0, names: tuple[str, ...] = ("first",), **attributes: Any) -> None:
         super().__init__()
@@ -31,7 +30,7 @@ class Toy(Method):
         for module in self.weights.values():
             nn.init.zeros_(module.weight)  # type: ignore[arg-type]
         self.target = target
-        self.seen: list[tuple[str, str, bool]] = []
+        self.seen: list[tuple[str, str, list[str]]] = []
         self.prepared: list[str] = []
         self.calibrated: list[str] = []
         for name, value in attributes.items():
@@ -45,7 +44,8 @@ class Toy(Method):
         return self.weights[name](torch.ones(1))[0]
 
     def loss(self, batch: Batch, name: str) -> Tensor:
-        self.seen += [(name, path, self.weights[name].training) for path in batch.paths]
+        in_training = [each for each, module in self.weights.items() if module.training]
+        self.seen += [(name, path, in_training) for path in batch.paths]
         return (self.value(name) - self.target).square()
 
     def validation_score(self, stage: Stage, batch: Batch) -> Tensor:
@@ -113,7 +113,7 @@ def test_stages_run_in_order_and_only_the_trained_module_is_in_training_mode(dat
     train_on(data, method)
     order = [name for name, _, _ in method.seen]
     assert order == sorted(order)
-    assert all(training for _, _, training in method.seen)
+    assert all(in_training == [name] for name, _, in_training in method.seen)
     assert not method.training
 
 
@@ -148,8 +148,10 @@ def test_a_method_that_does_not_keep_the_best_epoch_uses_the_last(data: Training
 
 @pytest.mark.parametrize("need", ["keeps_best_epoch", "needs_validation"])
 def test_a_method_that_needs_validation_images_is_refused_without(data: TrainingData, need: str) -> None:
+    method = Toy()
+    setattr(method, need, True)
     with pytest.raises(BenchmarkError, match=r"^toy washer: there are no held-out.*validation_fraction"):
-        train_on(TrainingData(data.train, None), Toy(**{need: True}))
+        train_on(TrainingData(data.train, None), method)
 
 
 def test_a_loss_that_is_not_finite_stops_with_method_category_stage_and_epoch(data: TrainingData) -> None:
@@ -203,19 +205,3 @@ def test_progress_is_reported_with_every_loss(data: TrainingData) -> None:
 
     (record,) = train(Toy(), make_training(epochs=3), data, 0, "toy washer", progress)
     assert reported == [("toy washer first", 3, i, loss) for i, loss in enumerate(record.losses, 1)]
-
-
-class Scored(Toy):
-    """Cannot score images of this size."""
-
-    def anomaly_map(self, batch: Batch) -> Tensor:
-        raise BenchmarkError("method.training.image_size: too small")
-
-
-def test_images_that_a_method_cannot_score_are_reported_before_the_training(
-    washer: Category, data: TrainingData
-) -> None:
-    method = Scored()
-    with pytest.raises(BenchmarkError, match="too small"):
-        fit(lambda: method, make_training(), washer, data.train, None, 0, "toy washer")
-    assert not method.seen

@@ -50,6 +50,8 @@ class Pretrained(Method):
 
     def teach(self, batch: Batch) -> Tensor:
         assert batch.image.shape[-1] == CROPS.size
+        assert self.teacher.training
+        assert not self.student.training
         if self.teacher_steps == self.stop_at:
             raise KeyboardInterrupt
         self.teacher_steps += 1
@@ -96,7 +98,9 @@ def test_a_second_training_loads_the_weights_of_the_first(train_once: TrainOnce)
     assert again[0] == records[0]
 
 
-def test_random_numbers_afterwards_do_not_depend_on_whether_the_weights_were_kept(train_once: TrainOnce) -> None:
+def test_random_numbers_afterwards_do_not_depend_on_whether_the_weights_were_kept(
+    train_once: TrainOnce,
+) -> None:
     draws = []
     for _ in range(2):
         train_once(Pretrained(), seed=3)

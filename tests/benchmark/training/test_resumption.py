@@ -99,9 +99,7 @@ def test_resumption_is_logged_in_steps_where_they_are_counted(
     assert "first resumes after step 9 of 10" in caplog.text
 
 
-def test_durations_are_those_of_all_parts(
-    toy: Setting, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_durations_are_those_of_all_parts(toy: Setting, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**6))  # every look at it takes a second
     monkeypatch.setattr(
         "benchmark.training.loop.time", SimpleNamespace(perf_counter=lambda: float(next(clock)))
