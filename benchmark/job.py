@@ -251,7 +251,7 @@ def _without_mode(method: dict[str, Any], name: str) -> dict[str, Any]:
     factory = target_of("method", method)
     if "mode" not in method or "mode" in inspect.signature(factory).parameters:
         return method
-    one_of("method.mode", [method["mode"]], tuple(getattr(factory, "modes", ("rgb",))))
+    one_of(f"method.mode of method={name}", [method["mode"]], tuple(getattr(factory, "modes", ("rgb",))))
     return {key: value for key, value in method.items() if key != "mode"}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
@@ -158,6 +159,24 @@ def locked(path: Path, work: str = "") -> Iterator[None]:
         lock.release()
 
 
+def check_writable(option: str, folder: Path) -> None:
+    """Make a folder if it does not exist, and write to it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written; the message names the option.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{option}={folder}: cannot be written ({error.strerror}); expected a folder that you may write to"
+        ) from None
+
+
 def _is_filled(folder: Path) -> bool:
     try:
         return any(folder.iterdir())
@@ -192,7 +211,7 @@ def _write_and_rename(target: Path, write: Callable[[Path], None], digests: bool
         if target.exists():
             target.replace(replaced)
         partial.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -213,12 +232,13 @@ def seal(folder: Path) -> None:
 def _sync_all(folder: Path) -> None:
     """Have a folder and its content on the disk, so that a power cut after a rename leaves no empty files."""
     below = sorted(folder.rglob("*"))
-    _in_threads(_sync, [path for path in below if path.is_file()])
+    _in_threads(sync, [path for path in below if path.is_file()])
     for path in (*(path for path in below if path.is_dir()), folder):
-        _sync(path)
+        sync(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file or a folder written to the disk, so that a power cut after a rename does not empty it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from store.errors import StoreError
 from store.files import digests_in, reason_of
+from store.folders import sync
 
 INDEX = "cell.json"
 _EARLIER_INDEX = "draft.json"
@@ -60,9 +60,9 @@ class Pending:
         partial = self.folder / f".{INDEX}"
         partial.write_text(json.dumps(index))
         for path in (*(self.files / name for name in self.digests), partial):
-            _sync(path)
+            sync(path)
         partial.replace(self.folder / INDEX)
-        _sync(self.folder)
+        sync(self.folder)
 
     def discard(self) -> None:
         """Delete the record, once the store has everything."""
@@ -121,11 +121,3 @@ def _index(folder: Path) -> Path | None:
 
 def _damaged(path: Path, reason: str) -> StoreError:
     return StoreError(f"{path}: damaged ({reason}); delete the record's folder to run the cell again")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,7 @@ from store import format1
 from store import tags as names
 from store.errors import StoreError
 from store.files import as_utf8, write_digests
-from store.folders import locked
+from store.folders import check_writable, locked
 from store.passwords import with_password, without_password
 from store.pending import FOLDERS, Pending, load_pending, new_pending
 from store.plan import Plan
@@ -149,7 +149,7 @@ class Tracker:
 
     def __init__(self, uri: str, experiment: str, results_dir: Path) -> None:
         self.uri, self.experiment, self.results_dir = uri, experiment, results_dir
-        _check_writable(results_dir)
+        check_writable("results_dir", results_dir)
         # the first use of a store creates its tables, which two processes must not do at once
         with FileLock(results_dir / "store.lock"), _store_errors(uri, of_a_run=()):
             self.client = MlflowClient(tracking_uri=with_password(uri))
@@ -288,17 +288,6 @@ class Tracker:
 
     def _errors(self) -> contextlib.AbstractContextManager[None]:
         return _store_errors(self.uri)
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder):
-            pass
-    except OSError as error:
-        raise StoreError(
-            f"results_dir={folder}: cannot be written ({error.strerror}); expected a folder that you may write to"
-        ) from None
 
 
 @contextlib.contextmanager

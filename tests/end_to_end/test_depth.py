@@ -83,7 +83,7 @@ SMALL = (
     [
         (
             ["method=stfpm", "method.mode=depth", "dataset=synthetic_3d"],
-            ["method.mode=depth: stfpm has no such mode", "expected rgb"],
+            ["method.mode of method=stfpm: found 'depth'", "expected rgb"],
         ),
         (
             ["method=ast", "method.mode=depth"],
@@ -124,5 +124,5 @@ def test_a_size_of_depth_that_does_not_fit_is_reported_before_training(
     )
     assert outcome.code == 1
     assert "Traceback" not in outcome.stderr
-    assert "expected depth_size=128" in outcome.stdout
+    assert "method.training.depth_size: found 96; expected 128" in outcome.stdout
     assert "trains for" not in outcome.stdout

@@ -24,14 +24,6 @@ SWEEP = (
 ONE = ("method=stfpm", "dataset.categories=[washer]", *QUICK)
 TRAINS, LOADED = "trains for", "trained before, detector loaded from"
 CODE = ("benchmark", "conf", "datasets", "methods", "metrics", "reports", "store")
-EARLIER_OPTIONS = {"method.layers": "['layer1']", "trainer.precision": "fp32", "evaluation.fpr_limit": "0.3"}
-EARLIER_TAGS = {
-    "category": "washer",
-    "backbone": "resnet18.tv_in1k",
-    "weights": "random",
-    "threshold_policy": "f1_image",
-    "fpr_limit": "0.3",
-}
 MEASURE = """
         Measure(
             "largest_dice",
@@ -171,7 +163,15 @@ def test_cells_of_an_earlier_version_are_announced_and_reported(
     store = Outcome(0, "", "", results)
     (experiment,) = {run.info.experiment_id for run in finished.values()}
     name = store.client.get_experiment(experiment).name
-    earlier_cell(Tracker(store.uri, name, results), EARLIER_OPTIONS, **EARLIER_TAGS)
+    earlier_cell(
+        Tracker(store.uri, name, results),
+        {"method.layers": "['layer1']", "trainer.precision": "fp32", "evaluation.fpr_limit": "0.3"},
+        category="washer",
+        backbone="resnet18.tv_in1k",
+        weights="random",
+        threshold_policy="f1_image",
+        fpr_limit="0.3",
+    )
     outcome = run_here(results, capfd, *ONE, "sweep=later")
     assert outcome.code == 0, outcome.stderr
     shown = " ".join(outcome.stdout.split())

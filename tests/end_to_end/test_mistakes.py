@@ -172,8 +172,8 @@ def test_a_flow_whose_likelihood_explodes_stops_with_stage_and_epoch(
 @pytest.mark.parametrize(
     ("method", "side", "message"),
     [
-        ("uninformed_students", 32, "images of 32 x 32 pixels are smaller than a patch of 33"),
-        ("rd", 72, "multiples of 32; found 72 x 72"),
+        ("uninformed_students", 32, "image_size: found 32 x 32; expected 33 or more"),
+        ("rd", 72, "image_size: found 72 x 72; expected multiples of 32"),
     ],
 )
 def test_images_of_a_size_that_a_method_cannot_take_are_reported_before_any_training(

@@ -6,11 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from datasets.synthetic import generate
 from reports.status import read_status
 from store.passwords import PASSWORD
+from store.sync import main as sync
 from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import (
     LIGHT,
@@ -167,6 +170,28 @@ def test_a_repaired_image_makes_another_cell(
     assert (before.code, after.code) == (0, 0)
     assert TAKEN not in after.stdout
     assert len(cells(after)) == 2
+
+
+def test_results_that_the_store_could_not_take_are_sent_later_and_not_computed_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*arguments: object) -> None:
+        raise MlflowException("the server is away")
+
+    results, chosen = tmp_path / "results", ("method=stfpm", "dataset.categories=[washer]", *QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifacts", away)
+        outcome = run_here(results, capfd, *chosen)
+    fails_plainly(outcome, "the server is away", str(results / "pending"), "`python -m store.sync`")
+    assert cells(outcome) == []
+    monkeypatch.setattr("sys.argv", ["sync", "--results", str(results)])
+    assert sync() == 0
+    assert capfd.readouterr().out.splitlines()[0] == "sent: stfpm washer"
+    assert cells(outcome) == [("stfpm", "washer", "0")]
+    again = run_here(results, capfd, *chosen)
+    assert again.code == 0, again.stderr
+    assert again.stdout.count(TAKEN) == 1
+    assert list((results / "pending").iterdir()) == []
 
 
 def test_a_password_reaches_no_output_and_no_file(

@@ -1,6 +1,6 @@
 """MVTec AD's bottle with ImageNet weights: minutes of training each, so `make measure` runs it.
 
-The published settings but for what stands here, as far as two cores allow. The weights are those of ResNet-18 up
+The published settings, except for those set here so that two cores suffice. The weights are those of ResNet-18 up
 to layer3, so AST sees layer3 instead of EfficientNet-B5's features, and the teacher of uninformed students learns
 the 256 averages of layer3 instead of layer4's 512.
 """
@@ -59,7 +59,7 @@ def bottle(results: Path, shared: Path, method: str, *options: str) -> Outcome:
 @pytest.mark.slow
 @pytest.mark.timeout(3200)
 @pytest.mark.parametrize("method", list(LEAST))
-def test_bottle_reaches_what_was_published(results: Path, shared: Path, method: str) -> None:
+def test_bottle_reaches_the_published_accuracy(results: Path, shared: Path, method: str) -> None:
     outcome = bottle(results, shared, method, *OPTIONS[method])
     assert outcome.code == 0, outcome.stderr
     cell = outcome.runs("cell")[-1]

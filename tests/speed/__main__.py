@@ -2,10 +2,9 @@
 
     python -m tests.speed [--peers FOLDER] [--data FOLDER] [--weights FILE] [--out FOLDER] [--only PART ...]
 
-Each part is a command of its own (`python -m tests.speed.PART`) and leaves `PART.json` and what it told, `PART.md`.
-`speed.md` holds all of them, first the pairs: this suite beside a peer. A part that fails, or is not there, stands in
-it with its reason, and the exit code is 1. `headlines.md` and `speed.png` are what the README shows of it. Timings
-decide nothing.
+Each part is a command of its own (`python -m tests.speed.PART`) and leaves `PART.json` and its output, `PART.md`.
+`speed.md` holds all of them, first the pairs: this suite compared with a peer. A part that fails or does not exist is
+listed with the reason, and the exit code is 1. The README shows `headlines.md` and `speed.png`. Timings decide nothing.
 """
 
 import argparse
@@ -47,23 +46,23 @@ HEADLINES = (
     "12 cells",
     "8 cells",
 )
-"""How the pairs begin that the README shows, if something other than this suite's own measures stands beside them."""
+"""The README shows the pairs whose names begin so and that compare this suite with another."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What became of one part.
+    """The outcome of one part.
 
     Attributes
     ----------
     text
-        What it told, Markdown or plain.
+        Its output, Markdown or plain.
     pairs
-        Of its JSON, if it has any.
+        The pairs in its JSON file, if any.
     problem
-        Why it failed, or empty.
+        The reason of a failure, or empty.
     seconds
-        How long it took.
+        Its duration.
     """
 
     text: str
@@ -73,11 +72,11 @@ class Part:
 
 
 def run_part(name: str, options: dict[str, str | None], folder: Path, more: Sequence[str]) -> Part:
-    """Run one part as a process and return what became of it."""
+    """Run one part as a process and return its outcome."""
     module, out = f"tests.speed.{name}", folder / f"{name}.json"
     if importlib.util.find_spec(module) is None:
         return Part("", [], f"there is no {module}", 0)
-    out.unlink(missing_ok=True)  # an older result is never taken for a new one
+    out.unlink(missing_ok=True)  # an earlier result must not be taken for a new one
     words = [sys.executable, "-m", module, "--out", str(out), *more]
     for option in PARTS[name]:
         if options[option] is not None:
@@ -116,7 +115,7 @@ def summary(parts: dict[str, Part], missing: Sequence[str]) -> str:
         if part.text and "|" not in part.text:  # no table: as it was printed
             lines += ["```", part.text.rstrip(), "```"]
         elif part.text:
-            lines.append(part.text.replace(table(part.pairs), "").strip())  # it stands above
+            lines.append(part.text.replace(table(part.pairs), "").strip())  # the page begins with it
     return "\n".join(lines) + "\n"
 
 
@@ -124,13 +123,13 @@ def headlines(pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs of `HEADLINES`; without memory."""
 
     def is_one(pair: Pair) -> bool:
-        other = pair.theirs and not pair.beside.startswith("this suite")
-        return bool(other) and pair.unit != "MB" and pair.what.startswith(HEADLINES)
+        compared = pair.theirs and not pair.other.startswith("this suite")
+        return bool(compared) and pair.unit != "MB" and pair.what.startswith(HEADLINES)
 
     return list(filter(is_one, pairs))
 
 
-def told_briefly(pairs: Sequence[Pair]) -> str:
+def headline_table(pairs: Sequence[Pair]) -> str:
     """Return pairs with the machine as Markdown, for the README."""
     about = machine()
     rows = [{name: value for name, value in row(pair).items() if name != "note"} for pair in pairs]
@@ -141,7 +140,7 @@ def told_briefly(pairs: Sequence[Pair]) -> str:
 def main() -> int:
     """Run the parts, write the page, and return 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed", description=__doc__)
-    parser.add_argument("--peers", type=Path, help="the peers' environment, made if it is not there")
+    parser.add_argument("--peers", type=Path, help="the peers' environment, made if it does not exist")
     parser.add_argument("--data", help="categories in MVTec AD's layout; default: generated ones")
     parser.add_argument("--weights", help="of ResNet-18 to layer3, a .pth file; default: random")
     parser.add_argument("--out", type=Path, default=Path("results/speed"), help="default: results/speed")
@@ -160,7 +159,7 @@ def main() -> int:
     options: dict[str, str | None] = {"peers": None, "data": given.data, "weights": given.weights}
     missing = []
     if given.peers is None:
-        missing.append("--peers is not given: nothing stands beside this suite")
+        missing.append("--peers is not given: this suite is compared with no other")
     else:
         try:
             options["peers"] = str(peers_python(given.peers.absolute()))
@@ -171,11 +170,11 @@ def main() -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         more = [word for part, words in given.set if part == name for word in words.split()]
         parts[name] = run_part(name, options, folder, more)
-        told = (parts[name].problem or "done").splitlines()[-1]
-        print(f"{name}: {told}, {parts[name].seconds:.0f} s", file=sys.stderr, flush=True)
+        outcome = (parts[name].problem or "done").splitlines()[-1]
+        print(f"{name}: {outcome}, {parts[name].seconds:.0f} s", file=sys.stderr, flush=True)
         (folder / "speed.md").write_text(summary(parts, missing))
         shown = headlines([pair for part in parts.values() for pair in part.pairs])
-        (folder / "headlines.md").write_text(told_briefly(shown))
+        (folder / "headlines.md").write_text(headline_table(shown))
         plot(shown, folder / "speed.png")
     print((folder / "speed.md").read_text())
     return int(bool(missing) or any(part.problem for part in parts.values()))

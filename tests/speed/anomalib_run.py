@@ -5,8 +5,8 @@
 A request holds a list of cells, each with `method` (stfpm or rd), `category` (a folder in MVTec AD's layout),
 `weights` (a state dict of the teacher), `image_size`, `batch_size`, `epochs`, `validation_fraction`, `precision`
 (fp32 or bf16), `seed`, `workers` and `folder` (where files may be left). The answer is a list of their measures and
-seconds, in their order. As anomalib's own defaults have it but for these: nothing is drawn, its post-processor, which
-clips scores, is left out, and AUPRO is measured as well. Nothing of this project is imported.
+seconds, in their order. The settings are anomalib's defaults, except that nothing is drawn, its
+post-processor, which clips scores, is left out, and AUPRO is measured as well. Nothing of this project is imported.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside: wall time, memory of all that they start, and what the store holds after."""
+"""Whole processes, measured from outside: wall time, memory of the process tree, and the finished cells in the store."""
 
 import contextlib
 import os
@@ -19,28 +19,28 @@ from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import Outcome, command
 
 INTERVAL = 0.25  # seconds between two looks at the memory
-GROWN = 1.02  # what is looked at closely
+GROWN = 1.02  # growth of the quick sum after which the exact one is taken
 PAGE = resource.getpagesize()
-KEPT = 2000  # characters of a failed command's output
+KEPT = 2000  # characters of a failed command's output that an error shows
 T = TypeVar("T")
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 class SpeedError(Exception):
-    """Something cannot be measured; the message says what and why."""
+    """A quantity cannot be measured; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What one command took.
+    """Time and memory of one command.
 
     Attributes
     ----------
     seconds
         From the start of the process to its end.
     peak_mb
-        The largest proportional set size of the process and all its children, in MB of 10^6 bytes, as seen four
-        times a second, to 2 %.
+        The largest proportional set size of the process and all its children, in MB of 10^6 bytes, looked
+        up four times a second, to 2 %.
     """
 
     seconds: float
@@ -53,7 +53,7 @@ def measured(words: Sequence[str | Path], timeout: float = 3600) -> Usage:
     Raises
     ------
     SpeedError
-        If it ends with another code than 0, or not in time (seconds).
+        If its exit code is not 0, or it takes longer than `timeout` seconds.
     """
     with TemporaryFile() as output:
         start = time.perf_counter()
@@ -75,8 +75,8 @@ def measured(words: Sequence[str | Path], timeout: float = 3600) -> Usage:
         seconds = time.perf_counter() - start
         if process.returncode:
             output.seek(0)
-            told = output.read().decode(errors="replace")[-KEPT:]
-            raise SpeedError(f"code {process.returncode} after {seconds:.0f} s of {words[0]} ...:\n{told}")
+            text = output.read().decode(errors="replace")[-KEPT:]
+            raise SpeedError(f"code {process.returncode} after {seconds:.0f} s of {words[0]} ...:\n{text}")
     return Usage(seconds, peak / 1e6)
 
 
@@ -90,8 +90,8 @@ def _watch(process: subprocess.Popen[bytes], deadline: float) -> int:
         except subprocess.TimeoutExpired:
             members = session_members(process.pid)
             now = sum(_resident(member) for member in members)
-            # the exact sum takes the kernel long: only where the quick one, which counts shared memory
-            # again in each process, has grown
+            # the kernel takes long for the exact sum, so it is taken only when the quick one has grown, which counts
+            # shared memory once per process
             if now > GROWN * resident:
                 resident = now
                 peak = max(peak, sum(_proportional(member) for member in members))
@@ -125,7 +125,7 @@ def _proportional(member: Path) -> int:
 
 
 def suite(results: Path, *arguments: str) -> Usage:
-    """Run this suite's command without its report; its store, caches and artifacts lie in `results`."""
+    """Run this suite's command without its report; its store, caches, detectors and artifacts are in `results`."""
     return measured(command(results, *arguments))
 
 
@@ -144,7 +144,7 @@ def cells(results: Path) -> list[dict[str, float | str]]:
 
 
 def rounds(tasks: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
-    """Do each task once per round, one after the other, so that what disturbs the machine disturbs all."""
+    """Run each task once per round, in turn, so that a disturbance of the machine affects all of them."""
     found: dict[str, list[T]] = {name: [] for name in tasks}
     for number in range(repeats):
         for name, task in tasks.items():
@@ -162,14 +162,14 @@ def positive(text: str) -> int:
     """Return a number of rounds from the command line."""
     number = int(text)
     if number < 1:
-        raise ValueError  # argparse tells it
+        raise ValueError  # argparse reports it
     return number
 
 
 class Scratch:
-    """Results folders that are new for every command, so that no cache and no finished cell is found again.
+    """New results folders for every command, so that no cache, detector or finished cell of another is found.
 
-    A folder is removed when the next one is made; `weights`, `data` and the like stay below `root`.
+    A folder is removed when the next one is made; inputs for all commands may be kept below `root`.
     """
 
     def __init__(self) -> None:

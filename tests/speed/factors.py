@@ -1,10 +1,10 @@
-"""What makes a training step fast: STFPM with all factors, with none, and with each alone.
+"""The factors that make a training step fast: STFPM with all of them, with none, and with each alone.
 
     python -m tests.speed.factors [--rounds N] [--out JSON]
 
 ResNet-18, batch 32, 256 pixels, on a CPU. The factors: glibc keeps freed memory, channels_last, bf16, and teacher
-features that are computed once instead of at every step. glibc's setting holds for a whole process, so each
-measurement is a process of its own; they take turns.
+features that are computed once instead of at every step. glibc's setting applies to a whole process, so each
+measurement has a process of its own; they take turns.
 """
 
 import argparse
@@ -42,7 +42,7 @@ OPTIMIZER = {"_target_": "torch.optim.SGD", "lr": 0.4, "momentum": 0.9, "weight_
 
 
 def step_seconds(factors: Sequence[str]) -> float:
-    """Return the median seconds of a training step, teacher included where its features are not kept."""
+    """Return the median seconds of a training step, including the teacher where its features are not kept."""
     if "malloc" in factors:
         keep_freed_memory()
     precision = "bf16" if "bf16" in factors else "fp32"
@@ -76,7 +76,7 @@ def ask(factors: Sequence[str]) -> float:
 
 
 def main() -> None:
-    """Print the time of a step with all factors beside that with each of the other settings."""
+    """Compare the time of a step with all factors to that with each of the other settings."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed.factors", description=main.__doc__)
     parser.add_argument("--rounds", type=positive, default=5, help="default: %(default)s")
     parser.add_argument("--one", nargs="*", choices=FACTORS, help="measure one setting in this process")

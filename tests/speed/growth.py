@@ -1,12 +1,12 @@
-"""How time and memory grow: with images, image size, epochs, methods per sweep, and processes.
+"""The growth of time and memory with images, image size, epochs, methods per sweep, and processes.
 
     python -m tests.speed.growth [--out JSON]
 
 This suite's command on generated data, STFPM with an untrained teacher; one thing grows at a time. The time of a run
-with next to nothing to do is taken off before a power law is fitted, t ~ n^exponent: 1 is linear, and 2 is
-quadratic; below 1, what is shared still weighs. With processes, four jobs are shared out and nothing is taken off: -1
-would be a perfect speed-up. Memory mostly stays at its peak, so its exponent is often undefined. The plot lies beside
-the JSON.
+with next to nothing to do is subtracted before a power law is fitted, t ~ n^exponent: 1 is linear, and 2 is quadratic;
+below 1, constant parts still matter. With processes, four jobs are distributed and nothing is subtracted: -1 would be a
+perfect speed-up. Memory mostly stays at its peak, so its exponent is often undefined. The plot has the name of the
+JSON file.
 """
 
 import importlib.util
@@ -33,20 +33,18 @@ GROWTH = {
     "processes": (1, 2, 4),
 }
 NOTHING = {**BASE, "images": 8, "side": 32, "epochs": 1}
-"""A run with next to nothing to do: what every run takes."""
+"""A run with next to nothing to do: the fixed cost of every run."""
 MAP_SIZES = (64, 32, 16)
-"""Methods of a sweep: STFPM with other sizes of its maps, so that each costs the same."""
+"""Methods of a sweep: STFPM with other sizes of its maps, so that all cost the same."""
 LAUNCHER = "hydra_plugins.hydra_joblib_launcher"
 JOBS = 4
 """Seeds that the processes of a sweep share."""
-
-
 USED = ("seconds", "peak_mb")
 
 
 @dataclass
 class Curve:
-    """What one quantity does to time and memory: a median per point."""
+    """Time and memory against one quantity: a median per point."""
 
     name: str
     points: list[int]
@@ -55,7 +53,7 @@ class Curve:
 
     def rows(self, nothing: Usage) -> list[dict[str, str]]:
         """Return a row of the table for time and one for memory."""
-        # each process starts by itself: their fixed cost is spread, too
+        # each process starts by itself: their fixed cost is distributed, too
         fixed = Usage(0, 0) if self.name == "processes" else nothing
         return [
             {
@@ -72,7 +70,7 @@ class Curve:
 
 
 def exponent(points: Sequence[float], values: Sequence[float], fixed: float) -> float:
-    """Return the exponent of a power law through what is above the fixed part.
+    """Return the exponent of a power law through the values above the fixed part.
 
     NaN if there are fewer than two points, or one is not above.
 
@@ -127,8 +125,16 @@ def run(scratch: Scratch, data: Path, point: Mapping[str, int], parallel: bool) 
     return usage
 
 
+def has_launcher() -> bool:
+    """Return whether the launcher of several processes is installed."""
+    try:
+        return importlib.util.find_spec(LAUNCHER) is not None
+    except ModuleNotFoundError:  # no plug-in of Hydra is installed
+        return False
+
+
 def tasks(names: Sequence[str], scratch: Scratch) -> dict[str, Callable[[], Usage]]:
-    """Return what is run, and draw the images that it reads: drawing is not timed."""
+    """Return the runs, and draw the images that they read: drawing is not timed."""
     data = scratch.root / "generated"
     points = {"nothing": (NOTHING, False)}
     for name in names:
@@ -162,13 +168,13 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
 
 
 def main() -> None:
-    """Measure every curve, fit, plot and tell."""
+    """Measure every curve, fit, plot and print."""
     made = parser("growth", __doc__, data=False)
     made.add_argument("--quantities", nargs="+", choices=GROWTH, default=list(GROWTH))
     made.add_argument("--repeats", type=positive, default=3)
     given = made.parse_args()
     missing = []
-    if "processes" in given.quantities and importlib.util.find_spec(LAUNCHER) is None:
+    if "processes" in given.quantities and not has_launcher():
         given.quantities.remove("processes")
         missing.append(
             Pair("processes", "s", [], note='not measured: pip install -c constraints.txt ".[joblib]"')

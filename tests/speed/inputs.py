@@ -1,4 +1,4 @@
-"""What the measurements run on: a category in MVTec AD's layout, and one file of teacher weights for all."""
+"""The inputs of the measurements: categories in MVTec AD's layout, and one file of teacher weights for all suites."""
 
 import argparse
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ class Inputs:
         Their names.
     weights
         A state dict, read by every suite.
-    told
+    description
         Both in words.
     """
 
     root: Path
     categories: tuple[str, ...]
     weights: Path
-    told: str
+    description: str
 
     def arguments(self, count: int = 1) -> tuple[str, ...]:
-        """Return the options that have this suite's command read the first categories."""
+        """Return the options that make this suite's command read the first categories."""
         return (
             "dataset=folder",
             f"dataset.root={self.root}",
@@ -51,7 +51,7 @@ def parser(
     images: int | None = None,
     image_size: int = 256,
 ) -> argparse.ArgumentParser:
-    """Return a parser of the options that the measurements share; `images` and `image_size`: defaults of theirs."""
+    """Return a parser of the options that the measurements share; `images`, `image_size`: their defaults."""
     made = argparse.ArgumentParser(prog=f"python -m tests.speed.{part}", description=text)
     if data:
         made.add_argument(
@@ -65,47 +65,47 @@ def parser(
         made.add_argument(
             "--images", type=positive, default=images, help="generated ones per category, if no --data"
         )
-    made.add_argument("--out", type=Path, help="a JSON file for what is found")
+    made.add_argument("--out", type=Path, help="a JSON file for the results")
     if peers:
         made.add_argument("--peers", type=Path, help="the peers' environment or its Python; default: none")
     return made
 
 
 def prepare(data: Path | None, weights: str, folder: Path, images: int = 200, side: int = 256) -> Inputs:
-    """Find or make what the measurements run on.
+    """Find or make the inputs of the measurements.
 
     Parameters
     ----------
     data
         A folder in MVTec AD's layout, of categories or of one; None: two generated categories.
     weights
-        `random`: this suite's untrained teacher, written to a file that the peers read as well; or a .pth file.
+        `random`: this suite's untrained teacher, written to a file that the peers read, too; or a .pth file.
     folder
-        Where what is made is kept.
+        The folder for generated images and weights.
     images
-        Of a generated category, four fifths of them for training; about a tenth is defective.
+        Their number in a generated category, four fifths of them for training; about a tenth is anomalous.
     side
-        Of a generated image, in pixels.
+        Side of a generated image, pixels.
 
     Raises
     ------
     SpeedError
-        If something named is not there.
+        If a named file or folder does not exist, or has no category.
     """
     if data is None:
         counts = {"train": images * 4 // 5, "test_good": images // 10, "test_defective": max(images // 30, 1)}
         root = generate(folder / "data", categories=GENERATED, image_size=side, **counts)
         names: tuple[str, ...] = GENERATED
-        told = f"generated, {counts['train']} train images of {side} pixels"
+        text = f"generated, {counts['train']} train images of {side} pixels"
     else:
-        root, names, told = *_found(data), data.name
+        root, names, text = *_found(data), data.name
         if not names:
             raise SpeedError(f"--data {data}: no <category>/train/good below it")
-    return Inputs(root.resolve(), names, _weights(weights, folder), f"{told}; weights: {Path(weights).name}")
+    return Inputs(root.resolve(), names, _weights(weights, folder), f"{text}; weights: {Path(weights).name}")
 
 
 def _found(data: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return the folder of the categories and their names; a category itself is one of its folder's."""
+    """Return the folder of the categories and their names; `data` may be one category itself."""
     if (data / "train").is_dir():
         return data.parent, (data.name,)
     folders = sorted(data.iterdir()) if data.is_dir() else []
@@ -115,7 +115,7 @@ def _found(data: Path) -> tuple[Path, tuple[str, ...]]:
 def _weights(weights: str, folder: Path) -> Path:
     path = Path(weights) if weights != "random" else folder / "random_resnet18.pth"
     if weights == "random" and not path.exists():
-        import torch  # seconds, which a mistake need not wait for
+        import torch  # takes seconds, which a mistake need not wait for
 
         from methods.backbone import FeatureBackbone
 

@@ -1,4 +1,4 @@
-"""How much of the machine's arithmetic a training step uses.
+"""The fraction of the machine's peak arithmetic that a training step reaches.
 
     python -m tests.speed.limits [--rounds 4] [--methods stfpm rd] [--out limits.json]
 
@@ -6,7 +6,7 @@ The peak is the largest rate that torch's own matrix products and convolutions (
 in sizes that suit them. A step's multiply-adds, forward and backward, are counted by torch; the fraction is
 what it would take at the peak over the median of what it takes, loss, optimiser and everything else included.
 The steps are those of `tests.speed.steps`: published sizes, the teacher's features computed beforehand;
-only RD's backbone is another, ResNet-18. Timings decide nothing.
+only RD has another backbone, ResNet-18. Timings decide nothing.
 """
 
 import argparse

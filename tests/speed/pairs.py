@@ -1,4 +1,4 @@
-"""What a measurement finds, pair by pair, and its table, plot and file."""
+"""The results of a measurement as pairs, with their table, plot and file."""
 
 import json
 import os
@@ -16,30 +16,30 @@ from tests.speed.commands import median
 
 @dataclass(frozen=True)
 class Pair:
-    """The same quantity of this suite and of something beside it, one value per round each.
+    """The same quantity of this suite and of something that it is compared with, one value per round each.
 
     Attributes
     ----------
     what, unit
         The quantity, e.g. `seconds per epoch, stfpm fp32` and `s`.
     ours, theirs
-        Values, of which medians are compared; `theirs` is empty where nothing stands beside it.
-    beside
-        Who the other is.
+        Values, of which medians are compared; `theirs` is empty where there is no other.
+    other
+        Name of the other.
     note
-        What a reader must know, or why a value is missing.
+        A remark for readers, or the reason why a value is missing.
     """
 
     what: str
     unit: str
     ours: Sequence[float]
     theirs: Sequence[float] = ()
-    beside: str = ""
+    other: str = ""
     note: str = ""
 
     @property
     def ratio(self) -> float | None:
-        """Return theirs / ours, of medians: above 1, this suite needs less; None if that means nothing."""
+        """Return theirs / ours, of medians: above 1, this suite needs less; None where that has no meaning."""
         if not self.ours or not self.theirs or self.unit == SCORE:
             return None
         below, above = median(self.ours), median(self.theirs)
@@ -47,7 +47,7 @@ class Pair:
 
 
 SCORE = "score"
-"""The unit of what is compared by difference, not by ratio."""
+"""The unit of quantities that are compared by difference, not by ratio."""
 
 
 def row(pair: Pair) -> dict[str, str]:
@@ -59,17 +59,17 @@ def row(pair: Pair) -> dict[str, str]:
         "what": pair.what,
         "unit": pair.unit,
         "this suite": _values(pair.ours),
-        "beside": _values(pair.theirs),
-        "who": pair.beside or "–",
-        "beside / this": compared,
+        "other": _values(pair.theirs),
+        "who": pair.other or "–",
+        "other / this": compared,
         "note": "; ".join(filter(None, [pair.note, _warning(pair)])),
     }
 
 
 def _warning(pair: Pair) -> str:
-    """Tell a difference of two times that drowned in their noise."""
-    noise = any(values and median(values) <= 0 for values in (pair.ours, pair.theirs))
-    return "too short beside the noise: not above 0" if noise else ""
+    """Return a warning if a difference of two times was lost in their noise."""
+    noise = pair.unit != SCORE and any(values and median(values) <= 0 for values in (pair.ours, pair.theirs))
+    return "too short for the noise: not above 0" if noise else ""
 
 
 def _values(values: Sequence[float]) -> str:
@@ -90,7 +90,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def write(path: Path | None, part: str, pairs: Sequence[Pair], details: object = None) -> None:
-    """Print the pairs, and write them with the machine and whatever else was measured as JSON."""
+    """Print the pairs, and write them with the machine and all details as JSON."""
     print(table(pairs), flush=True)
     if path is not None:
         found = {
@@ -110,7 +110,7 @@ def read(path: Path) -> list[Pair]:
 
 
 def machine() -> dict[str, str | int | float]:
-    """Return what a reader must know of the machine: processor, cores, threads, and how busy it was."""
+    """Return a description of the machine: processor, cores, threads, and how busy it was."""
     names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
     return {
         "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
@@ -132,7 +132,7 @@ def plot(pairs: Sequence[Pair], path: Path) -> bool:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    bars = [(f"{pair.what} / {pair.beside}", pair.ratio) for pair in pairs if pair.ratio]
+    bars = [(f"{pair.what} / {pair.other}", pair.ratio) for pair in pairs if pair.ratio]
     if not bars:
         return False
     names, ratios = zip(*bars[::-1], strict=True)
@@ -143,7 +143,7 @@ def plot(pairs: Sequence[Pair], path: Path) -> bool:
     axes.axvline(1, color="black", linewidth=0.8)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.15)
-    axes.set_xlabel("beside / this suite (medians; above 1: this suite needs less)")
+    axes.set_xlabel("other / this suite (medians; above 1: this suite needs less)")
     figure.savefig(path, dpi=150)
     plt.close(figure)
     return True

@@ -1,6 +1,6 @@
-"""An environment of the peers, in a folder of its own: they are measured beside this suite, never part of it.
+"""An environment of the peers in a folder of its own: they are compared with this suite and never part of it.
 
-`python -m tests.speed.peers FOLDER` makes it unless it is there, and prints its Python.
+`python -m tests.speed.peers FOLDER` makes it if it does not exist, and prints its Python.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.speed.commands import SpeedError
 
 PINNED = ("anomalib==2.7.0", "adeval==1.1.0", "torchmetrics==1.9.0", "scikit-learn==1.9.1")
-# torch and timm as this suite has them, so that what differs is the suites
+# the same torch and timm as here, so that only the suites differ
 SHARED = ("torch", "torchvision", "timm", "numpy")
 
 _ASK = """
@@ -28,17 +28,17 @@ print(json.dumps(found))
 
 
 def peers_python(folder: Path) -> Path:
-    """Return the Python of the peers' environment, which is made if the folder is not there.
+    """Return the Python of the peers' environment, which is made if the folder does not exist.
 
     Parameters
     ----------
     folder
-        Of the environment, or its Python itself.
+        The folder of the environment, or its Python itself.
 
     Raises
     ------
     SpeedError
-        If it cannot be made, or one that is there holds other versions of the peers.
+        If it cannot be made, or an existing one holds other versions of the peers.
     """
     python = folder if folder.is_file() else folder / "bin" / "python"
     if not python.exists():
@@ -46,12 +46,14 @@ def peers_python(folder: Path) -> Path:
     wanted = dict(pin.split("==") for pin in PINNED)
     found = versions(python, *wanted)
     if found != wanted:
-        raise SpeedError(f"{folder}: found {found}, wanted {wanted}; remove the folder to have it made again")
+        raise SpeedError(
+            f"{folder}: found {found}; expected {wanted}; remove the folder to have it made again"
+        )
     return python
 
 
 def versions(python: Path, *packages: str) -> dict[str, str]:
-    """Return the versions of the packages that an environment has; those it lacks are left out."""
+    """Return the versions of the packages that an environment has; missing ones are left out."""
     done = subprocess.run([python, "-c", _ASK, *packages], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SpeedError(f"{python} does not run: {done.stderr[-500:]}")
@@ -59,7 +61,7 @@ def versions(python: Path, *packages: str) -> dict[str, str]:
 
 
 def _make(folder: Path) -> None:
-    """Install the peers; what has begun and failed is told, and left for a look."""
+    """Install the peers; after a failure the folder is left as it is."""
     print(f"installing {', '.join(PINNED)} into {folder}, some minutes", file=sys.stderr)
     same = [f"{name}=={version}" for name, version in versions(Path(sys.executable), *SHARED).items()]
     pip: list[str | Path] = [

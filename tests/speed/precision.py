@@ -1,9 +1,9 @@
-"""What bf16 does to the measures, beside what another seed does.
+"""The effect of bf16 on the measures, compared with that of another seed.
 
     python -m tests.speed.precision --data ../shared/data/mvtec_ad --weights FILE [--epochs 10] [--out JSON]
 
 Each method is trained with the same seeds in fp32 and in bf16. bf16 changes nothing that matters where the
-difference of the means is small beside the standard deviation of the seeds.
+difference of the means is small compared with the standard deviation of the seeds.
 """
 
 import statistics
@@ -52,7 +52,7 @@ def difference(pair: Pair) -> dict[str, str]:
 
 
 def main() -> None:
-    """Train in both precisions and tell the differences."""
+    """Train in both precisions and print the differences."""
     made = parser("precision", __doc__, images=80)
     made.add_argument("--methods", nargs="+", default=["stfpm", "rd"])
     made.add_argument("--epochs", type=positive, default=10)
@@ -76,8 +76,10 @@ def main() -> None:
         except SpeedError as error:
             raise SystemExit(f"error: {error}") from None
     print(markdown([difference(pair) for pair in measures]) + "\n")
-    print(f"{inputs.told}; {given.epochs} epochs, seeds {given.seeds}", file=sys.stderr)
-    write(given.out, "precision", [*measures, *seconds], {"inputs": inputs.told, "epochs": given.epochs})
+    print(f"{inputs.description}; {given.epochs} epochs, seeds {given.seeds}", file=sys.stderr)
+    write(
+        given.out, "precision", [*measures, *seconds], {"inputs": inputs.description, "epochs": given.epochs}
+    )
 
 
 if __name__ == "__main__":

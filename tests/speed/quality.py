@@ -1,9 +1,9 @@
-"""What both suites reach with equal work: STFPM and RD (ResNet-18) trained for longer, by this suite and by anomalib.
+"""The measures that this suite and anomalib reach with equal work: STFPM and RD (ResNet-18) trained for longer.
 
     python -m tests.speed.quality [--peers FOLDER] [--data FOLDER] [--weights FILE] [--seeds 0] [--out JSON]
 
 As in `training`, with more epochs and one run of each seed. The suites draw different random numbers, so their
-measures differ by what another seed would do. No time is taken here.
+measures differ as those of two seeds do. No time is taken here.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ MEASURES = ("image_auroc", "pixel_auroc", "pro")
 
 
 def main() -> None:
-    """Train, compare and tell."""
+    """Train, compare and print."""
     options = parser("quality", __doc__, peers=True, images=200)
     options.add_argument("--methods", nargs="+", choices=EPOCHS, default=list(EPOCHS))
     options.add_argument("--epochs", type=positive, help=f"of every method; default: {EPOCHS}")
@@ -52,7 +52,7 @@ def main() -> None:
                     pairs.append(Pair(f"{name}, {what}", SCORE, values, others, PEER, note))
         except SpeedError as error:
             raise SystemExit(f"error: {error}") from None
-    write(given.out, "quality", pairs, {"inputs": inputs.told, "seeds": given.seeds})
+    write(given.out, "quality", pairs, {"inputs": inputs.description, "seeds": given.seeds})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""The time from the command to the first training step, warm and with cold caches, and that of a mistyped option.
+"""The time from the command to the first training step, warm and with cold caches, and to the report of a mistake.
 
     python -m tests.speed.start [--rounds N] [--peers PYTHON] [--out JSON]
 
-Every figure is of the real command, in a process of its own. The method is STFPM as a plug-in that notes the time
-at which its loss is asked for first, and ends the run there. Cold: nothing generated, stored or computed yet, no
-results folder. Warm: images, teacher features and store are there. `--peers` names the Python of an environment
-with anomalib: its imports alone, a lower limit of its own start, take turns with the warm runs. The parts are from
-one run more, with `-X importtime`, which takes longer. Not part of the test suite: timings decide nothing.
+Every figure comes from the real command, in a process of its own. The method is STFPM as a plug-in that notes the time
+of the first call of its loss, and ends the run there. Cold: there is no results folder yet. Warm: generated images,
+decoded images, teacher features and store exist. `--peers` names the Python of an environment with anomalib: its
+imports alone, a lower limit of its own start, take turns with the warm runs. The times of imports come from one more
+run, with `-X importtime`, which takes longer. Not part of the test suite: timings decide nothing.
 """
 
 import argparse
@@ -52,7 +52,7 @@ LARGEST = 12
 
 
 def start_seconds(folder: Path, results: Path, *flags: str) -> tuple[dict[str, float], str]:
-    """Return seconds from the start of the process to what the plug-in notes, and what the command wrote to stderr.
+    """Return seconds from the start of the process to the times that the plug-in notes, and the command's stderr.
 
     `flags` are Python's.
     """
@@ -71,7 +71,7 @@ def start_seconds(folder: Path, results: Path, *flags: str) -> tuple[dict[str, f
 
 
 def write_plugin(folder: Path) -> Path:
-    """Write the method that notes when its loss is asked for first."""
+    """Write the method that notes the time of the first call of its loss."""
     (folder / "method").mkdir(parents=True, exist_ok=True)
     (folder / "noted.py").write_text(CODE)
     (folder / "method" / "noted.yaml").write_text(YAML)
@@ -79,7 +79,7 @@ def write_plugin(folder: Path) -> Path:
 
 
 def mistake_seconds(results: Path) -> float:
-    """Return the seconds in which a mistyped method is told."""
+    """Return the seconds until a mistyped method is reported."""
     begin = time.monotonic()
     errors = command(["run_benchmark.py", "method=stfpmm", f"results_dir={results}"], MISTAKE)
     seconds = time.monotonic() - begin
@@ -88,7 +88,7 @@ def mistake_seconds(results: Path) -> float:
 
 
 def peer_seconds(python: str) -> float:
-    """Return the seconds of a process that imports what a training by anomalib needs."""
+    """Return the seconds of a process that imports the modules which a training by anomalib needs."""
     begin = time.monotonic()
     subprocess.run([python, "-c", PEER], capture_output=True, check=True)
     return time.monotonic() - begin
@@ -106,7 +106,7 @@ def command(arguments: Sequence[str], code: int, variables: dict[str, str] | Non
 
 
 def import_seconds(text: str) -> dict[str, tuple[float, float]]:
-    """Return {package: (seconds of its own modules, seconds with all that they import first)} of `-X importtime`.
+    """Return {package: (seconds of its own modules, seconds including all that they import first)} of `-X importtime`.
 
     Modules come before those that import them, deeper in the tree.
     """
@@ -126,10 +126,10 @@ def import_seconds(text: str) -> dict[str, tuple[float, float]]:
 
 
 def measure(rounds: int, peers: str | None) -> dict[str, Any]:
-    """Take all figures, in seconds; what is repeated takes turns."""
+    """Take all figures, in seconds; repeated ones take turns."""
     with TemporaryDirectory() as name:
         folder, results = Path(name), Path(name) / "results"
-        mistake_seconds(results)  # compiles what has no bytecode yet
+        mistake_seconds(results)  # compiles modules that have no bytecode yet
         cold, _ = start_seconds(folder, results)
         repeated: dict[str, list[Any]] = {"warm": [], "mistake": [], "peer_imports": []}
         for _ in range(rounds):
@@ -138,9 +138,9 @@ def measure(rounds: int, peers: str | None) -> dict[str, Any]:
             if peers:
                 repeated["peer_imports"].append(peer_seconds(peers))
         slowed, errors = start_seconds(folder, results, "-X", "importtime")
-    # what the command imports after the interruption, for its tables, is not a part of the start
-    before, told, _ = errors.partition("the first step")
-    assert told, errors
+    # imports after the interruption, for the tables, are not a part of the start
+    before, marker, _ = errors.partition("the first step")
+    assert marker, errors
     parts = import_seconds(before)
     return {"cold": cold, **repeated, "with_importtime": slowed, "imports": parts}
 
@@ -151,7 +151,7 @@ def imports(figures: dict[str, Any]) -> str:
         {
             "package": package,
             "s, its own modules": f"{own:.2f}",
-            "s, with all that they bring": f"{whole:.2f}",
+            "s, with all that they import": f"{whole:.2f}",
         }
         for package, (own, whole) in list(figures["imports"].items())[:LARGEST]
     ]
@@ -161,7 +161,7 @@ def imports(figures: dict[str, Any]) -> str:
 
 
 def pairs(figures: dict[str, Any]) -> list[Pair]:
-    """Return the start beside the imports of anomalib, which its own start cannot be shorter than."""
+    """Return the start compared with the imports of anomalib, a lower limit of its own start."""
     warm = figures["warm"]
     first, imported, cpu = ([run[key] for run in warm] for key in figures["cold"])
     note = "a lower limit of its start" if figures["peer_imports"] else "no --peers given"
@@ -172,7 +172,7 @@ def pairs(figures: dict[str, Any]) -> list[Pair]:
         Pair("of that, libraries, configuration and store", "s", imported),
         Pair("CPU time of all threads until then", "s", cpu),
         Pair("command to first training step, cold caches", "s", [figures["cold"]["first_step"]]),
-        Pair("a mistyped option is told", "s", figures["mistake"]),
+        Pair("a mistyped option is reported", "s", figures["mistake"]),
     ]
 
 

@@ -1,11 +1,11 @@
-"""What one sweep saves: its cells in one command, apart in a command each with cold caches, and by anomalib.
+"""The time that a sweep saves: its cells in one command, in a command each with cold caches, and by anomalib.
 
     python -m tests.speed.sweep [--peers FOLDER] [--data FOLDER] [--weights FILE] [--epochs 3] [--out JSON]
 
 Three methods, two categories and two seeds make twelve cells. In one command, images are decoded once per category,
 the teacher runs once per image and set of layers, and the libraries are imported once; apart, each command does all
 of it again. The cells of the methods that anomalib has (STFPM and RD) are run by it in one process, in a loop of
-`Engine.fit` and `Engine.test`, beside one command of this suite for the same cells.
+`Engine.fit` and `Engine.test`, and compared with one command of this suite for the same cells.
 """
 
 import argparse
@@ -25,7 +25,7 @@ CATEGORIES, SEEDS = 2, (0, 1)
 
 
 def options(given: argparse.Namespace, methods: tuple[str, ...], seeds: tuple[int, ...]) -> list[str]:
-    """Return what the command is given beside the categories."""
+    """Return the options of the command in addition to the categories."""
     return [
         f"method={','.join(methods)}",
         f"seed={','.join(map(str, seeds))}",
@@ -50,7 +50,7 @@ def apart(inputs: Inputs, given: argparse.Namespace, scratch: Scratch) -> Usage:
     """Run each cell in a command of its own; return the sum of their seconds and the largest memory."""
     used = []
     for method, category, seed in product(METHODS, inputs.categories[:CATEGORIES], SEEDS):
-        one = Inputs(inputs.root, (category,), inputs.weights, inputs.told)
+        one = Inputs(inputs.root, (category,), inputs.weights, inputs.description)
         used.append(suite(scratch.new(), *one.arguments(), *options(given, (method,), (seed,))))
     return Usage(sum(usage.seconds for usage in used), max(usage.peak_mb for usage in used))
 
@@ -66,7 +66,7 @@ def anomalib(inputs: Inputs, given: argparse.Namespace, scratch: Scratch) -> Usa
 
 
 def main() -> None:
-    """Run the sweeps and tell what sharing saves."""
+    """Run the sweeps and print the savings."""
     made = parser("sweep", __doc__, peers=True, images=80, image_size=128)
     made.add_argument("--epochs", type=positive, default=3)
     made.add_argument("--repeats", type=positive, default=1)
@@ -89,18 +89,21 @@ def main() -> None:
             raise SystemExit(f"error: {error}") from None
     count, few = (len(each) * CATEGORIES * len(SEEDS) for each in (METHODS, PEERS_METHODS))
     names = f"{count} cells in one command", f"{few} cells of {' and '.join(PEERS_METHODS)}"
-    beside = (f"{count} commands, cold caches", PEER)
+    compared = (f"{count} commands, cold caches", PEER)
     note = "" if given.peers else "no --peers given"
     sides = (("together", "apart"), ("ours", "theirs"))
     pairs = []
-    for name, other, (ours, theirs) in zip(names, beside, sides, strict=True):
+    for name, other, (ours, theirs) in zip(names, compared, sides, strict=True):
         here, there = found.get(ours, []), found.get(theirs, [])
-        told = "" if there else note
+        remark = "" if there else note
         for what, unit, of in ((name, "s", "seconds"), (f"peak memory, {name}", "MB", "peak_mb")):
             values, others = ([getattr(usage, of) for usage in each] for each in (here, there))
-            pairs.append(Pair(what, unit, values, others, other, told))
+            pairs.append(Pair(what, unit, values, others, other, remark))
     write(
-        given.out, "sweep", pairs, {"inputs": inputs.told, "epochs": given.epochs, "side": given.image_size}
+        given.out,
+        "sweep",
+        pairs,
+        {"inputs": inputs.description, "epochs": given.epochs, "side": given.image_size},
     )
 
 

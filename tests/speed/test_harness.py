@@ -1,4 +1,4 @@
-"""The harness itself: what it measures and tells is right, and what fails is never dropped. No timing is judged."""
+"""The harness itself: its figures and tables are right, and no failure is dropped. No timing is judged."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT_ROOT
-from tests.speed.__main__ import Part, headlines, run_part, summary, told_briefly
+from tests.speed.__main__ import Part, headlines, run_part, summary, headline_table
 from tests.speed.commands import SpeedError, measured, rounds
 from tests.speed.growth import exponent
 from tests.speed.inputs import GENERATED, prepare
@@ -43,10 +43,10 @@ def test_rounds_take_turns() -> None:
 def test_a_ratio_is_of_medians_and_above_one_where_this_suite_needs_less() -> None:
     assert Pair("x", "s", [1, 2, 9], [8, 100, 7]).ratio == 4
     assert Pair("x", "s", [1]).ratio is None
-    assert row(Pair("x", SCORE, [0.75], [0.5]))["beside / this"] == "+0.250"
+    assert row(Pair("x", SCORE, [0.75], [0.5]))["other / this"] == "+0.250"
 
 
-def test_a_difference_that_drowned_in_noise_has_no_ratio_and_says_so() -> None:
+def test_a_difference_that_is_lost_in_noise_has_no_ratio_and_says_so() -> None:
     pair = Pair("an epoch", "s", [-0.1], [2.0])
     assert pair.ratio is None
     assert "noise" in row(pair)["note"]
@@ -73,10 +73,10 @@ def test_pairs_survive_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "peer" in capsys.readouterr().out
 
 
-def test_a_part_that_fails_stands_in_the_page_with_its_reason(tmp_path: Path) -> None:
+def test_a_part_that_fails_is_listed_with_its_reason(tmp_path: Path) -> None:
     part = run_part("precision", {"data": str(tmp_path / "nowhere"), "weights": "random"}, tmp_path, [])
     assert "nowhere" in part.problem
-    page = summary({"precision": part, "start": Part("told", [], "", 1)}, ["peers: none"])
+    page = summary({"precision": part, "start": Part("output", [], "", 1)}, ["peers: none"])
     assert "precision failed" in page
     assert "missing: peers: none" in page
 
@@ -86,7 +86,7 @@ def test_the_readme_shows_what_was_measured_and_nothing_else() -> None:
     assert (record / "headlines.md").read_text().strip() in (PROJECT_ROOT / "README.md").read_text()
 
 
-def test_headlines_have_something_beside_them_and_are_no_memory() -> None:
+def test_headlines_are_comparisons_and_no_memory() -> None:
     pairs = [
         Pair("command to first training step", "s", [1.0], [2.0], "peer"),
         Pair("an epoch, x", "s", [1]),
@@ -95,10 +95,10 @@ def test_headlines_have_something_beside_them_and_are_no_memory() -> None:
     ]
     kept = headlines(pairs)
     assert [pair.what for pair in kept] == ["command to first training step", "an epoch, stfpm"]
-    assert "6.00" in told_briefly(kept)
+    assert "6.00" in headline_table(kept)
 
 
-def test_a_part_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_part_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     assert "there is no" in run_part("nothing", {}, tmp_path, []).problem
 
 
@@ -124,5 +124,5 @@ def test_generated_inputs_are_two_categories_and_a_category_itself_may_be_named(
 
 
 def test_an_environment_without_the_peers_is_refused() -> None:
-    with pytest.raises(SpeedError, match="wanted"):
+    with pytest.raises(SpeedError, match="expected"):
         peers_python(Path(sys.executable))

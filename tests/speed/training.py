@@ -6,7 +6,8 @@ Each run is a process of its own with cold caches, timed from outside, in rounds
 run with few epochs subtracted from one with more leaves the cost of an epoch; the rest is fixed: start, images,
 teacher, test and measures. Both see the same images, hold out the same part of them, take the same batches, read one
 file of teacher weights, test on all test images and measure image AUROC, pixel AUROC and PRO. This suite's fixed cost
-also holds what anomalib does not do: Dice, AP and F1, the timing of inference, and the tracking store with all maps.
+also holds work that anomalib does not do: Dice, AP and F1, the timing of inference, the detector that is kept, and the
+tracking store with all maps.
 """
 
 import json
@@ -34,7 +35,7 @@ MAX_WORKERS = 8  # anomalib's default
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained, and how."""
+    """The settings of one training."""
 
     method: str
     precision: str
@@ -45,7 +46,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Found:
-    """What one process took and measured: `train_seconds`, `after_seconds` (test and measures) and AUROCs."""
+    """Cost and results of one process: `train_seconds`, `after_seconds` (test and measures), AUROCs and PRO."""
 
     usage: Usage
     values: dict[str, float]
@@ -160,7 +161,7 @@ def warm_up(python: Path | None) -> None:
 
 
 def main() -> None:
-    """Train, compare and tell."""
+    """Train, compare and print."""
     options = parser("training", __doc__, peers=True, images=200)
     options.add_argument("--epochs", type=int, nargs=2, default=[1, 5], help="few and more")
     options.add_argument("--methods", nargs="+", choices=HELD_OUT, default=list(HELD_OUT))
@@ -199,11 +200,11 @@ def main() -> None:
         for precision in given.precisions:
             pairs += compare(few, more, (precision, precision), f"{method} {precision}", given.epochs)
         if python and set(given.precisions) == set(PRECISIONS):
-            what = f"{method} bf16 here, fp32 there"  # what anomalib does unless asked
+            what = f"{method} bf16 here, fp32 there"  # anomalib's default
             across = compare(few, more, ("bf16", "fp32"), what, given.epochs)
             pairs += [pair for pair in across if pair.what.startswith(("an epoch", "whole process"))]
-    print(f"{inputs.told}; {given.image_size} px; {given.repeats} rounds", file=sys.stderr)
-    write(given.out, "training", pairs, {"inputs": inputs.told, "rounds": given.repeats})
+    print(f"{inputs.description}; {given.image_size} px; {given.repeats} rounds", file=sys.stderr)
+    write(given.out, "training", pairs, {"inputs": inputs.description, "rounds": given.repeats})
 
 
 if __name__ == "__main__":
