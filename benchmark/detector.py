@@ -30,6 +30,7 @@ from methods.backbone import FeatureBackbone
 from methods.method import Method
 from store.errors import StoreError
 from store.folders import seal, verify
+from store.passwords import without_password
 from store.tags import DETECTOR, STORE
 
 ABOUT, WEIGHTS, THRESHOLDS = "detector.json", "weights.safetensors", "thresholds.json"
@@ -237,17 +238,22 @@ def with_weights(folder: Path, method: Method, backbone: FeatureBackbone, runtim
 
 def _download(run_id: str, tracking_uri: str, folder: Path) -> Path:
     """Fetch the detector among a run's artifacts."""
-    from mlflow import MlflowClient  # seconds, which a detector from a folder need not wait for
-    from mlflow.exceptions import MlflowException
+    from mlflow.exceptions import MlflowException  # seconds, which a detector from a folder need not wait for
+
+    from store.table import open_store, reading_errors
 
     try:
-        client = MlflowClient(tracking_uri=tracking_uri)
-        return Path(client.download_artifacts(run_id, DETECTOR, str(folder)))
-    except (MlflowException, OSError) as error:
-        raise StoreError(
-            f"runs:/{run_id}: its store ({tracking_uri}) holds no detector of it ({str(error).splitlines()[0]}); "
-            "tracking.detector=true keeps one"
-        ) from None
+        with reading_errors(tracking_uri):
+            client = open_store(tracking_uri)
+            try:
+                return Path(client.download_artifacts(run_id, DETECTOR, str(folder)))
+            except (MlflowException, OSError) as error:
+                reason = str(error).splitlines()[0]
+                raise StoreError(
+                    f"{tracking_uri} holds no detector of it ({reason}); tracking.detector=true keeps one"
+                ) from None
+    except StoreError as error:
+        raise StoreError(f"runs:/{run_id}: {without_password(str(error))}") from None
 
 
 def _known_class(folder: Path, target: str) -> type[Method]:

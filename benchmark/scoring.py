@@ -61,7 +61,7 @@ class MapFile:
         """Write maps (n, H, W) from a position on."""
         self.file.seek(first * maps[0].nbytes)
         # not `tofile`, which reports a full disk without saying so
-        self.file.write(memoryview(np.ascontiguousarray(maps)).cast("B"))
+        self.file.write(np.ascontiguousarray(maps).data.cast("B"))
 
 
 @dataclass(frozen=True)
@@ -124,4 +124,5 @@ def score(method: Method, images: Images, batch_size: int, scratch: Path | None 
                 maps[rows] = values
             scores[rows], map_max[rows] = image_score.double().cpu().numpy(), values.max((1, 2))
             first = rows.stop
+            del batch, anomaly_map, values  # before the next batch needs the memory
     return Scores(maps, scores, map_max)

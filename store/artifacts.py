@@ -25,6 +25,7 @@ from store.files import (
     reason_of,
 )
 from store.folders import DIGESTS, digest_of
+from store.passwords import with_password
 from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class Artifacts:
     """
 
     def __init__(self, uri: str, folder: Path) -> None:
-        self.client, self.folder = MlflowClient(tracking_uri=uri), folder
+        self.client, self.folder = MlflowClient(tracking_uri=with_password(uri)), folder
         self.damaged: list[str] = []
 
     def scores(self, run_id: str) -> pd.DataFrame | None:

@@ -17,7 +17,7 @@ from store import tags as names
 from store.dataset_names import dataset_names
 from store.errors import StoreError, near
 from store.options import changed_options, describe, differing_options
-from store.passwords import without_password
+from store.passwords import with_password, without_password
 from store.plan import MEMBER, Member, Plan, parse_member, read_plan
 
 log = logging.getLogger(__name__)
@@ -176,8 +176,8 @@ def plans_of(uri: str, parent: Run) -> dict[int, Plan]:
     }
     plans = {number: plan for number, plan in earlier.items() if plan is not None}
     with TemporaryDirectory() as temporary:
-        with _store_errors(uri):
-            client = _open(uri)
+        with reading_errors(uri):
+            client = open_store(uri)
             found = client.list_artifacts(run_id, names.PLANS)
             folder = Path(client.download_artifacts(run_id, names.PLANS, temporary)) if found else None
         for path in sorted(folder.glob("*.json")) if folder else []:
@@ -199,8 +199,8 @@ def search(uri: str, condition: str) -> list[Run]:
     """
     order = ["attributes.start_time ASC"]
     runs: list[Run] = []
-    with _store_errors(uri):
-        client = _open(uri)
+    with reading_errors(uri):
+        client = open_store(uri)
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         token: str | None = None
         while True:
@@ -258,7 +258,8 @@ def _warn_of_changed_images(runs: pd.DataFrame) -> None:
 
 
 @contextmanager
-def _store_errors(uri: str) -> Iterator[None]:
+def reading_errors(uri: str) -> Iterator[None]:
+    """Turn the errors of reading a store into `StoreError`."""
     try:
         yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
@@ -266,11 +267,17 @@ def _store_errors(uri: str) -> Iterator[None]:
         raise StoreError(f"{without_password(uri)}: the store cannot be read ({reason})") from None
 
 
-def _open(uri: str) -> MlflowClient:
-    """Return a client of a store; MLflow would create a database that does not exist."""
+def open_store(uri: str) -> MlflowClient:
+    """Return a client of a store; its password may be in the environment, see `store.passwords`.
+
+    Raises
+    ------
+    StoreError
+        If it is a database that does not exist, which MLflow would create.
+    """
     path = uri.removeprefix("sqlite:///")
     if path != uri and not Path(path).exists():
         raise StoreError(
             f"{without_password(uri)}: there is no store yet; run `python run_benchmark.py -m method=...` first"
         )
-    return MlflowClient(tracking_uri=uri)
+    return MlflowClient(tracking_uri=with_password(uri))

@@ -1,8 +1,8 @@
-"""How long the preparation of depth takes: `python -m tests.datasets.speed [rounds]`.
+"""The time of preparing depth: `python -m tests.datasets.speed [rounds]`.
 
 Milliseconds of each step on one thread, for two sizes of MVTec 3D-AD and two shares of missing pixels, half of
-them single and half in one block; then the filling of holes beside a plain loop over the missing pixels. Medians
-of alternating rounds.
+them single and half in one block; then the filling of holes compared with a plain loop over the missing pixels.
+Medians of alternating rounds.
 """
 
 import statistics

@@ -10,6 +10,7 @@ from mlflow.entities import Run
 
 from benchmark.detector import load_detector
 from reports.__main__ import main as reports
+from store.errors import StoreError
 from store.tracker import Tracker
 from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import QUICK, TAKEN, Outcome, numbers_of, run, run_here
@@ -77,10 +78,11 @@ def test_another_limit_measures_all_cells_again_and_trains_none(
         first_numbers, second_numbers = numbers_of(before), numbers_of(after)
         assert first_numbers.pop("pro") != second_numbers.pop("pro")
         assert first_numbers == second_numbers
-    third = run_here(results, capfd, *SWEEP, "sweep=third", limit)
+    third = run_here(results, capfd, *SWEEP, "sweep=third", limit, "tables=[pixel_ap]")
     assert third.code == 0, third.stderr
     assert third.stdout.count(TAKEN) == len(NAMES)
     assert LOADED not in third.stdout
+    assert "Pixel AP" in third.stdout
     assert cells(third, "third") == {}
 
 
@@ -101,6 +103,20 @@ def test_a_detector_of_the_store_gives_the_recorded_scores_and_verdicts(
         expected = predictions.scores >= cell.data.metrics["image_threshold"]
         assert np.array_equal(predictions.verdicts, expected)
         assert expected.sum() > 0
+
+
+def test_a_run_without_a_detector_and_a_store_that_does_not_exist_are_named(
+    results: Path, finished: dict[str, Run], tmp_path: Path
+) -> None:
+    store = Outcome(0, "", "", results)
+    parent = store.runs("sweep")[0].info.run_id
+    with pytest.raises(
+        StoreError, match=rf"runs:/{parent}: .* holds no detector of it .*tracking.detector=true"
+    ):
+        load_detector(parent, tracking_uri=store.uri)
+    with pytest.raises(StoreError, match=rf"runs:/{parent}: .*none.db: there is no store yet"):
+        load_detector(parent, tracking_uri=f"sqlite:///{tmp_path / 'none.db'}")
+    assert not (tmp_path / "none.db").exists()
 
 
 def test_a_new_measure_is_taken_from_the_detector(

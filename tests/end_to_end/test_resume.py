@@ -140,22 +140,25 @@ def test_a_cell_that_takes_too_long_fails_and_fail_fast_ends_the_sweep(
 
 
 @pytest.mark.slow
-def test_a_cell_that_is_asked_for_twice_at_once_is_computed_once(tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize("limit", [0.3, 0.2], ids=["the same cells", "other cells of the same detectors"])
+def test_two_processes_that_need_the_same_train_it_once(tmp_path: Path, data: Path, limit: float) -> None:
     asked = [
         subprocess.Popen(
-            command(tmp_path / "results", *small(data), f"sweep={name}"),
+            command(tmp_path / "results", *small(data), f"sweep={name}", f"evaluation.fpr_limit={value}"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=PROJECT_ROOT,
         )
-        for name in ("one", "two")
+        for name, value in (("one", 0.3), ("two", limit))
     ]
     shown = [process.communicate(timeout=240)[0] for process in asked]
     assert [process.returncode for process in asked] == [0, 0], shown
     outcome = Outcome(0, "".join(shown), "", tmp_path / "results")
-    assert cells(outcome) == [("stfpm", "granite", "0"), ("stfpm", "washer", "0")]
-    assert outcome.stdout.count(TAKEN) == 2
+    both, same = [("stfpm", "granite", "0"), ("stfpm", "washer", "0")], limit == 0.3
+    assert cells(outcome) == sorted(both if same else both * 2)
+    assert outcome.stdout.count("student trains for") == 2
+    assert outcome.stdout.count(TAKEN if same else "trained before, detector loaded from") == 2
     assert read_status(outcome.uri, "one")[1].counts["finished"] == 2
     assert read_status(outcome.uri, "two")[1].counts["finished"] == 2
 

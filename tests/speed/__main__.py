@@ -26,6 +26,7 @@ PARTS = {
     "limits": (),
     "factors": (),
     "measures": ("peers",),
+    "memory": (),
     "training": ("peers", "data", "weights"),
     "quality": ("peers", "data", "weights"),
     "sweep": ("peers",),

@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside: wall time, memory of the process tree, and the finished cells in the store."""
+"""Whole processes, measured from outside: wall time, memory of the process tree, and finished cells in the store."""
 
 import contextlib
 import os

@@ -51,7 +51,7 @@ def blank_images(count: int, side: int) -> StoredImages:
 
 
 def peaks(count: int, side: int, folder: Path) -> dict[str, float]:
-    """Return the peak of this process in MB up to the end of each step."""
+    """Return the peak of this process in MB, up to the end of each step."""
     keep_freed_memory()
     torch.manual_seed(0)
     stored = blank_images(count, side)
@@ -67,7 +67,7 @@ def peaks(count: int, side: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the peaks and what the steps add to the start."""
+    """Print the peak at the start, and the growth of the peak by each step."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed.memory", description=__doc__)
     parser.add_argument("--images", type=positive, default=64)
     parser.add_argument("--side", type=positive, default=1024, help="of images and maps, pixels")
@@ -75,11 +75,14 @@ def main() -> None:
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
         found = peaks(given.images, given.side, Path(folder))
+    start = found.pop(START)
     size = f"{given.images} maps of {given.side} px"
-    pairs = [Pair(f"peak memory up to {step}, {size}", "MB", [value]) for step, value in found.items()]
-    added = found["recording"] - found[START]
-    pairs.append(Pair(f"memory of scoring, measuring and recording, {size}", "MB", [added]))
-    write(given.out, "memory", pairs, {"threads": torch.get_num_threads()})
+    pairs = [Pair(f"peak memory of {START}, {size}", "MB", [start])]
+    pairs += [
+        Pair(f"beyond that, up to the end of {step}, {size}", "MB", [value - start])
+        for step, value in found.items()
+    ]
+    write(given.out, "memory", pairs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT_ROOT
-from tests.speed.__main__ import Part, headlines, run_part, summary, headline_table
+from tests.speed.__main__ import Part, headline_table, headlines, run_part, summary
 from tests.speed.commands import SpeedError, measured, rounds
 from tests.speed.growth import exponent
 from tests.speed.inputs import GENERATED, prepare
@@ -79,6 +79,15 @@ def test_a_part_that_fails_is_listed_with_its_reason(tmp_path: Path) -> None:
     page = summary({"precision": part, "start": Part("output", [], "", 1)}, ["peers: none"])
     assert "precision failed" in page
     assert "missing: peers: none" in page
+
+
+def test_memory_of_a_test_set_grows_from_step_to_step(tmp_path: Path) -> None:
+    part = run_part("memory", {}, tmp_path, ["--images", "4", "--side", "32"])
+    assert part.problem == ""
+    start, *steps = [pair.ours[0] for pair in part.pairs]
+    assert start > 0
+    assert len(steps) == 3
+    assert steps == sorted(steps)
 
 
 def test_the_readme_shows_what_was_measured_and_nothing_else() -> None:
