@@ -93,7 +93,11 @@ class Checkpoint:
             with self._partial.open("wb") as file:
                 file.write(bytes(HEADER))
                 hashing = _Hashing(file)
-                torch.save(dict(state), cast("IO[bytes]", hashing))
+                try:
+                    torch.save(dict(state), cast("IO[bytes]", hashing))
+                except RuntimeError as error:
+                    # torch closes its archive, which fails and hides an interruption or a full disk
+                    raise (error.__context__ or error) from None
                 file.seek(0)
                 file.write(MAGIC + hashing.sha256.digest())
                 file.flush()

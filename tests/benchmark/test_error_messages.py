@@ -22,6 +22,8 @@ def conf(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# other tests of the process may have run the command, which registers a choice of the same name
+@pytest.mark.filterwarnings("ignore:(?s).*ConfigStore schema with the same name")
 @pytest.mark.parametrize(
     ("override", "message"),
     [

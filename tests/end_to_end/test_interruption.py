@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.command import TINY, Outcome, command
+from tests.end_to_end.command import TAKEN, TINY, Outcome, command
 
 ENDLESS = ("dataset.categories=[granite,washer]", *TINY, "method.training.epochs=100000")
 
 
-def interrupt(results: Path, number: signal.Signals, *arguments: str, trainings: int = 1) -> Outcome:
-    """Start the command, wait until that many trainings have begun, and send it a signal."""
+def interrupt(
+    results: Path, number: signal.Signals, *arguments: str, sign: str = "trains for", count: int = 1
+) -> Outcome:
+    """Start the command, wait until its output has shown a sign so many times, and send it a signal."""
     log = results.parent / "log"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
@@ -26,7 +28,7 @@ def interrupt(results: Path, number: signal.Signals, *arguments: str, trainings:
             preexec_fn=_hear_interruptions,
         )
         deadline = time.monotonic() + 120
-        while log.read_text().count("trains for") < trainings:
+        while log.read_text().count(sign) < count:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
@@ -56,7 +58,7 @@ def test_an_interruption_marks_run_and_sweep_killed(
     assert [run.info.status for run in outcome.runs("sweep")] == ["KILLED"]
 
 
-def test_finished_cells_are_kept(tmp_path: Path) -> None:
+def test_finished_cells_are_kept_and_the_interrupted_training_resumes(tmp_path: Path) -> None:
     """The first job ends at once; the second is interrupted."""
     short_then_endless = [
         "-m",
@@ -64,8 +66,15 @@ def test_finished_cells_are_kept(tmp_path: Path) -> None:
         "dataset.categories=[washer]",
         *TINY,
         "method.training.epochs=1,100000",
+        "runtime.checkpoint_seconds=0",
     ]
-    outcome = interrupt(tmp_path / "results", signal.SIGINT, *short_then_endless, trainings=2)
+    outcome = interrupt(tmp_path / "results", signal.SIGINT, *short_then_endless, count=2)
     assert outcome.code == 130, outcome.stdout
     assert [run.info.status for run in outcome.runs("cell")] == ["FINISHED", "KILLED"]
     assert "Image AUROC" in outcome.stdout  # the table of the finished cell
+    resumed = interrupt(
+        tmp_path / "results", signal.SIGINT, *short_then_endless, sign="student resumes after epoch"
+    )
+    assert resumed.code == 130, resumed.stdout
+    assert resumed.stdout.count(TAKEN) == 1
+    assert "trains for" not in resumed.stdout

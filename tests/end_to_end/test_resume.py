@@ -64,6 +64,7 @@ def test_only_new_cells_run_whatever_the_order_and_the_tables_hold_all(
     assert all(name in shown for name in ("simple_student", "stfpm", "granite", "washer"))
     name, status = read_status(second.uri, "second")
     assert (name, status.unknown, status.counts["finished"], status.counts["missing"]) == ("second", 0, 4, 0)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_cell_can_be_forced_to_train_and_measure_again_with_the_same_numbers(

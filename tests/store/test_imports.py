@@ -1,5 +1,6 @@
 """Modules of the store that commands import at once do without MLflow; none needs torch or Hydra."""
 
+import os
 import subprocess
 import sys
 
@@ -33,3 +34,23 @@ def test_modules_do_not_import(modules: tuple[str, ...], unwanted: tuple[str, ..
         command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["store.table", "store.tracker", "reports.status", "reports.__main__"])
+def test_mlflow_sends_no_telemetry(module: str) -> None:
+    code = (
+        f"import {module}; from mlflow.telemetry import get_telemetry_client; print(get_telemetry_client())"
+    )
+    # MLflow sends none where variables show that tests or a CI run it
+    environment = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(
+        command,
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert result.stdout.strip() == "None"

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from benchmark.runtime import seed_everything
-from benchmark.training.checkpoint import HEADER, MAGIC, Checkpoint, random_states
+from benchmark.training.checkpoint import HEADER, MAGIC, Checkpoint, _Hashing, random_states
 from benchmark.training.loop import TrainingData, train
 from methods.method import Stage
 from tests.benchmark.conftest import CPU
@@ -196,6 +197,25 @@ def test_a_disk_that_fills_up_leaves_the_previous_state(path: Path, caplog: pyte
     path.with_name(f".{path.name}.partial").symlink_to("/dev/full")
     checkpoint.maybe_save(lambda: {"weights": torch.rand(100_000)})
     assert "No space left" in caplog.text
+    assert path.read_bytes() == content
+    assert names_in(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_an_interruption_of_any_write_ends_the_training_and_leaves_the_previous_state(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], number: int
+) -> None:
+    content, writes = write(path), count(1)
+
+    def interrupted(self: _Hashing, data: bytes) -> int:
+        if next(writes) == number:
+            raise error
+        return self.file.write(data)
+
+    monkeypatch.setattr(_Hashing, "write", interrupted)
+    with pytest.raises(error):
+        Checkpoint(path, 0).maybe_save(lambda: STATE)
     assert path.read_bytes() == content
     assert names_in(path.parent) == [path.name]
 
