@@ -130,7 +130,12 @@ class Job:
     def fail(self, name: str, own: Mapping[str, Any], error: Exception) -> None:
         """Record a cell that cannot be run."""
         run = self.sweep.tracker.start_cell(self.sweep.parent, name, own)
-        self._describe(run)
+        try:
+            self._describe(run)
+        except StoreUnavailable:
+            raise
+        except StoreError as refused:
+            log.warning("%s: its options are not recorded: %s", name, refused)
         self._fail(run, name, error)
 
     def _fail(self, run: Run, name: str, error: Exception) -> None:
