@@ -1,9 +1,11 @@
 """The detector: what training leaves, and all that its use needs.
 
->>> from benchmark.detector import load_detector                      # doctest: +SKIP
->>> detector = load_detector("runs:/0123456789abcdef")                # doctest: +SKIP
->>> detector.predict("bottle.png").scores                             # doctest: +SKIP
-array([0.0423])
+Example, from the project's root::
+
+    from benchmark.detector import load_detector
+
+    detector = load_detector("runs:/<run id>")
+    detector.predict("bottle.png").scores
 """
 
 import json
