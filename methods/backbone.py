@@ -53,6 +53,7 @@ class FeatureBackbone:
         self.weights = weights
         self.seed = seed
         self._teachers: dict[tuple[str, ...], LayerFeatures] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -80,8 +81,11 @@ class FeatureBackbone:
         return self._teachers[key]
 
     def digest(self, layers: Sequence[str]) -> str:
-        """Return the SHA-256 of the teacher's weights up to the deepest of the layers."""
-        return digest(self.teacher(layers).state_dict())
+        """Return the SHA-256 of the teacher's weights up to the deepest of the layers, computed on first use."""
+        key = tuple(layers)
+        if key not in self._digests:
+            self._digests[key] = digest(self.teacher(layers).state_dict())
+        return self._digests[key]
 
     def identity(self, layers: Sequence[str]) -> str:
         """Return all that the teacher's features depend on: name, layers and digest."""
@@ -201,8 +205,18 @@ def calibrate_batchnorm(network: nn.Module) -> None:
     """Set BatchNorm's statistics by one pass over noise of all scales, so that random features differ.
 
     With the initial statistics (mean 0, variance 1) all features of an untrained network point in almost the
-    same direction, whatever the image shows.
+    same direction, whatever the image shows. One thread computes them: sums would otherwise depend on the number of
+    threads, and a detector could not find its teacher again under another number.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _calibrate_batchnorm(network)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _calibrate_batchnorm(network: nn.Module) -> None:
     scales = [torch.randn(16, 3, 2**k, 2**k) for k in range(1, 8)]
     noise = torch.stack([interpolate(scale, (128, 128), mode="bilinear") for scale in scales]).sum(0)
     momenta = {m: m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)}

@@ -273,3 +273,16 @@ def test_an_new_student_is_ready_to_be_trained() -> None:
     student = random_backbone().new_student(LAYERS)
     assert all(module.training for module in student.modules())
     assert all(parameter.requires_grad for parameter in student.parameters())
+
+
+def test_random_weights_do_not_depend_on_the_number_of_threads() -> None:
+    threads = torch.get_num_threads()
+    digests = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        try:
+            digests.append(FeatureBackbone("resnet18", "random").digest(["layer3"]))
+            assert torch.get_num_threads() == count
+        finally:
+            torch.set_num_threads(threads)
+    assert len(set(digests)) == 1
