@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from store import format1
 from store import tags as names
 from store.dataset_names import dataset_names
-from store.errors import StoreError, near
+from store.errors import StoreError, first_line, near
 from store.options import changed_options, describe, differing_options
 from store.passwords import with_password, without_password
 from store.plan import MEMBER, Member, Plan, parse_member, read_plan
@@ -263,7 +263,7 @@ def reading_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        reason = without_password(str(error).splitlines()[0])
+        reason = without_password(first_line(error))
         raise StoreError(f"{without_password(uri)}: the store cannot be read ({reason})") from None
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store import format1
 from store import tags as names
-from store.errors import StoreError
+from store.errors import StoreError, first_line
 from store.files import as_utf8, write_digests
 from store.folders import check_writable, locked
 from store.passwords import with_password, without_password
@@ -290,7 +290,7 @@ def _store_errors(uri: str, of_a_run: tuple[str, ...] = _OF_A_RUN) -> Iterator[N
     try:
         yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        reason = without_password(str(error).splitlines()[0])
+        reason = without_password(first_line(error))
         if isinstance(error, MlflowException) and error.error_code in of_a_run:
             raise StoreError(f"the store refuses a record: {reason}") from None
         raise StoreUnavailable(
