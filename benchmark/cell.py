@@ -40,8 +40,9 @@ class Cell:
         Method, mode, category and seed, for messages.
     method_name, method
         The choice in `conf/method`, and its resolved options with `_target_`.
-    layers
-        The layers of the backbone that the method needs.
+    layers, crop_layers
+        The layers of the backbone that the method needs in the category's batches, and those that its stages on
+        crops need.
     pretraining
         The images of stages that are independent of the category; None: the method has no such stages.
     """
@@ -50,6 +51,7 @@ class Cell:
     method_name: str
     method: Mapping[str, Any]
     layers: tuple[str, ...]
+    crop_layers: tuple[str, ...]
     category: Category
     seed: int
     backbone: FeatureBackbone

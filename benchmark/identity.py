@@ -56,6 +56,7 @@ def training_key(cell: Cell, images: Mapping[str, str]) -> str:
         images=used,
         features={split: _features_key(cell, key) for split, key in used.items()},
         backbone=cell.backbone.name,
+        crop_teacher=cell.backbone.identity(cell.crop_layers) if cell.crop_layers else None,
         device=cell.runtime.device.type,
         precision=cell.runtime.precision,
         channels_last=cell.runtime.channels_last,

@@ -178,7 +178,8 @@ def run_job(config: DictConfig) -> None:
     # a method that cannot be built stops the job, not each of its cells
     probe = build("method", method, backbone=backbone)
     _check_depth(probe.mode, dataset, str(choices["dataset"]))
-    layers = _layers(probe)
+    crop_layers = _crop_layers(probe)
+    layers = tuple(dict.fromkeys([*probe.teacher_layers, *crop_layers]))
     number = _number()
     runtime = start(settings, probe.channels_last, number)
     pretraining, source = None, ""
@@ -224,6 +225,7 @@ def run_job(config: DictConfig) -> None:
                 method_name=method_name,
                 method=method,
                 layers=probe.teacher_layers,
+                crop_layers=crop_layers,
                 category=dataset.category(category),
                 seed=seed,
                 backbone=backbone,
@@ -245,10 +247,10 @@ def _number() -> int:
     return 0 if OmegaConf.is_missing(job, "num") else int(job.num)
 
 
-def _layers(method: Method) -> tuple[str, ...]:
-    """Return the layers of the frozen network that a method reads, in the batches of any of its stages."""
+def _crop_layers(method: Method) -> tuple[str, ...]:
+    """Return the layers of the frozen network that the stages on crops read."""
     crops = [crops for stage in method.stages() if (crops := method.crops(stage))]
-    return tuple(dict.fromkeys([*method.teacher_layers, *(layer for each in crops for layer in each.layers)]))
+    return tuple(dict.fromkeys(layer for each in crops for layer in each.layers))
 
 
 def _without_mode(method: dict[str, Any], name: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def make(folder: Path, **changes: Any) -> Cell:
         "method_name": "stfpm",
         "method": STFPM,
         "layers": ("layer1",),
+        "crop_layers": (),
         "category": dataset.category("washer"),
         "seed": 0,
         "backbone": FeatureBackbone("resnet18.tv_in1k", "random"),

@@ -51,6 +51,7 @@ def make(root: Path, cache: Path, **changes: Any) -> Cell:
         "method_name": "stfpm",
         "method": METHOD,
         "layers": ("layer1",),
+        "crop_layers": (),
         "category": dataset.category("washer"),
         "seed": 0,
         "backbone": FeatureBackbone("resnet18.tv_in1k", "random"),
@@ -108,6 +109,24 @@ def test_training_and_cell_depend_on_what_can_change_the_trained_weights(
     trained, identity = keys(make(root, tmp_path, **changes))
     assert trained != usual[0]
     assert identity != usual[1]
+
+
+def test_training_depends_on_the_teacher_that_only_stages_on_crops_see(root: Path, tmp_path: Path) -> None:
+    method = {"_target_": "methods.uninformed_students.UninformedStudents", "pretrained_layer": "layer1"}
+    trained = {
+        keys(
+            make(
+                root,
+                tmp_path,
+                method=method,
+                layers=(),
+                crop_layers=("layer1",),
+                backbone=FeatureBackbone("resnet18.tv_in1k", "random", seed),
+            )
+        )[0]
+        for seed in (0, 1)
+    }
+    assert len(trained) == 2
 
 
 @pytest.mark.parametrize(
