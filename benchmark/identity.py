@@ -98,10 +98,15 @@ def keys_of(cell: Cell) -> tuple[str, str]:
 
 
 def content_digests(cell: Cell) -> dict[str, str]:
-    """Return digests of the contents of a cell's images by split, whatever they are decoded to."""
+    """Return digests of the contents of a cell's test images, and of the images that crops are cut from.
+
+    They do not depend on what the images are decoded to, so they show whether two cells have the same dataset.
+    """
     digests = FileDigests(cell.settings.cache_dir)
     return {
-        name: content_digest(category, split, digests) for name, (category, split, _) in cell.splits.items()
+        name: content_digest(category, split, digests)
+        for name, (category, split, _) in cell.splits.items()
+        if name in ("test", "pretraining")
     }
 
 

@@ -42,7 +42,7 @@ HEADLINES = (
     "image_auroc, ",
     "pixel_auroc, ",
     "pro, ",
-    "pixel AUROC and PRO exact, beside PRO",
+    "pixel AUROC and PRO exact, against PRO",
     "pixel AUROC, PRO and AP exact",
     "12 cells",
     "8 cells",

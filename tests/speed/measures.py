@@ -32,10 +32,10 @@ WORKER = Path(__file__).with_name("measures_worker.py")
 SIZES = ("100x256", "100x1024", "2000x256")
 THIS, WITH_AP = "this suite", "this suite, with AP"
 #: Pairs of libraries with the same measures, or fewer of the other library.
-BESIDE = (
-    (THIS, "anomalib AUPRO", "pixel AUROC and PRO exact, beside PRO"),
-    (THIS, "torchmetrics", "pixel AUROC and PRO exact, beside AUROC"),
-    (THIS, "scikit-learn", "pixel AUROC and PRO exact, beside AUROC"),
+COMPARISONS = (
+    (THIS, "anomalib AUPRO", "pixel AUROC and PRO exact, against PRO"),
+    (THIS, "torchmetrics", "pixel AUROC and PRO exact, against AUROC"),
+    (THIS, "scikit-learn", "pixel AUROC and PRO exact, against AUROC"),
     (WITH_AP, "adeval", "pixel AUROC, PRO and AP exact"),
     (ON_DISK, "adeval", "pixel AUROC, PRO and AP exact, from disk"),
     (ON_DISK, WITH_AP, "pixel AUROC, PRO and AP exact, from disk"),
@@ -168,10 +168,10 @@ def rows(size: str, found: list[Library]) -> list[dict[str, str]]:
 
 
 def pairs(size: str, found: list[Library]) -> list[Pair]:
-    """Return seconds and memory of the pairs in `BESIDE`."""
+    """Return seconds and memory of the pairs in `COMPARISONS`."""
     by_name = {library.name: library for library in found}
     result = []
-    for ours, theirs, what in BESIDE:
+    for ours, theirs, what in COMPARISONS:
         this, other = by_name[ours], by_name[theirs]
         note = "; ".join(filter(None, [this.problem, other.problem]))
         title = f"{what}, {size}"
@@ -189,12 +189,12 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=20, help="seconds, default: %(default)s")
     parser.add_argument("--out", type=Path, help="a JSON file")
     given = parser.parse_args()
-    beside: list[Pair] = []
+    compared: list[Pair] = []
     table: list[dict[str, str]] = []
     details: dict[str, Any] = {}
     for size in given.sizes:
         found = measure(size, given.peers, given.rounds, given.patience)
-        beside += pairs(size, found)
+        compared += pairs(size, found)
         table += rows(size, found)
         details[size] = {
             library.name: {
@@ -207,7 +207,7 @@ def main() -> None:
         }
     print("Medians; memory beyond the maps; measures as differences from the exact ones.\n")
     print(markdown(table) + "\n")
-    write(given.out, "measures", beside, details)
+    write(given.out, "measures", compared, details)
 
 
 if __name__ == "__main__":

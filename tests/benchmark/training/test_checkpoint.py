@@ -17,26 +17,10 @@ import torch
 
 from benchmark.runtime import seed_everything
 from benchmark.training.checkpoint import HEADER, MAGIC, Checkpoint, _Hashing, random_states
-from benchmark.training.loop import TrainingData, train
+from benchmark.training.loop import train
 from methods.method import Stage
 from tests.benchmark.conftest import CPU
-from tests.benchmark.training.interruption import ADAM, EPOCHS, Dice, Ended, Setting, images_of, names_in
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return images_of(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture
-def toy(data: TrainingData) -> Setting:
-    return Setting(Dice, EPOCHS, data)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "below" / "cell.checkpoint"
-
+from tests.benchmark.training.interruption import ADAM, EPOCHS, Dice, Ended, Setting, names_in
 
 STATE = {"numbers": [1, 2.5], "weights": {"a": torch.arange(5.0)}, "name": "toy", "nothing": None}
 

@@ -40,21 +40,6 @@ from tests.benchmark.training.interruption import (
 from tests.conftest import PROJECT_ROOT
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return images_of(tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture
-def toy(data: TrainingData) -> Setting:
-    return Setting(Dice, EPOCHS, data)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "below" / "cell.checkpoint"
-
-
 @pytest.mark.parametrize("training", [EPOCHS, STEPS], ids=["epochs", "steps"])
 def test_a_training_interrupted_at_any_step_ends_with_the_same_numbers(
     data: TrainingData, path: Path, training: Training
