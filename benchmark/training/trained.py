@@ -92,7 +92,6 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
     """Return the content of `detector.json`."""
     layers, backbone, training = list(method.teacher_layers), cell.backbone, asdict(cell.training)
     training["pretraining"]["images"] = str(training["pretraining"]["images"] or "")
-    machine = environment()
     return {
         "format": FORMAT,
         "training_key": key,
@@ -107,6 +106,8 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
             "seed": backbone.seed,
             "layers": layers,
             "layers_sha256": backbone.digest(layers) if layers else None,
+            "crop_layers": list(cell.crop_layers),
+            "crop_layers_sha256": backbone.digest(cell.crop_layers) if cell.crop_layers else None,
             "file_sha256": backbone.file_digest(),
         },
         "preprocessing": {
@@ -125,5 +126,5 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
         "stages": [asdict(record) for record in records],
         "peak_memory_gb": peak_memory(),
         "versions": versions_of(*training_makers(cell)),
-        "environment": machine,
+        "environment": environment(),
     }
