@@ -89,7 +89,7 @@ class Cell:
         if self.layers:
             features = open_features(stored, self.backbone, self.layers, self.runtime, self.settings, reread)
         room = self.settings.features.resident_gb(self.runtime.device.type)
-        return as_batches(stored, features, self.runtime, room)
+        return as_batches(stored, features, self.backbone.normalisation, self.runtime, room)
 
     def build_method(self) -> Method:
         """Return the method with fresh weights, drawn from the global generators."""

@@ -56,6 +56,7 @@ def training_key(cell: Cell, images: Mapping[str, str]) -> str:
         images=used,
         features={split: _features_key(cell, key) for split, key in used.items()},
         backbone=cell.backbone.name,
+        normalisation=cell.backbone.normalisation,
         crop_teacher=cell.backbone.identity(cell.crop_layers) if cell.crop_layers else None,
         device=cell.runtime.device.type,
         precision=cell.runtime.precision,
@@ -76,6 +77,7 @@ def cell_identity(cell: Cell, trained: str, images: Mapping[str, str]) -> str:
         training=trained,
         images=images["test"],
         features=_features_key(cell, images["test"]),
+        normalisation=cell.backbone.normalisation,
         evaluation=cell.evaluation,
     )
 

@@ -10,7 +10,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.data.batches import Images
-from benchmark.data.teacher import TeacherFeatures
 from benchmark.scoring import predict
 from methods.method import Method
 
@@ -46,7 +45,7 @@ def measure_inference(method: Method, images: Images, batch_size: int, repeats: 
         Timed batches of each kind; fewer, but at least one, where they take over `BUDGET_SECONDS` together.
     """
     method.eval()
-    fresh = TeacherFeatures(images.features.teacher, images.runtime) if images.features else None
+    fresh = replace(images.features, cached=None) if images.features else None
     view = replace(images, features=fresh)
 
     def run(size: int, i: int = 0) -> None:

@@ -17,6 +17,7 @@ from benchmark.data.teacher import CHUNK, TeacherFeatures, feature_chunks
 from benchmark.errors import BenchmarkError
 from benchmark.runtime import Runtime
 from benchmark.scoring import Scores, score
+from datasets.batch import Normalisation
 from datasets.category import Sample
 from datasets.decoding import decode
 from datasets.images import resize_image
@@ -59,7 +60,7 @@ def score_inputs(
     Parameters
     ----------
     preprocessing
-        `image_size` and `depth_size`, pixels a side.
+        `image_size` and `depth_size`, pixels a side; `mean` and `std` of the teacher.
 
     Returns
     -------
@@ -73,11 +74,12 @@ def score_inputs(
             f"each image (method.mode={method.mode})"
         )
     side = preprocessing["image_size"]
+    normalisation = Normalisation(tuple(preprocessing["mean"]), tuple(preprocessing["std"]))
     maps, scores = [np.empty((0, side, side), np.float32)], [np.empty(0)]
     size = math.lcm(CHUNK, batch_size)  # so that batches consist of the images that they have in a cell
     for i in range(0, len(inputs), size):
         stored = _decode(preprocessing, inputs[i : i + size], clouds[i : i + size])
-        part = _score(method, backbone, runtime, stored, batch_size)
+        part = _score(method, backbone, normalisation, runtime, stored, batch_size)
         maps.append(part.maps[:])
         scores.append(part.images)
     return Predictions(np.concatenate(maps), np.concatenate(scores), None)
@@ -124,15 +126,21 @@ def _as_rgb(image: Image.Image | NDArray[np.uint8], number: int) -> Image.Image:
 
 
 def _score(
-    method: Method, backbone: FeatureBackbone, runtime: Runtime, stored: StoredImages, batch_size: int
+    method: Method,
+    backbone: FeatureBackbone,
+    normalisation: Normalisation,
+    runtime: Runtime,
+    stored: StoredImages,
+    batch_size: int,
 ) -> Scores:
     """Score decoded images, whose features the teacher computes in chunks as in a cell."""
     features = None
     if method.teacher_layers:
-        features = TeacherFeatures(runtime.move(backbone.teacher(method.teacher_layers)), runtime)
+        teacher = runtime.move(backbone.teacher(method.teacher_layers))
+        features = TeacherFeatures(teacher, normalisation, runtime)
         chunks = [chunk for _, chunk in feature_chunks(stored.images, features)]
         features.cached = {
             layer: to_device(np.concatenate([chunk[layer] for chunk in chunks]), runtime.device)
             for layer in chunks[0]
         }
-    return score(method, as_batches(stored, features, runtime, room_gb=math.inf), batch_size)
+    return score(method, as_batches(stored, features, normalisation, runtime, room_gb=math.inf), batch_size)

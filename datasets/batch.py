@@ -4,8 +4,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation that a network expects of red, green and blue, for values from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass
@@ -15,7 +20,7 @@ class Batch:
     Attributes
     ----------
     image
-        (B, 3, H, W) float32, normalised with the ImageNet mean and standard deviation.
+        (B, 3, H, W) float32, normalised with the backbone's mean and standard deviation.
     label
         (B,) int64: 0 normal, 1 anomalous.
     mask

@@ -4,32 +4,35 @@ import difflib
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.models import EfficientNet
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import interpolate
 
+from datasets.batch import Normalisation
 from methods.errors import MethodError
-from methods.weights import check_file, check_hub, digest, in_hub_cache, load_file
+from methods.hub import check_hub, in_hub_cache
+from methods.networks import Layer, LayerFeatures, create, known_layers, only_side
+from methods.packaged import package_file, read_package
+from methods.weights import check_file, digest, load_file, load_state
 
 
 class FeatureBackbone:
     """A timm network as the source of teacher features and of untrained students.
 
-    Its layers are those of timm's `features_only` networks; for an EfficientNet, all its stages.
+    Its layers are those of `methods.networks.known_layers`.
 
     Parameters
     ----------
     name
         Name of the timm model, e.g. `resnet18.tv_in1k`.
     weights
-        `imagenet`: timm's pretrained weights from the hub (or its local cache); `random`: an untrained
-        network with BatchNorm statistics computed on noise; or the path of a .pth file (a state dict, read
-        with weights_only) or .safetensors file with timm's or torchvision's key names.
+        `imagenet`: timm's pretrained weights from the hub (or its local cache); `package`: ImageNet weights that
+        come with an installed Python package (`methods.packaged.PACKAGES`); `random`: an untrained network with
+        BatchNorm statistics computed on noise; or the path of a file with a state dict (`methods.weights`).
     seed
         Seed of random weights.
 
@@ -58,22 +61,60 @@ class FeatureBackbone:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose features can be had, from shallow to deep."""
-        return tuple(_layer_channels(self.name))
+        return tuple(layer.name for layer in known_layers(self.name))
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Mean and standard deviation of the images that the network was trained on, as timm states them."""
+        config = timm.get_pretrained_cfg(self.name)
+        return Normalisation(tuple(config.mean), tuple(config.std))
+
+    @property
+    def pyramid(self) -> tuple[str, ...]:
+        """The deepest layers at strides 4, 8 and 16, the depths that most methods compare."""
+        return self.layers_at((4, 8, 16))
 
     def channels(self, layers: Sequence[str]) -> list[int]:
         """Return the number of channels of the features at the layers."""
-        return [_layer_channels(self.name)[self.layers[i]] for i in self._indices(layers)]
+        return [layer.channels for layer in self._known(layers)]
 
-    def new_student(self, layers: Sequence[str], **options: Any) -> "LayerFeatures":
+    def strides(self, layers: Sequence[str]) -> list[int]:
+        """Return the pixels between neighbouring locations of the features at the layers."""
+        return [layer.stride for layer in self._known(layers)]
+
+    def layers_at(self, strides: Sequence[int]) -> tuple[str, ...]:
+        """Return the deepest layer of each stride.
+
+        Examples
+        --------
+        >>> FeatureBackbone("resnet18").layers_at([4, 8, 16])
+        ('layer1', 'layer2', 'layer3')
+        >>> FeatureBackbone("tf_efficientnet_lite0").layers_at([4, 8, 16])
+        ('blocks.1', 'blocks.2', 'blocks.4')
+
+        Raises
+        ------
+        MethodError
+            If the network has no layer of a stride.
+        """
+        deepest = {layer.stride: layer.name for layer in known_layers(self.name)}
+        for stride in strides:
+            if stride not in deepest:
+                known = ", ".join(f"{layer.name} ({layer.stride})" for layer in known_layers(self.name))
+                raise MethodError(
+                    f"backbone.name: {self.name} has no layer at stride {stride}; its layers and strides: {known}"
+                )
+        return tuple(deepest[stride] for stride in strides)
+
+    def new_student(self, layers: Sequence[str], **options: Any) -> LayerFeatures:
         """Return the same network, up to the deepest of the layers, with fresh random weights.
 
-        They come from torch's global generator: convolutions Kaiming-normal (fan-out), BatchNorm 1 and 0,
-        as torchvision initialises its ResNets; other families as timm does. `options` are passed to timm to
+        They come from torch's global generator: see `methods.networks.create`. `options` are passed to timm to
         build a variant of the network.
         """
         return self._create(layers, pretrained=False, **options)
 
-    def teacher(self, layers: Sequence[str]) -> "LayerFeatures":
+    def teacher(self, layers: Sequence[str]) -> LayerFeatures:
         """Return the frozen network in evaluation mode with its configured weights, loaded on first use."""
         key = tuple(layers)
         if key not in self._teachers:
@@ -88,7 +129,7 @@ class FeatureBackbone:
         return self._digests[key]
 
     def identity(self, layers: Sequence[str]) -> str:
-        """Return all that the teacher's features depend on: name, layers and digest."""
+        """Return what the teacher's features of normalised images depend on: name, layers and digest."""
         return f"{self.name}/{'+'.join(layers)}:{self.digest(layers)}"
 
     def file_digest(self) -> str | None:
@@ -99,37 +140,46 @@ class FeatureBackbone:
         MethodError
             If there is no such file.
         """
-        if self.weights in ("imagenet", "random"):
+        path = self._file()
+        if path is None:
             return None
-        with check_file(self.weights).open("rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _indices(self, layers: Sequence[str]) -> tuple[int, ...]:
+    def _file(self) -> Path | None:
+        if self.weights in ("imagenet", "random"):
+            return None
+        return package_file(self.name) if self.weights == "package" else check_file(self.weights)
+
+    def _known(self, layers: Sequence[str]) -> list[Layer]:
+        known = {layer.name: layer for layer in known_layers(self.name)}
         for layer in layers:
-            if layer not in self.layers:
-                raise MethodError(f"{self.name}: found no layer '{layer}'; known: {', '.join(self.layers)}")
-        return tuple(self.layers.index(layer) for layer in layers)
+            if layer not in known:
+                raise MethodError(f"{self.name}: found no layer '{layer}'; known: {', '.join(known)}")
+        return [known[layer] for layer in layers]
 
-    def _create(self, layers: Sequence[str], pretrained: bool, **options: Any) -> "LayerFeatures":
-        # each feature comes once, from shallow to deep, whatever the order of the layers
-        indices = sorted(set(self._indices(layers)))
-        if not indices:
+    def _create(self, layers: Sequence[str], pretrained: bool, **options: Any) -> LayerFeatures:
+        self._known(layers)
+        if not layers:
             raise MethodError(f"{self.name}: found no layers; expected some of {', '.join(self.layers)}")
-        network = _create(self.name, indices, pretrained=pretrained, **options)
-        return LayerFeatures(network, [self.layers[i] for i in indices])
+        # each feature comes once, from shallow to deep, whatever the order of the layers
+        indices = [i for i, layer in enumerate(self.layers) if layer in layers]
+        return create(self.name, indices, pretrained=pretrained, **options)
 
-    def _load(self, layers: Sequence[str]) -> "LayerFeatures":
+    def _load(self, layers: Sequence[str]) -> LayerFeatures:
         if self.weights == "imagenet":
             return self._from_hub(layers)
         with isolated_rng(self.seed):
             teacher = self._create(layers, pretrained=False)
             if self.weights == "random":
-                calibrate_batchnorm(teacher)
-        if self.weights != "random":
+                calibrate_batchnorm(teacher, only_side(self.name))
+        if self.weights == "package":
+            load_state(teacher.network, self.name, read_package(self.name), self.weights)
+        elif self.weights != "random":
             load_file(teacher.network, self.name, check_file(self.weights))
         return teacher
 
-    def _from_hub(self, layers: Sequence[str]) -> "LayerFeatures":
+    def _from_hub(self, layers: Sequence[str]) -> LayerFeatures:
         try:
             if not in_hub_cache(self.name):
                 check_hub()
@@ -138,88 +188,39 @@ class FeatureBackbone:
             raise MethodError(
                 f"backbone.weights=imagenet: the weights of {self.name} are not available from the hub "
                 f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}). "
-                "Three ways out: (1) connect to the hub once, or copy its cache from another machine and set "
-                "HF_HOME; (2) backbone.weights=/path/to/weights.pth or .safetensors; (3) backbone.weights=random, "
-                "whose results cannot be compared with published ones"
+                "Ways out: (1) connect to the hub once, or copy its cache from another machine and set HF_HOME; "
+                "(2) backbone.weights=/path/to/weights.pth or .safetensors; (3) backbone=efficientnet_lite0, whose "
+                "weights come with an installed package; (4) backbone.weights=random, an untrained network. "
+                "Results of (3) and (4) cannot be compared with published ones"
             ) from None
 
 
-class LayerFeatures(nn.Module):
-    """A timm feature network that returns {layer: (B, C, h, w)}."""
-
-    def __init__(self, network: nn.Module, layers: Sequence[str]) -> None:
-        super().__init__()
-        self.network = network
-        self.layers = tuple(layers)
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Map (B, 3, H, W) to the features at the layers."""
-        return dict(zip(self.layers, self.network(image), strict=True))
-
-
-class EfficientNetStages(nn.Module):
-    """A timm EfficientNet that ends at the deepest of some stages and returns their outputs.
-
-    timm's own `features_only` network only offers the last stage of each stride.
-    """
-
-    def __init__(self, network: EfficientNet, indices: Sequence[int]) -> None:
-        super().__init__()
-        self.conv_stem, self.bn1 = network.conv_stem, network.bn1
-        self.blocks = network.blocks[: max(indices) + 1]
-        self.indices = tuple(indices)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Map (B, 3, H, W) to the outputs of the stages, from shallow to deep."""
-        x = self.bn1(self.conv_stem(image))
-        outputs = []
-        for i, stage in enumerate(self.blocks):
-            x = stage(x)
-            if i in self.indices:
-                outputs.append(x)
-        return outputs
-
-
-def _create(name: str, indices: Sequence[int], **options: Any) -> nn.Module:
-    """Return the network that outputs the features at the layers of these indices and ends at the deepest."""
-    if timm.models.is_model_in_modules(name, "efficientnet"):
-        return EfficientNetStages(timm.create_model(name, **options), indices)
-    if timm.models.is_model_in_modules(name, "resnet"):
-        options["zero_init_last"] = False  # as torchvision; timm zeroes the last BatchNorms
-    return timm.create_model(name, features_only=True, out_indices=tuple(indices), **options)
-
-
-@cache
-def _layer_channels(name: str) -> dict[str, int]:
-    """Return {layer: channels}, from shallow to deep."""
-    with torch.device("meta"):
-        if timm.models.is_model_in_modules(name, "efficientnet"):
-            network = timm.create_model(name, pretrained=False)
-            outputs = EfficientNetStages(network, range(len(network.blocks)))(torch.empty(1, 3, 64, 64))
-            return {f"blocks.{i}": output.shape[1] for i, output in enumerate(outputs)}
-        network = timm.create_model(name, pretrained=False, features_only=True)
-    return {info["module"]: info["num_chs"] for info in network.feature_info.info}
-
-
-def calibrate_batchnorm(network: nn.Module) -> None:
+def calibrate_batchnorm(network: nn.Module, side: int | None = None) -> None:
     """Set BatchNorm's statistics by one pass over noise of all scales, so that random features differ.
 
     With the initial statistics (mean 0, variance 1) all features of an untrained network point in almost the
     same direction, whatever the image shows. One thread computes them: sums would otherwise depend on the number of
     threads, and a detector could not find its teacher again under another number.
+
+    Parameters
+    ----------
+    side
+        The only image side that the network takes, pixels; None: any.
     """
+    momenta = {m: m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
+    if not momenta:
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _calibrate_batchnorm(network)
+        _calibrate_batchnorm(network, momenta, side or 128)
     finally:
         torch.set_num_threads(threads)
 
 
-def _calibrate_batchnorm(network: nn.Module) -> None:
+def _calibrate_batchnorm(network: nn.Module, momenta: dict[nn.BatchNorm2d, float | None], side: int) -> None:
     scales = [torch.randn(16, 3, 2**k, 2**k) for k in range(1, 8)]
-    noise = torch.stack([interpolate(scale, (128, 128), mode="bilinear") for scale in scales]).sum(0)
-    momenta = {m: m.momentum for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
+    noise = torch.stack([interpolate(scale, (side, side), mode="bilinear") for scale in scales]).sum(0)
     for module in momenta:
         module.momentum = None  # the plain average, here over one pass
     network.train()

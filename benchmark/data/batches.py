@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmark.data.arrays import RowArray, to_device
 from benchmark.data.teacher import TeacherFeatures, normalise
 from benchmark.runtime import Runtime
-from datasets.batch import Batch
+from datasets.batch import Batch, Normalisation
 from datasets.category import Sample
 
 if TYPE_CHECKING:  # the code that decodes is a part of the images' own key
@@ -50,6 +50,7 @@ class Images:
     indices: Tensor
     rows: RowArray
     features: TeacherFeatures | None
+    normalisation: Normalisation
     runtime: Runtime
     depth: RowArray | None = None
     foreground: RowArray | None = None
@@ -100,7 +101,7 @@ class Images:
         indices = self.indices[positions]
         device = self.runtime.device
         samples = [self.stored.samples[i] for i in indices.tolist()]
-        image = normalise(self.rows[indices], self.runtime)
+        image = normalise(self.rows[indices], self.normalisation, self.runtime)
         masks = None
         if self.stored.masks is not None:
             masks = torch.from_numpy(np.asarray(self.stored.masks[indices.numpy()]))[:, None].to(device)
@@ -140,7 +141,11 @@ class Images:
 
 
 def as_batches(
-    stored: "StoredImages", features: TeacherFeatures | None, runtime: Runtime, room_gb: float
+    stored: "StoredImages",
+    features: TeacherFeatures | None,
+    normalisation: Normalisation,
+    runtime: Runtime,
+    room_gb: float,
 ) -> Images:
     """Return all images of a stored split; they are held on the device if they fit into `room_gb` there."""
     arrays = (stored.images, stored.depth, stored.foreground)
@@ -148,4 +153,5 @@ def as_batches(
     device = runtime.device if fits else None
     images, depth, foreground = (None if array is None else to_device(array, device) for array in arrays)
     assert images is not None
-    return Images(stored, torch.arange(len(stored)), images, features, runtime, depth, foreground, room_gb)
+    positions = torch.arange(len(stored))
+    return Images(stored, positions, images, features, normalisation, runtime, depth, foreground, room_gb)

@@ -59,7 +59,7 @@ class CropSource:
         return resize(part, [self.crops.size, self.crops.size], antialias=True).permute(1, 2, 0)
 
     def _batch(self, crops: Tensor) -> Batch:
-        image = normalise(crops, self.runtime)
+        image = normalise(crops, self.teacher.normalisation, self.runtime)
         features: dict[str, Tensor] = {}
         if self.crops.layers:
             size = (self.crops.feature_size, self.crops.feature_size)
@@ -74,4 +74,4 @@ def open_crops(
 ) -> CropSource:
     """Return the source of a stage's crops."""
     teacher = runtime.move(backbone.teacher(crops.layers)) if crops.layers else torch.nn.Identity()
-    return CropSource(stored, crops, TeacherFeatures(teacher, runtime), runtime)
+    return CropSource(stored, crops, TeacherFeatures(teacher, backbone.normalisation, runtime), runtime)

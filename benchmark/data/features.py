@@ -35,6 +35,7 @@ def features_key(images: str, backbone: FeatureBackbone, layers: Sequence[str], 
         FeatureBackbone,
         images=images,
         teacher=backbone.identity(layers),
+        normalisation=backbone.normalisation,
         precision=runtime.precision,
         channels_last=runtime.channels_last,
         device=runtime.device.type,
@@ -58,7 +59,7 @@ def open_features(
     reread
         Whether the features are read more than once; otherwise they are kept on disk or not at all.
     """
-    features = TeacherFeatures(runtime.move(backbone.teacher(layers)), runtime)
+    features = TeacherFeatures(runtime.move(backbone.teacher(layers)), backbone.normalisation, runtime)
     _, first = next(feature_chunks(stored.images[:1], features))
     forms = {layer: ((len(stored), *rows.shape[1:]), rows.dtype.type) for layer, rows in first.items()}
     size = len(stored) * sum(rows.nbytes for rows in first.values()) / GB

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from benchmark.data.arrays import RowArray, to_tensor
 from benchmark.runtime import Runtime
-from datasets.batch import IMAGENET_MEAN, IMAGENET_STD
+from datasets.batch import Normalisation
 
 CHUNK = 32  # images per forward pass of the teacher
 
 
-def normalise(images: Tensor, runtime: Runtime) -> Tensor:
-    """Turn (B, H, W, 3) uint8 into (B, 3, H, W) float32 with ImageNet's mean and deviation, on the device."""
-    mean = torch.tensor(IMAGENET_MEAN, device=runtime.device)
-    std = torch.tensor(IMAGENET_STD, device=runtime.device)
+def normalise(images: Tensor, normalisation: Normalisation, runtime: Runtime) -> Tensor:
+    """Turn (B, H, W, 3) uint8 into (B, 3, H, W) float32 with the given mean and deviation, on the device."""
+    mean = torch.tensor(normalisation.mean, device=runtime.device)
+    std = torch.tensor(normalisation.std, device=runtime.device)
     scaled = images.to(runtime.device, non_blocking=True).float().div_(255).sub_(mean).div_(std)
     return scaled.permute(0, 3, 1, 2).contiguous(memory_format=runtime.memory_format)
 
@@ -29,6 +29,7 @@ class TeacherFeatures:
     """The teacher's features of stored images: read from `cached` arrays, or computed when asked for."""
 
     teacher: nn.Module
+    normalisation: Normalisation
     runtime: Runtime
     cached: dict[str, RowArray] | None = None
 
@@ -62,7 +63,7 @@ def feature_chunks(
     """
     for first in range(0, len(images), CHUNK):
         rows = slice(first, min(first + CHUNK, len(images)))
-        image = normalise(to_tensor(images[rows]), features.runtime)
+        image = normalise(to_tensor(images[rows]), features.normalisation, features.runtime)
         yield (
             rows,
             {layer: _kept(value, features.runtime) for layer, value in features.compute(image).items()},

@@ -123,6 +123,7 @@ class PretrainedStages:
             module=[repr(stage.module), digest(stage.module.state_dict())],
             images=self.stored.key,
             teacher=self.backbone.identity(crops.layers) if crops.layers else None,
+            normalisation=self.backbone.normalisation,
             precision=self.runtime.precision,
             channels_last=self.runtime.channels_last,
             device=self.runtime.device.type,

@@ -14,7 +14,6 @@ from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.fit import fit
 from benchmark.training.pretraining import PretrainedStages
 from benchmark.training.records import StageRecord
-from datasets.batch import IMAGENET_MEAN, IMAGENET_STD
 from methods.method import Method
 from store.folders import write_folder_once
 from store.keys import versions_of
@@ -114,8 +113,7 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
             "image_size": cell.training.image_size,
             "depth_size": cell.training.depth_size,
             "interpolation": "bilinear, antialiased",
-            "mean": IMAGENET_MEAN,
-            "std": IMAGENET_STD,
+            **asdict(backbone.normalisation),
         },
         "runtime": {
             "device": cell.runtime.device.type,

@@ -124,6 +124,14 @@ def test_it_holds_everything_that_its_use_needs(result: CellResult, saved: Path)
     assert thresholds["thresholds"]["f1_image"]["pixel"] == result.measures.threshold
 
 
+def test_images_are_normalised_as_recorded(result: CellResult, saved: Path) -> None:
+    detector, image = load_detector(saved), paths(result.stored)[0]
+    expected = detector.predict(image).maps
+    preprocessing = {**detector.about["preprocessing"], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    other = replace(detector, about={**detector.about, "preprocessing": preprocessing})
+    assert not np.allclose(other.predict(image).maps, expected)
+
+
 @pytest.mark.parametrize("form", ["paths", "arrays", "pictures"])
 def test_a_loaded_detector_gives_the_very_numbers_of_its_cell(
     result: CellResult, saved: Path, form: str

@@ -17,6 +17,7 @@ from benchmark.cell import Cell
 from benchmark.identity import keys_of
 from benchmark.runtime import Runtime
 from benchmark.settings.evaluation import Evaluation
+from datasets.batch import Normalisation
 from datasets.folder import Folder
 from datasets.synthetic import generate
 from methods.backbone import FeatureBackbone
@@ -109,6 +110,17 @@ def test_training_and_cell_depend_on_what_can_change_the_trained_weights(
     trained, identity = keys(make(root, tmp_path, **changes))
     assert trained != usual[0]
     assert identity != usual[1]
+
+
+def test_training_and_cell_depend_on_the_normalisation_of_images_without_features(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = {"_target_": "methods.uninformed_students.UninformedStudents"}
+    before = keys(make(root, tmp_path, method=method, layers=()))
+    monkeypatch.setattr(FeatureBackbone, "normalisation", Normalisation((0.5,) * 3, (0.5,) * 3))
+    after = keys(make(root, tmp_path, method=method, layers=()))
+    assert before[0] != after[0]
+    assert before[1] != after[1]
 
 
 def test_training_depends_on_the_teacher_that_only_stages_on_crops_see(root: Path, tmp_path: Path) -> None:

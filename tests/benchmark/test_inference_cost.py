@@ -19,6 +19,7 @@ from datasets.category import Category
 from methods.backbone import FeatureBackbone
 from methods.method import Method
 from tests.benchmark.conftest import CPU, LAYERS
+from tests.methods.samples import IMAGENET
 
 
 class Brightness(Method):
@@ -30,13 +31,13 @@ class Brightness(Method):
 
 @pytest.fixture
 def images(washer: Category, tmp_path: Path) -> Images:
-    return as_batches(open_images_store(washer, "test", 64, tmp_path), None, CPU, 1.0)
+    return as_batches(open_images_store(washer, "test", 64, tmp_path), None, IMAGENET, CPU, 1.0)
 
 
 @pytest.fixture
 def images_with_features(images: Images, backbone: FeatureBackbone, settings: RuntimeSettings) -> Images:
     features = open_features(images.stored, backbone, LAYERS, CPU, settings, reread=False)
-    return as_batches(images.stored, features, CPU, 1.0)
+    return as_batches(images.stored, features, IMAGENET, CPU, 1.0)
 
 
 def test_inference_is_timed_with_fresh_teacher_features(

@@ -15,6 +15,7 @@ from datasets.batch import Batch
 from datasets.category import Category
 from methods.method import Method
 from tests.benchmark.conftest import CPU
+from tests.methods.samples import IMAGENET
 
 CHANNELS = 40
 
@@ -31,7 +32,7 @@ class Echo(Method):
 
 @pytest.fixture
 def images(washer: Category, tmp_path: Path) -> Images:
-    return as_batches(open_images_store(washer, "test", 64, tmp_path), None, CPU, 1.0)
+    return as_batches(open_images_store(washer, "test", 64, tmp_path), None, IMAGENET, CPU, 1.0)
 
 
 def test_distances_are_those_of_all_channels(images: Images) -> None:

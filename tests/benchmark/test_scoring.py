@@ -15,6 +15,7 @@ from datasets.category import Category
 from methods.method import Method
 from metrics import evaluate
 from tests.benchmark.conftest import CPU
+from tests.methods.samples import IMAGENET
 
 
 class Brightness(Method):
@@ -33,7 +34,7 @@ class MeanBrightness(Brightness):
 
 @pytest.fixture
 def images(washer: Category, tmp_path: Path) -> Images:
-    return as_batches(open_images_store(washer, "test", 64, tmp_path), None, CPU, 1.0)
+    return as_batches(open_images_store(washer, "test", 64, tmp_path), None, IMAGENET, CPU, 1.0)
 
 
 def test_maps_have_the_size_and_order_of_the_images(images: Images) -> None:

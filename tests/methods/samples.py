@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate
 
-from datasets.batch import Batch
+from datasets.batch import Batch, Normalisation
 from methods.backbone import FeatureBackbone
 from methods.method import Crops, Stage
 
 LAYERS = ["layer1", "layer2", "layer3"]
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 RESNETS = ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"]
 WIDTHS = {"resnet18": 1, "resnet34": 1, "resnet50": 4, "wide_resnet50_2": 4}
 """Channels of layer k, in units of 64 * 2**(k-1)."""

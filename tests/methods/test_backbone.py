@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 from torchvision.models import resnet
 
+from datasets.batch import Normalisation
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from tests.methods.samples import LAYERS, RESNETS, WIDTHS, random_backbone
@@ -99,13 +100,43 @@ def test_a_model_may_be_named_without_its_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["legacy_seresnet18", "nf_resnet26", "tf_efficientnet_b5.aa_in1k", "mixnet_s"]
+    ("name", "strides", "layers"),
+    [
+        ("resnet18", (4, 8, 16), ("layer1", "layer2", "layer3")),
+        ("resnet18", (16, 4), ("layer3", "layer1")),
+        # the deepest of blocks.3 and blocks.4, both at stride 16
+        ("tf_efficientnet_b5", (4, 8, 16, 32), ("blocks.1", "blocks.2", "blocks.4", "blocks.6")),
+    ],
 )
-def test_other_families_can_be_used(name: str) -> None:
+def test_layers_at_strides_are_the_deepest_ones(
+    name: str, strides: tuple[int, ...], layers: tuple[str, ...]
+) -> None:
     backbone = FeatureBackbone(name, "random")
-    with torch.device("meta"):
-        features = backbone.new_student(backbone.layers)(torch.empty(2, 3, 64, 64))
-    assert [value.shape[1] for value in features.values()] == backbone.channels(backbone.layers)
+    assert backbone.layers_at(strides) == layers
+    assert backbone.strides(layers) == list(strides)
+
+
+def test_a_stride_without_a_layer_is_answered_with_the_known_ones() -> None:
+    known = r"act1 \(2\), layer1 \(4\), layer2 \(8\), layer3 \(16\), layer4 \(32\)"
+    message = f"backbone.name: resnet18.tv_in1k has no layer at stride 64; its layers and strides: {known}"
+    with pytest.raises(MethodError, match=message):
+        random_backbone().layers_at([4, 64])
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("resnet18.tv_in1k", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("tf_efficientnet_b5.aa_in1k", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("tf_efficientnet_b5.ap_in1k", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # other weights, other images
+        ("vit_tiny_patch16_224", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ],
+)
+def test_the_normalisation_is_that_of_the_training_of_the_network(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    for weights in ("imagenet", "random", "a.pth"):
+        assert FeatureBackbone(name, weights).normalisation == Normalisation(mean, std)
 
 
 STAGES = [f"blocks.{i}" for i in range(7)]
@@ -248,7 +279,7 @@ def test_features_do_not_depend_on_the_rest_of_the_batch() -> None:
 
 
 @EACH_RESNET
-def test_an_new_student_starts_like_torchvisions_network(name: str) -> None:
+def test_a_new_student_starts_like_torchvisions_network(name: str) -> None:
     torch.manual_seed(0)
     for module in random_backbone(name).new_student(LAYERS).modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -269,7 +300,7 @@ def test_new_students_differ_and_their_seed_repeats_them() -> None:
     assert torch.equal(first, again)
 
 
-def test_an_new_student_is_ready_to_be_trained() -> None:
+def test_a_new_student_is_ready_to_be_trained() -> None:
     student = random_backbone().new_student(LAYERS)
     assert all(module.training for module in student.modules())
     assert all(parameter.requires_grad for parameter in student.parameters())

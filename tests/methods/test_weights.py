@@ -1,5 +1,7 @@
 """Weights read strictly from a file; errors name the file."""
 
+import argparse
+import datetime
 import hashlib
 import os
 import pickle
@@ -14,9 +16,11 @@ from torch import Tensor
 
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
+from methods.weights import PREFIXES, SUFFIXES, WRAPPERS
+from tests.conftest import PROJECT_ROOT
 from tests.methods.samples import LAYERS
 
-FOLDED = Path(__file__).parents[3] / "shared/weights/resnet18_imagenet_bnfolded_conv1_to_layer3.pth"
+FOLDED = PROJECT_ROOT.parent / "shared/weights/resnet18_imagenet_bnfolded_conv1_to_layer3.pth"
 State = dict[str, Tensor]
 
 
@@ -86,23 +90,6 @@ def test_features_come_from_the_file(tmp_path: Path, full: State) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_an_efficientnet_is_read_up_to_its_deepest_stage(tmp_path: Path) -> None:
-    torch.manual_seed(5)
-    network = timm.create_model("tf_efficientnet_b0").eval()
-    state = network.state_dict()
-    path, image = stored(tmp_path / "full.pth", state), torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        expected = network.blocks[:4](network.bn1(network.conv_stem(image)))
-        features = FeatureBackbone("tf_efficientnet_b0", str(path)).teacher(["blocks.3"])(image)
-    torch.testing.assert_close(features["blocks.3"], expected)
-    kept = ("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3")
-    stored(tmp_path / "part.pth", {key: value for key, value in state.items() if key.startswith(kept)})
-    files = (FeatureBackbone("tf_efficientnet_b0", str(tmp_path / name)) for name in ("full.pth", "part.pth"))
-    assert len({backbone.identity(["blocks.3"]) for backbone in files}) == 1
-    with pytest.raises(MethodError, match=r"the file lacks \d+ entries, e.g. blocks.4"):
-        FeatureBackbone("tf_efficientnet_b0", str(tmp_path / "part.pth")).teacher(["blocks.4"])
-
-
 def test_one_changed_value_is_another_identity(tmp_path: Path, full: State) -> None:
     changed = {key: value.clone() for key, value in full.items()}
     changed["layer3.1.conv2.weight"][0, 0, 0, 0] += 1e-3
@@ -150,7 +137,11 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, other: str) -> N
             "unknown 1 entries, e.g. layer3.9.conv1.weight",
         ),
         (lambda s: s | {"bn1.weight": torch.ones(3)}, "other shapes for 1 entries, e.g. bn1.weight"),
-        (lambda s: {f"module.{k}": v for k, v in s.items()}, "lacks 75 entries"),
+        (
+            lambda s: {f"module.{k}" if k.startswith("layer1") else k: v for k, v in s.items()},
+            "lacks 20 entries",
+        ),
+        (lambda s: {f"other.{k}": v for k, v in s.items()}, "lacks 75 entries"),
         (lambda s: {}, "lacks 75 entries"),
         (
             lambda s: s | {"bn1.bias": torch.full((64,), torch.nan)},
@@ -164,21 +155,36 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, other: str) -> N
             lambda s: s | {"bn1.bias": torch.full((64,), 1e300, dtype=torch.float64)},
             "NaN or infinity in 1 entries",
         ),
-        (lambda s: s | {1: torch.ones(1)}, "expected a state dict (names and tensors)"),
-        (lambda s: {"state_dict": s}, "expected a state dict (names and tensors)"),
-        (lambda s: list(s.values()), "expected a state dict (names and tensors)"),
+        (
+            lambda s: s | {"bn1.bias": torch.ones(64, dtype=torch.int8)},
+            "no plain floating-point values for 1 entries, e.g. bn1.bias",
+        ),
+        (
+            lambda s: s | {"bn1.bias": torch.ones(64).to_sparse()},
+            "no plain floating-point values for 1 entries",
+        ),
+        (lambda s: s | {"bn1.bias": torch.ones(64, device="meta")}, "no plain floating-point values for 1 e"),
+        (lambda s: s | {1: torch.ones(1)}, "found a dict with other entries: 1; expected a state dict"),
+        (lambda s: s | {"epoch": 3}, "found a dict with other entries: epoch; expected a state dict"),
+        (lambda s: {"teacher": s, "epoch": 3}, "found a dict with other entries: teacher, epoch; expected"),
+        (lambda s: list(s.values()), "found list; expected a state dict (names and tensors)"),
     ],
     ids=[
         "missing entry",
         "unknown entry",
         "other shape",
-        "prefixed names",
+        "some names with a prefix",
+        "another prefix",
         "no entry",
         "NaN",
         "infinity",
         "too large for float32",
+        "integers",
+        "sparse",
+        "without data",
         "name that is a number",
-        "nested",
+        "no tensor",
+        "another wrapper",
         "list",
     ],
 )
@@ -186,6 +192,51 @@ def test_a_state_dict_that_does_not_fit_is_refused(
     tmp_path: Path, full: State, change: Callable[[State], object], problem: str
 ) -> None:
     assert problem in error_of(stored(tmp_path / "changed.pth", change(full)))
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_state_dict_may_be_one_entry_of_a_checkpoint(tmp_path: Path, full: State, wrapper: str) -> None:
+    plain = opened(stored(tmp_path / "plain.pth", full)).identity(LAYERS)
+    checkpoint = {"epoch": 3, wrapper: full, "optimizer": {"state": {}, "param_groups": []}, "loss": 0.5}
+    assert opened(stored(tmp_path / "checkpoint.pth", checkpoint)).identity(LAYERS) == plain
+
+
+def test_a_checkpoint_with_several_state_dicts_is_refused(tmp_path: Path, full: State) -> None:
+    message = error_of(stored(tmp_path / "a.pth", {"state_dict": full, "epoch": 3, "state_dict_ema": full}))
+    assert "found 2 state dicts: state_dict, state_dict_ema; expected one" in message
+
+
+@pytest.mark.parametrize("prefix", [*PREFIXES, "module._orig_mod.", "model.backbone.module."])
+def test_a_prefix_that_all_names_share_is_left_out(tmp_path: Path, full: State, prefix: str) -> None:
+    prefixed = {prefix + key: value for key, value in full.items()}
+    plain = opened(stored(tmp_path / "plain.pth", full)).identity(LAYERS)
+    assert opened(stored(tmp_path / "a.pth", prefixed)).identity(LAYERS) == plain
+    assert opened(stored(tmp_path / "b.pth", {"state_dict": prefixed})).identity(LAYERS) == plain
+
+
+def test_the_options_in_a_checkpoint_of_timm_are_harmless(tmp_path: Path, full: State) -> None:
+    options = argparse.Namespace(lr=0.1, model="resnet18", crop=[224, 224])
+    checkpoint = {"epoch": 3, "arch": "resnet18", "state_dict": full, "args": options, "version": 2}
+    plain = opened(stored(tmp_path / "plain.pth", full)).identity(LAYERS)
+    assert opened(stored(tmp_path / "checkpoint.pth.tar", checkpoint)).identity(LAYERS) == plain
+
+
+def test_other_objects_in_a_checkpoint_are_refused_with_the_way_out(tmp_path: Path, full: State) -> None:
+    message = error_of(stored(tmp_path / "a.pth", {"state_dict": full, "day": datetime.date(2020, 1, 1)}))
+    assert message.endswith(
+        "found datetime.date; expected names and tensors alone, as reading other objects could run code: "
+        "torch.save(network.state_dict(), 'weights.pth')"
+    )
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".PTH", ".Bin", ".PTH.TAR", ".SafeTensors"])
+def test_suffixes_in_any_case(tmp_path: Path, full: State, suffix: str) -> None:
+    path = tmp_path / f"weights.v1{suffix}"
+    if suffix.lower() == ".safetensors":
+        save_file(full, path)
+    else:
+        stored(path, full)
+    assert opened(path).identity(LAYERS) == opened(stored(tmp_path / "a.pth", full)).identity(LAYERS)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
@@ -237,15 +288,24 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
     error_of(stored(tmp_path / "module.pth", torch.nn.Linear(2, 2)))
 
 
-@pytest.mark.parametrize("name", ["weights.bin", "weights", "weights.onnx"])
+ACCEPTED = ".pth, .pt, .bin, .ckpt, .pth.tar, .tar, .safetensors"
+
+
+@pytest.mark.parametrize("name", ["weights", "weights.onnx", "weights.npz", "weights.pth.gz", "pth"])
 def test_another_suffix_is_answered_with_the_expected_ones(tmp_path: Path, full: State, name: str) -> None:
     message = error_of(stored(tmp_path / name, full))
-    assert f"found suffix '{Path(name).suffix}'; expected .pth, .safetensors" in message
+    assert message.endswith(f"found suffix '{Path(name).suffix}'; expected {ACCEPTED}")
 
 
 def test_a_missing_file_is_answered_with_the_choices(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.pth", tmp_path):
-        assert "no such file; expected imagenet, random, or a .pth or .safetensors file" in error_of(path)
+        message = error_of(path)
+        assert message.endswith(f"no such file; expected imagenet, package, random, or a file ({ACCEPTED})")
+
+
+def test_a_part_of_the_right_network_names_no_other(tmp_path: Path, full: State) -> None:
+    part = {key: value for key, value in full.items() if not key.startswith("layer3")}
+    assert "backbone=" not in error_of(stored(tmp_path / "a.pth", part))
 
 
 def test_the_project_s_own_weights_load_and_give_finite_features() -> None:

@@ -49,17 +49,19 @@ def step_seconds(factors: Sequence[str]) -> float:
     runtime = Runtime(torch.device("cpu"), precision, "channels_last" in factors)
     seed_everything(0)
     backbone = FeatureBackbone("resnet18.tv_in1k", "random")
-    teacher = TeacherFeatures(runtime.move(backbone.teacher(LAYERS)), runtime)
+    teacher = TeacherFeatures(runtime.move(backbone.teacher(LAYERS)), backbone.normalisation, runtime)
     method = runtime.move(STFPM(backbone, LAYERS))
     stage = next(method.stages())
     stage.module.train()
     optimizer = build_optimizer(OPTIMIZER, stage.module)
     images = torch.randint(0, 256, (BATCH, SIDE, SIDE, 3), dtype=torch.uint8)
-    kept = teacher.compute(normalise(images, runtime)) if "features" in factors else None
+    kept = (
+        teacher.compute(normalise(images, backbone.normalisation, runtime)) if "features" in factors else None
+    )
     times = []
     for _ in range(STEPS + 1):
         start = time.perf_counter()
-        image = normalise(images, runtime)
+        image = normalise(images, backbone.normalisation, runtime)
         batch = Batch(image, torch.zeros(BATCH), features=kept or teacher.compute(image))
         take(stage, batch, optimizer, runtime)
         times.append(time.perf_counter() - start)

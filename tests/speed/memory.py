@@ -26,6 +26,7 @@ from datasets.batch import Batch
 from datasets.category import Sample
 from methods.method import Method
 from store.files import write_maps
+from tests.methods.samples import IMAGENET
 from tests.speed.commands import positive
 from tests.speed.pairs import Pair, write
 
@@ -56,7 +57,7 @@ def peaks(count: int, side: int, folder: Path) -> dict[str, float]:
     torch.manual_seed(0)
     stored = blank_images(count, side)
     found = {START: 1000 * peak_memory()}
-    images = as_batches(stored, None, Runtime(torch.device("cpu"), "fp32", True), room_gb=0)
+    images = as_batches(stored, None, IMAGENET, Runtime(torch.device("cpu"), "fp32", True), room_gb=0)
     scores = score(RandomMaps(), images, SETTINGS.batch_size, folder)
     found["scoring"] = 1000 * peak_memory()
     measure(SETTINGS, stored, scores, None)

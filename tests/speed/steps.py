@@ -108,5 +108,7 @@ def noise(
         layers, seen = crops.layers, interpolate(image, (crops.feature_size,) * 2)
     features = {}
     if layers:
-        features = TeacherFeatures(runtime.move(backbone.teacher(layers)), runtime).compute(seen)
+        features = TeacherFeatures(
+            runtime.move(backbone.teacher(layers)), backbone.normalisation, runtime
+        ).compute(seen)
     return Batch(image, torch.zeros(count, dtype=torch.int64), features=features)

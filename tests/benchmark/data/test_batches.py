@@ -11,6 +11,7 @@ from benchmark.data.images import StoredImages, open_images_store
 from datasets.category import Category
 from datasets.synthetic import Synthetic3D
 from tests.benchmark.conftest import CPU
+from tests.methods.samples import IMAGENET
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def stored(rod: Category, tmp_path_factory: pytest.TempPathFactory) -> StoredIma
 
 @pytest.fixture(params=[1.0, 0.0], ids=["in memory", "mapped"])
 def images(request: pytest.FixtureRequest, stored: StoredImages) -> Images:
-    return as_batches(stored, None, CPU, request.param)
+    return as_batches(stored, None, IMAGENET, CPU, request.param)
 
 
 def test_depth_and_foreground_belong_to_their_image(images: Images, stored: StoredImages) -> None:
@@ -55,7 +56,7 @@ def test_a_part_of_the_images_keeps_its_depth(images: Images, stored: StoredImag
 
 
 def test_images_without_point_clouds_have_neither(washer: Category, tmp_path: Path) -> None:
-    images = as_batches(open_images_store(washer, "test", 32, tmp_path), None, CPU, 1.0)
+    images = as_batches(open_images_store(washer, "test", 32, tmp_path), None, IMAGENET, CPU, 1.0)
     batch = images.batch(torch.tensor([0]))
     assert batch.depth is None
     assert batch.foreground is None

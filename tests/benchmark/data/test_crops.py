@@ -11,11 +11,12 @@ from torch import nn
 
 from benchmark.data.crops import CropSource, open_crops
 from benchmark.data.images import StoredImages
-from datasets.batch import IMAGENET_MEAN, IMAGENET_STD, Batch
+from datasets.batch import Batch
 from datasets.category import Sample
 from methods.backbone import FeatureBackbone
 from methods.method import Crops
 from tests.benchmark.conftest import CPU
+from tests.methods.samples import IMAGENET
 
 CROPS = Crops(size=8, zoom=(2.0, 4.0), layers=("layer1",), feature_size=32)
 
@@ -57,7 +58,7 @@ def test_a_crop_is_an_upright_part_of_the_image_of_the_zoom_that_was_asked_for(
     backbone: FeatureBackbone,
 ) -> None:
     (batch,) = draw(crops_of(ramp(), backbone), size=200)
-    mean, std = (torch.tensor(value)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(value)[:, None, None] for value in (IMAGENET.mean, IMAGENET.std))
     red, green, _ = ((batch.image * std + mean) * 255).unbind(1)
     assert red.min() >= 0
     assert red.max() <= 63

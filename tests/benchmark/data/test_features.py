@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from benchmark.data.arrays import to_tensor
-from benchmark.data.features import open_features
+from benchmark.data.features import features_key, open_features
 from benchmark.data.images import StoredImages, open_images_store
 from benchmark.data.teacher import TeacherFeatures, normalise
 from benchmark.runtime import Runtime
 from benchmark.settings.runtime import RuntimeSettings
+from datasets.batch import Normalisation
 from datasets.category import Category
 from methods.backbone import FeatureBackbone
 from tests.benchmark.conftest import CPU, LAYERS, make_settings
+from tests.methods.samples import IMAGENET
 
 BF16 = Runtime(torch.device("cpu"), "bf16", channels_last=True)
 CONTIGUOUS = Runtime(torch.device("cpu"), "fp32", channels_last=False)
@@ -36,7 +38,7 @@ def open_with(
 
 
 def all_rows(features: TeacherFeatures, stored: StoredImages) -> dict[str, torch.Tensor]:
-    image = normalise(to_tensor(stored.images), features.runtime)
+    image = normalise(to_tensor(stored.images), IMAGENET, features.runtime)
     return features.take(torch.arange(len(stored)), image)
 
 
@@ -57,7 +59,7 @@ def test_cached_features_equal_fresh_ones(
     for _ in range(2):  # computed, then read
         features = open_with(stored, backbone, settings, runtime)
         assert features.cached is not None
-        fresh = features.compute(normalise(to_tensor(stored.images), runtime))
+        fresh = features.compute(normalise(to_tensor(stored.images), IMAGENET, runtime))
         for layer, cached in all_rows(features, stored).items():
             assert cached.dtype == fresh[layer].dtype
             torch.testing.assert_close(cached, fresh[layer], rtol=1e-6, atol=1e-6)
@@ -128,6 +130,25 @@ def test_other_weights_precision_or_layout_make_other_entries(
     assert len(entries(settings)) == 4
 
 
+@torch.no_grad()
+def test_the_teacher_sees_images_normalised_by_its_own_statistics(
+    stored: StoredImages, settings: RuntimeSettings
+) -> None:
+    backbone = FeatureBackbone("tf_efficientnet_lite0.in1k", "random")
+    features = open_features(stored, backbone, ("blocks.1",), CPU, settings, reread=True)
+    image = (torch.tensor(stored.images).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
+    found = features.take(torch.arange(len(stored)), image)["blocks.1"]
+    torch.testing.assert_close(found, backbone.teacher(["blocks.1"])(image)["blocks.1"], atol=1e-4, rtol=1e-4)
+
+
+def test_another_normalisation_makes_another_key(
+    backbone: FeatureBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = features_key("images", backbone, LAYERS, CPU)
+    monkeypatch.setattr(FeatureBackbone, "normalisation", Normalisation((0.5,) * 3, (0.5,) * 3))
+    assert features_key("images", backbone, LAYERS, CPU) != before
+
+
 def test_the_least_recently_used_entry_makes_room(
     stored: StoredImages, backbone: FeatureBackbone, tmp_path: Path
 ) -> None:
@@ -147,9 +168,9 @@ def entries(settings: RuntimeSettings) -> list[Path]:
     return [path for path in (settings.cache_dir / "features").iterdir() if path.is_dir()]
 
 
-def test_normalised_images_have_imagenet_statistics() -> None:
-    grey = torch.full((2, 8, 8, 3), 255, dtype=torch.uint8)
-    image = normalise(grey, CPU)
+def test_images_are_normalised_by_the_given_statistics() -> None:
+    white = torch.full((2, 8, 8, 3), 255, dtype=torch.uint8)
+    image = normalise(white, IMAGENET, CPU)
     assert image.shape == (2, 3, 8, 8)
     assert image.is_contiguous(memory_format=torch.channels_last)
     expected = (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])

@@ -22,6 +22,7 @@ from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
 from tests.benchmark.conftest import CPU, make_training
 from tests.benchmark.training.interruption import ADAM, Setting, images_of
+from tests.methods.samples import IMAGENET
 
 
 class Remembering(Method):
@@ -94,7 +95,7 @@ def ast(washer: Category, backbone: FeatureBackbone, settings: RuntimeSettings) 
     """Return AST, whose student learns from a flow that no longer trains."""
     stored = open_images_store(washer, "train", 64, settings.cache_dir)
     features = open_features(stored, backbone, ["layer2"], CPU, settings, reread=True)
-    images = as_batches(stored, features, CPU, 1.0)
+    images = as_batches(stored, features, IMAGENET, CPU, 1.0)
 
     def build() -> Method:
         return AsymmetricStudentTeacher(backbone, ["layer2"], flow_hidden=8, student_hidden=8)

@@ -24,6 +24,7 @@ from datasets.synthetic import Synthetic
 from methods.method import Method, Stage
 from methods.weights import digest
 from tests.benchmark.conftest import CPU, make_training
+from tests.methods.samples import IMAGENET
 
 MOMENTUM = {"_target_": "torch.optim.SGD", "lr": 0.05, "momentum": 0.9}
 ADAM = {"_target_": "torch.optim.Adam", "lr": 1e-3}
@@ -131,7 +132,7 @@ def images_of(folder: Path) -> TrainingData:
     """Return 9 train and 3 validation images of a generated category below a folder."""
     dataset = Synthetic(folder, ["washer"], image_size=64, train=12, test_good=2, test_defective=2)
     category = dataset.category("washer")
-    images = as_batches(open_images_store(category, "train", 64, folder / "store"), None, CPU, 1.0)
+    images = as_batches(open_images_store(category, "train", 64, folder / "store"), None, IMAGENET, CPU, 1.0)
     held_out = category.hold_out(0.25, 0)
     return TrainingData(images.select(held_out.train), images.select(held_out.validation))
 

@@ -15,6 +15,7 @@ from datasets.batch import Batch
 from datasets.category import Category
 from methods.method import Method, Stage
 from tests.benchmark.conftest import CPU, make_training
+from tests.methods.samples import IMAGENET
 
 
 class Mean(Method):
@@ -46,7 +47,7 @@ class Mean(Method):
 @pytest.fixture(scope="module")
 def images(washer: Category, tmp_path_factory: pytest.TempPathFactory) -> Images:
     stored = open_images_store(washer, "train", 64, tmp_path_factory.mktemp("store"))
-    return as_batches(stored, None, CPU, 1.0)
+    return as_batches(stored, None, IMAGENET, CPU, 1.0)
 
 
 def fit_on(

@@ -19,6 +19,7 @@ from datasets.batch import Batch
 from datasets.category import Category
 from methods.method import Method, Stage
 from tests.benchmark.conftest import CPU, make_training
+from tests.methods.samples import IMAGENET
 
 
 class Toy(Method):
@@ -65,7 +66,7 @@ class Toy(Method):
 def data(washer: Category, tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     stored = open_images_store(washer, "train", 64, tmp_path_factory.mktemp("store"))
     held_out = washer.hold_out(0.25, 0)
-    images = as_batches(stored, None, CPU, 1.0)
+    images = as_batches(stored, None, IMAGENET, CPU, 1.0)
     return TrainingData(images.select(held_out.train), images.select(held_out.validation))
 
 

@@ -24,6 +24,7 @@ from datasets.category import Category
 from methods.backbone import FeatureBackbone
 from methods.method import Crops, Method, Stage
 from tests.benchmark.conftest import CPU, make_training
+from tests.methods.samples import IMAGENET
 
 CROPS = Crops(size=8, zoom=(2.0, 4.0), layers=("layer1",), feature_size=32, options=("target",))
 
@@ -74,7 +75,7 @@ TrainOnce = Callable[..., list[StageRecord]]
 @pytest.fixture
 def train_once(washer: Category, backbone: FeatureBackbone, tmp_path: Path) -> TrainOnce:
     stored = open_images_store(washer, "train", 64, tmp_path)
-    data = TrainingData(as_batches(stored, None, CPU, 1.0), None)
+    data = TrainingData(as_batches(stored, None, IMAGENET, CPU, 1.0), None)
 
     def run(method: Pretrained, seed: int = 0, **changes: Any) -> list[StageRecord]:
         options = {"_target_": "x", "target": method.target, "score": changes.pop("score", "e")}

@@ -38,6 +38,7 @@ from tests.benchmark.training.interruption import (
     names_in,
 )
 from tests.conftest import PROJECT_ROOT
+from tests.methods.samples import IMAGENET
 
 
 @pytest.mark.parametrize("training", [EPOCHS, STEPS], ids=["epochs", "steps"])
@@ -103,7 +104,7 @@ def with_features(
 ) -> Setting:
     stored = open_images_store(category, "train", 64, settings.cache_dir)
     features = open_features(stored, backbone, LAYERS, CPU, settings, reread=True)
-    images, held_out = as_batches(stored, features, CPU, 1.0), category.hold_out(0.25, 0)
+    images, held_out = as_batches(stored, features, IMAGENET, CPU, 1.0), category.hold_out(0.25, 0)
     data = TrainingData(images.select(held_out.train), images.select(held_out.validation))
 
     def build() -> Method:
@@ -138,7 +139,7 @@ def test_feature_variance_interrupted_after_every_epoch(
 
 def uninformed_students(category: Category, backbone: FeatureBackbone, folder: Path, name: str) -> Setting:
     stored = open_images_store(category, "train", 36, folder)
-    images, held_out = as_batches(stored, None, CPU, 1.0), category.hold_out(0.25, 0)
+    images, held_out = as_batches(stored, None, IMAGENET, CPU, 1.0), category.hold_out(0.25, 0)
     shared = PretrainedStages(stored, {"compactness": "squared"}, backbone, CPU, folder / name, 0.0)
 
     def build() -> Method:
