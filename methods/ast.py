@@ -37,7 +37,7 @@ class AsymmetricStudentTeacher(Method):
     backbone
         The network whose features both see.
     layers
-        Exactly one layer of it.
+        Exactly one layer of it; None: the deepest at stride 16.
     mode
         Input of both: `rgb` the features, `depth` the depth, `rgbd` both, concatenated. `rgb` also ignores
         the foreground, as it is derived from the depth.
@@ -75,7 +75,7 @@ class AsymmetricStudentTeacher(Method):
     def __init__(
         self,
         backbone: FeatureBackbone,
-        layers: Sequence[str],
+        layers: Sequence[str] | None = None,
         mode: Literal["rgb", "depth", "rgbd"] = "rgb",
         unshuffle: int = 8,
         masked: bool = True,
@@ -90,6 +90,7 @@ class AsymmetricStudentTeacher(Method):
         score: Literal["distance", "nll"] = "distance",
         image_score: Literal["auto", "mean", "max"] = "auto",
     ) -> None:
+        layers = backbone.layers_at([16]) if layers is None else layers
         if len(layers) != 1:
             raise MethodError(f"method.layers: found {list(layers)}; expected exactly one")
         if position_channels < 0 or position_channels % 4:

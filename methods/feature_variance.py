@@ -9,8 +9,9 @@ from torch import Tensor
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.ensemble import Ensemble, check_students, error_and_variance
-from methods.maps import multiply, normalised, resize_map, squared_distance
+from methods.maps import check_pair, multiply, normalised, resize_map, squared_distance
 from methods.method import Method, Stage
+from methods.students import StudentKind, check_width, new_student
 
 
 class FeatureVariance(Method):
@@ -30,19 +31,21 @@ class FeatureVariance(Method):
     Parameters
     ----------
     backbone
-        The network of the teacher and of the students.
+        The teacher's network.
     layers
-        The depths that are compared.
+        The depths that are compared; None: the deepest layers at strides 4, 8 and 16.
     students
         M.
     score
         `e+v`; `e`, the error of the mean student, or `v`, the variance of the students, alone. The training
         and the choice of the epoch do not depend on it.
+    student, width
+        Their network, as in STFPM: `copy` as in the thesis, or `decoupled`.
 
     Raises
     ------
     MethodError
-        If there is no student, or the score needs the variance of a single one.
+        If there is no student, the score needs the variance of a single one, or the width is out of range.
     """
 
     keeps_best_epoch = True
@@ -50,13 +53,18 @@ class FeatureVariance(Method):
     def __init__(
         self,
         backbone: FeatureBackbone,
-        layers: Sequence[str],
+        layers: Sequence[str] | None = None,
         students: int = 3,
         score: Literal["e+v", "e", "v"] = "e+v",
+        student: StudentKind = "copy",
+        width: float = 0.5,
     ) -> None:
         check_students(students, score)
-        super().__init__(layers)
-        self.students = Ensemble(partial(backbone.new_student, layers), students)
+        check_width(width)
+        super().__init__(backbone.pyramid if layers is None else layers)
+        self.students = Ensemble(
+            partial(new_student, backbone, self.teacher_layers, student, width), students
+        )
         self.score = score
 
     def stages(self) -> Iterator[Stage]:
@@ -87,6 +95,7 @@ class FeatureVariance(Method):
         maps = []
         for k in self.teacher_layers:
             # eq. 6 to 8; the thesis halves e, not v
+            check_pair(batch.features[k], students[k])
             error, v = error_and_variance(normalised(batch.features[k]), normalised(students[k]))
             e = error / 2
             maps.append(resize_map({"e+v": e + v, "e": e, "v": v}[score], size))

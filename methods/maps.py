@@ -56,7 +56,7 @@ class _SquaredDistance(Function):
 
     @staticmethod
     def forward(ctx: Any, teacher: Tensor, student: Tensor) -> Tensor:
-        _check(teacher)
+        check_pair(teacher, student)
         t, s = teacher.float(), student.float()
         t_norm, s_norm = (_norm(x, (-3,), MIN_NORM) for x in (t, s))
         squared = (s / s_norm).sub_(t / t_norm).square_().sum(-3, keepdim=True)
@@ -80,7 +80,7 @@ class _CosineDistance(Function):
 
     @staticmethod
     def forward(ctx: Any, teacher: Tensor, student: Tensor, along: tuple[int, ...]) -> Tensor:
-        _check(teacher)
+        check_pair(teacher, student)
         t, s = teacher.float(), student.float()
         t_norm, s_norm = (_norm(x, along, MIN_NORM_COSINE) for x in (t, s))
         cosine = (s / s_norm).mul_(t / t_norm).sum(along, keepdim=True)
@@ -105,7 +105,20 @@ def _combine(student: Tensor, student_factor: Tensor, teacher: Tensor, teacher_f
     return (student * student_factor).sub_(teacher * teacher_factor)
 
 
-def _check(teacher: Tensor) -> None:
+def check_pair(teacher: Tensor, student: Tensor) -> None:
+    """Reject features of different heights or widths, and a teacher that is not frozen.
+
+    Raises
+    ------
+    MethodError
+        If it is so.
+    """
+    if teacher.shape[-2:] != student.shape[-2:]:
+        (height, width), (ours, across) = teacher.shape[-2:], student.shape[-2:]
+        raise MethodError(
+            f"method.training.image_size: the teacher has {height} x {width} features of an image and the student "
+            f"{ours} x {across}; expected a multiple of the largest stride of the layers"
+        )
     if teacher.requires_grad:
         raise MethodError("teacher: found features that require gradients; expected detached features")
 

@@ -1,6 +1,7 @@
 """Reverse distillation from one-class embedding (Deng and Li, CVPR 2022, arXiv:2201.10703)."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -13,14 +14,67 @@ from methods.errors import MethodError
 from methods.maps import cosine_distance, flattened_distance, gaussian_blur, multiply, resize_map
 from methods.method import Method, Stage
 
-# block type, width of its 3x3 convolution per 64 channels, blocks of OCE, of the decoder from deep to shallow
-NETWORKS: dict[str, tuple[type[BasicBlock | Bottleneck], int, int, tuple[int, int, int]]] = {
-    "resnet18": (BasicBlock, 64, 2, (2, 2, 2)),
-    "resnet34": (BasicBlock, 64, 3, (3, 4, 6)),
-    "resnet50": (Bottleneck, 64, 3, (3, 4, 6)),
-    "wide_resnet50_2": (Bottleneck, 128, 3, (3, 4, 6)),
+STRIDES = (4, 8, 16)  # of the layers that are fused and restored
+MIN_CHANNELS = 64  # of the decoder's stages for other networks than the published ones
+
+Block = type[BasicBlock | Bottleneck]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What decoder and bottleneck are made of; tuples run from stride 4 to 16.
+
+    Attributes
+    ----------
+    block
+        Type of the residual blocks.
+    width
+        Of a block's 3x3 convolution, per 64 channels.
+    channels
+        Of the teacher's features.
+    stages
+        Channels of the decoder's stages.
+    blocks
+        Their numbers of blocks.
+    embedding, depth
+        Channels and number of blocks of OCE.
+    """
+
+    block: Block
+    width: int
+    channels: tuple[int, ...]
+    stages: tuple[int, ...]
+    blocks: tuple[int, ...]
+    embedding: int
+    depth: int
+
+
+def published(block: Block, width: int, blocks: tuple[int, int, int], depth: int) -> Architecture:
+    """Return the mirror of a ResNet; the released code repeats 3, 4, 6 blocks from deep to shallow."""
+    channels = tuple(planes * block.expansion for planes in (64, 128, 256))
+    return Architecture(block, width, channels, channels, blocks, 2 * channels[-1], depth)
+
+
+NETWORKS = {
+    "resnet18": published(BasicBlock, 64, (2, 2, 2), 2),
+    "resnet34": published(BasicBlock, 64, (6, 4, 3), 3),
+    "resnet50": published(Bottleneck, 64, (6, 4, 3), 3),
+    "wide_resnet50_2": published(Bottleneck, 128, (6, 4, 3), 3),
 }
-PLANES = (64, 128, 256)  # of the ResNet stages 1 to 3
+
+
+def architecture_for(backbone: FeatureBackbone, layers: Sequence[str]) -> Architecture:
+    """Return the published networks for the ResNets that have some, and an extension for every other backbone.
+
+    The extension has basic blocks and at least `MIN_CHANNELS` channels per stage: a narrow teacher's own would be
+    too few to restore its features from.
+    """
+    name = backbone.name.split(".")[0]
+    if name in NETWORKS:
+        return NETWORKS[name]
+    channels = tuple(backbone.channels(layers))
+    stages = tuple(max(count, MIN_CHANNELS) for count in channels)
+    return Architecture(BasicBlock, 64, channels, stages, (2, 2, 2), 2 * channels[-1], 2)
 
 
 class ReverseDistillation(Method):
@@ -33,13 +87,15 @@ class ReverseDistillation(Method):
     Parameters
     ----------
     backbone
-        A ResNet listed in `NETWORKS`.
+        For the ResNets listed in `NETWORKS` decoder and bottleneck are the published ones; others get an
+        extension (`architecture_for`).
     layers
-        The three ResNet stages that are fused and restored.
+        The three layers at strides 4, 8 and 16 that are fused and restored; None: the deepest at each.
     score_layers
-        Those of them whose maps are combined.
+        Those of them whose maps are combined; None: all.
     ocbe
-        `mff_oce`; `oce`: the embedding sees layer3 only; `pre`: the teacher's layer4 features, no OCBE.
+        `mff_oce`; `oce`: the embedding sees the deepest layer only; `pre`: the teacher's features at stride 32, no
+        OCBE.
     loss
         `flattened` (released code): 1 - cos of each layer as one vector per image. `per_location` (paper,
         eq. 1-2): 1 - cos along the channels, averaged over locations.
@@ -51,34 +107,36 @@ class ReverseDistillation(Method):
     Raises
     ------
     MethodError
-        If the backbone is none of `NETWORKS`, or the layers are not its stages 1 to 3.
+        If the layers are not at strides 4, 8 and 16, or the backbone has none there.
     """
 
     def __init__(
         self,
         backbone: FeatureBackbone,
-        layers: Sequence[str],
-        score_layers: Sequence[str],
+        layers: Sequence[str] | None = None,
+        score_layers: Sequence[str] | None = None,
         ocbe: Literal["mff_oce", "oce", "pre"] = "mff_oce",
         loss: Literal["flattened", "per_location"] = "flattened",
         combine: Literal["sum", "multiply"] = "sum",
         blur_sigma: float = 4.0,
     ) -> None:
-        network = backbone.name.split(".")[0]
-        if network not in NETWORKS:
-            known = ", ".join(NETWORKS)
-            raise MethodError(f"backbone.name: found {backbone.name}; expected one of {known} for method=rd")
-        if tuple(layers) != ("layer1", "layer2", "layer3"):
-            raise MethodError(f"method.layers: found {list(layers)}; expected [layer1, layer2, layer3]")
+        layers = backbone.pyramid if layers is None else layers
+        score_layers = layers if score_layers is None else score_layers
+        strides = backbone.strides(layers)
+        if tuple(strides) != STRIDES:
+            raise MethodError(
+                f"method.layers: found {list(layers)} at strides {strides}; expected three layers at strides 4, 8, 16,"
+                f" such as {list(backbone.pyramid)}"
+            )
         if not score_layers or not set(score_layers) <= set(layers):
             raise MethodError(
                 f"method.score_layers: found {list(score_layers)}; expected some of {list(layers)}"
             )
-        super().__init__((*layers, "layer4") if ocbe == "pre" else layers)
-        block, width, depth, blocks = NETWORKS[network]
-        self.decoder = Decoder(block, width, blocks)
-        fuse = ocbe == "mff_oce"
-        self.bottleneck = None if ocbe == "pre" else OneClassBottleneck(block, width, depth, fuse)
+        design = architecture_for(backbone, layers)
+        self.deepest = backbone.layers_at([32]) if ocbe == "pre" else ()
+        super().__init__((*layers, *self.deepest))
+        self.decoder = Decoder(design, *(backbone.channels(self.deepest) or [design.embedding]))
+        self.bottleneck = None if ocbe == "pre" else OneClassBottleneck(design, ocbe == "mff_oce")
         self.apply(initialise)
         self.layers, self.score_layers = tuple(layers), tuple(score_layers)
         self.loss_form, self.combine, self.blur_sigma = loss, combine, blur_sigma
@@ -90,7 +148,7 @@ class ReverseDistillation(Method):
     def student_features(self, batch: Batch) -> dict[str, Tensor]:
         """Return the restored features: {layer: (B, C_k, h_k, w_k)}."""
         if self.bottleneck is None:
-            embedding = batch.features["layer4"]
+            (embedding,) = (batch.features[k] for k in self.deepest)
         else:
             embedding = self.bottleneck([batch.features[k] for k in self.layers])
         students = dict(zip(self.layers, self.decoder(embedding), strict=True))
@@ -124,37 +182,48 @@ class ReverseDistillation(Method):
 class OneClassBottleneck(nn.Module):
     """OCBE: the features of three depths, fused at stride 16 (MFF) and embedded at stride 32 (OCE)."""
 
-    def __init__(self, block: type[BasicBlock | Bottleneck], width: int, depth: int, fuse: bool) -> None:
+    def __init__(self, design: Architecture, fuse: bool) -> None:
         super().__init__()
-        c1, c2, c3 = (planes * block.expansion for planes in PLANES)
+        c1, c2, c3 = design.channels
         self.fuse = fuse
         if fuse:
             self.from_layer1 = nn.Sequential(*strided_convolution(c1, c2), *strided_convolution(c2, c3))
             self.from_layer2 = strided_convolution(c2, c3)
-        self.embed = residual_stage(block, width, c3 * (3 if fuse else 1), 2 * PLANES[2], depth)
+        inputs = c3 * (3 if fuse else 1)
+        self.embed = residual_stage(design.block, design.width, inputs, design.embedding, design.depth)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Map the features of layer 1, 2, 3 to (B, 512 * expansion, H/32, W/32)."""
+        """Map the features of the three layers to (B, embedding, H/32, W/32)."""
         f1, f2, f3 = features
         return self.embed(torch.cat([self.from_layer1(f1), self.from_layer2(f2), f3], 1) if self.fuse else f3)
 
 
 class Decoder(nn.Module):
-    """Mirror of the teacher: three stages of residual blocks, each opening with a transposed convolution."""
+    """Mirror of the teacher: three stages of residual blocks, each opening with a transposed convolution.
 
-    def __init__(self, block: type[BasicBlock | Bottleneck], width: int, blocks: Sequence[int]) -> None:
+    Where the channels of a stage are not the teacher's, a 1x1 convolution restores the features from it.
+    """
+
+    def __init__(self, design: Architecture, inputs: int) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(
-            residual_stage(block, width, 2 * planes * block.expansion, planes, depth, upsample=True)
-            for planes, depth in zip(reversed(PLANES), blocks, strict=True)
+        self.stages = nn.ModuleList()
+        self.projections = nn.ModuleList()
+        deep_first = zip(
+            reversed(design.stages), reversed(design.channels), reversed(design.blocks), strict=True
         )
+        for outputs, channels, depth in deep_first:
+            self.stages.append(
+                residual_stage(design.block, design.width, inputs, outputs, depth, upsample=True)
+            )
+            self.projections.append(nn.Identity() if outputs == channels else nn.Conv2d(outputs, channels, 1))
+            inputs = outputs
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
-        """Map (B, 512 * expansion, h, w) to features of the shapes of layer 1, 2, 3."""
+        """Map (B, inputs, h, w) to features of the shapes of the three layers."""
         features = []
-        for stage in self.stages:
+        for stage, projection in zip(self.stages, self.projections, strict=True):
             embedding = stage(embedding)
-            features.append(embedding)
+            features.append(projection(embedding))
         return features[::-1]
 
 
@@ -166,15 +235,10 @@ def strided_convolution(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def residual_stage(
-    block: type[BasicBlock | Bottleneck],
-    width: int,
-    inputs: int,
-    planes: int,
-    depth: int,
-    upsample: bool = False,
+    block: Block, width: int, inputs: int, outputs: int, depth: int, upsample: bool = False
 ) -> nn.Sequential:
     """Return `depth` residual blocks; the first halves, or doubles, height and width on both paths."""
-    outputs = planes * block.expansion
+    planes = outputs // block.expansion
     resample = nn.ConvTranspose2d(inputs, outputs, 2, 2, bias=False) if upsample else None
     skip = nn.Sequential(resample or nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
     first = block(inputs, planes, 1 if upsample else 2, skip, base_width=width)

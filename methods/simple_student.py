@@ -1,17 +1,16 @@
 """Simple student: solution 2 of the thesis (Polidori, 2022, Politecnico di Milano)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from timm.models.resnet import BasicBlock
-from torch import Tensor, nn
+from torch import nn
 
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.stfpm import STFPM
+from methods.students import StudentKind, narrowed
 
 NETWORKS = ("resnet18", "resnet34")  # the ResNets made of basic blocks
-PLANES = (64, 128, 256, 512)  # channels of their stages
 
 
 class SimpleStudent(STFPM):
@@ -30,15 +29,15 @@ class SimpleStudent(STFPM):
     Parameters
     ----------
     backbone
-        The teacher's network, one of `NETWORKS`.
+        The teacher's network; one of `NETWORKS` unless the student is decoupled.
     layers
-        The depths that are compared.
+        The depths that are compared; None: the deepest layers at strides 4, 8 and 16.
     width
         Filters of the student per filter of the teacher, above 0 and at most 1; at least one filter is kept.
         At 1 the student is STFPM's.
     decoupled
-        The thesis' future work: all of the student's stages are narrower, including the outputs of the blocks
-        (but not its first convolution), and 1x1 convolutions project its features to the teacher's channels.
+        The thesis' future work: a student of its own, narrower in all of its stages, whatever the teacher's
+        network (`methods.students.DecoupledStudent`).
     half, map_size
         As in STFPM, with the thesis' values as defaults.
 
@@ -51,39 +50,21 @@ class SimpleStudent(STFPM):
     def __init__(
         self,
         backbone: FeatureBackbone,
-        layers: Sequence[str],
+        layers: Sequence[str] | None = None,
         width: float = 0.25,
         decoupled: bool = False,
         half: bool = True,
         map_size: int | None = None,
     ) -> None:
-        if backbone.name.split(".")[0] not in NETWORKS:
-            raise MethodError(f"backbone.name: found {backbone.name}; expected {' or '.join(NETWORKS)}")
-        if not 0 < width <= 1:
-            raise MethodError(f"method.width: found {width}; expected more than 0 and at most 1")
-        super().__init__(backbone, layers, half, map_size)
-        if decoupled:
-            self.student = DecoupledStudent(backbone, layers, width)
-        else:
+        if not decoupled and backbone.name.split(".")[0] not in NETWORKS:
+            raise MethodError(
+                f"backbone.name: found {backbone.name}, whose blocks cannot be narrowed; expected "
+                f"{' or '.join(NETWORKS)}, or method.decoupled=true"
+            )
+        kind: StudentKind = "decoupled" if decoupled else "copy"
+        super().__init__(backbone, layers, half, map_size, kind, width)
+        if not decoupled:
             narrow_blocks(self.student, width)
-
-
-class DecoupledStudent(nn.Module):
-    """A ResNet whose stages have `width` times the teacher's channels, with projections to all of them."""
-
-    def __init__(self, backbone: FeatureBackbone, layers: Sequence[str], width: float) -> None:
-        super().__init__()
-        channels = [narrowed(planes, width) for planes in PLANES]
-        self.features = backbone.new_student(layers, channels=channels)
-        network: Any = self.features.network
-        inputs = dict(zip(self.features.layers, network.feature_info.channels(), strict=True))
-        self.projections = nn.ModuleDict(
-            {k: nn.Conv2d(inputs[k], c, 1) for k, c in zip(layers, backbone.channels(layers), strict=True)}
-        )
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Map (B, 3, H, W) to features of the teacher's shapes."""
-        return {k: self.projections[k](feature) for k, feature in self.features(image).items()}
 
 
 def narrow_blocks(student: nn.Module, width: float) -> None:
@@ -97,11 +78,6 @@ def narrow_blocks(student: nn.Module, width: float) -> None:
             block.conv1 = convolution(first.in_channels, inner, first.stride)
             block.bn1 = nn.BatchNorm2d(inner)
             block.conv2 = convolution(inner, second.out_channels, second.stride)
-
-
-def narrowed(channels: int, width: float) -> int:
-    """Return the number of channels times the width, at least 1."""
-    return max(1, round(width * channels))
 
 
 def convolution(inputs: int, outputs: int, stride: tuple[int, int]) -> nn.Conv2d:

@@ -2,37 +2,43 @@
 
 from collections.abc import Iterator, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.maps import multiply, resize_map, squared_distance
 from methods.method import Method, Stage
+from methods.students import StudentKind, check_width, new_student
 
 
 class STFPM(Method):
     """The student copies the teacher's normalised features at three depths.
 
     On anomalies it fails at all of them, so the product of the distances is large; no depth alone raises an
-    alarm. Student and teacher are the same network; the student starts from random weights.
+    alarm. As published, the student is the teacher's network with random weights.
 
     Parameters
     ----------
     backbone
         The teacher's network.
     layers
-        The depths that are compared.
+        The depths that are compared; None: the deepest layers at strides 4, 8 and 16.
     half
         Whether the squared distance is halved: the thesis does (eq. 5), the released code does not.
     map_size
         Side at which the maps of the layers are multiplied, as in the released code; None: the side of the
         image, as in the thesis.
+    student
+        `copy` of the teacher's network, as published; `decoupled`: `methods.students.DecoupledStudent`, faster
+        where the teacher's network trains slowly.
+    width
+        Of a decoupled student, per channel of ResNet-18.
 
     Raises
     ------
     MethodError
-        If the map would have no pixels.
+        If the map would have no pixels, or the width is out of range.
     """
 
     keeps_best_epoch = True
@@ -40,14 +46,17 @@ class STFPM(Method):
     def __init__(
         self,
         backbone: FeatureBackbone,
-        layers: Sequence[str],
+        layers: Sequence[str] | None = None,
         half: bool = False,
         map_size: int | None = 64,
+        student: StudentKind = "copy",
+        width: float = 0.5,
     ) -> None:
         if map_size is not None and map_size < 1:
             raise MethodError(f"method.map_size: found {map_size}; expected 1 or more, or null (image size)")
-        super().__init__(layers)
-        self.student: nn.Module = backbone.new_student(layers)
+        check_width(width)
+        super().__init__(backbone.pyramid if layers is None else layers)
+        self.student = new_student(backbone, self.teacher_layers, student, width)
         self.factor = 0.5 if half else 1.0
         self.map_size = map_size
 

@@ -34,7 +34,8 @@ class UninformedStudents(Method):
     backbone
         The pretrained network P.
     pretrained_layer
-        Layer of P whose features, averaged over locations, are its output (ResNet-18's layer4: 512-d).
+        Layer of P whose features, averaged over locations, are its output; None: the last (ResNet-18's layer4:
+        512-d).
     pretrained_size
         Side to which a patch is resized for P, pixels.
     zoom
@@ -70,7 +71,7 @@ class UninformedStudents(Method):
     def __init__(
         self,
         backbone: FeatureBackbone,
-        pretrained_layer: str = "layer4",
+        pretrained_layer: str | None = None,
         pretrained_size: int = 224,
         zoom: Sequence[float] = (4, 16),
         compactness: Literal["squared", "signed"] = "squared",
@@ -97,11 +98,12 @@ class UninformedStudents(Method):
                 raise MethodError(f"method.{name}: found {value}; expected 1 or more")
         check_students(students, score)
         self.score, self.positions, self.crop = score, positions, crop
-        self.zoom, self.pretrained = (zoom[0], zoom[1]), (pretrained_layer, pretrained_size)
-        (channels,) = backbone.channels([pretrained_layer])
+        layer = backbone.layers[-1] if pretrained_layer is None else pretrained_layer
+        self.zoom, self.pretrained = (zoom[0], zoom[1]), (layer, pretrained_size)
+        (channels,) = backbone.channels([layer])
         with isolated_rng(teacher_seed):
             squared = compactness == "squared"
-            teachers = [Distillation(p, channels, pretrained_layer, squared) for p in patch_sizes]
+            teachers = [Distillation(p, channels, layer, squared) for p in patch_sizes]
         self.networks = nn.ModuleList(
             Scale(teacher, Ensemble(partial(PatchNetwork, p), students))
             for p, teacher in zip(patch_sizes, teachers, strict=True)

@@ -85,7 +85,7 @@ def test_the_yaml_names_every_option_of_the_class(name: str) -> None:
 @EACH_METHOD
 def test_its_teacher_layers_are_layers_of_its_backbone(name: str) -> None:
     layers = make(name).teacher_layers
-    assert set(read(name).get("layers", [])) <= set(layers) <= set(backbone_of(name).layers)
+    assert set(read(name).get("layers") or []) <= set(layers) <= set(backbone_of(name).layers)
     assert len(set(layers)) == len(layers)
 
 

@@ -15,7 +15,7 @@ from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.rd import ReverseDistillation
-from tests.methods.samples import LAYERS, RESNETS, WIDTHS, batch_of, meta_batch, random_backbone
+from tests.methods.samples import LAYERS, RESNETS, WIDTHS, batch_of, meta_batch, random_backbone, train
 
 EACH_RESNET = pytest.mark.parametrize("name", RESNETS)
 EACH_OCBE = pytest.mark.parametrize("ocbe", ["mff_oce", "oce", "pre"])
@@ -263,18 +263,63 @@ def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch) -> None:
     torch.testing.assert_close(low_map, method.anomaly_map(batch), atol=0.05, rtol=0)
 
 
-def test_another_backbone_is_answered_with_the_expected_ones() -> None:
-    backbone = FeatureBackbone("efficientnet_b0", "random")
-    with pytest.raises(
-        MethodError,
-        match=r"found efficientnet_b0; expected one of resnet18, resnet34, resnet50, wide_resnet50_2",
-    ):
-        ReverseDistillation(backbone, LAYERS, LAYERS)
+OTHERS = ["tf_efficientnet_lite0", "convnext_atto", "regnetx_002", "mobilenetv3_small_100", "resnet101"]
+EACH_OTHER = pytest.mark.parametrize("name", OTHERS)
+
+
+@EACH_OTHER
+@EACH_OCBE
+def test_features_of_every_backbone_with_the_strides_are_restored(name: str, ocbe: Any) -> None:
+    backbone = FeatureBackbone(name, "random")
+    with torch.device("meta"):
+        method = ReverseDistillation(backbone, ocbe=ocbe)
+        batch = meta_batch(backbone, method.teacher_layers, 64)
+        students = method.student_features(batch)
+    assert list(students) == list(backbone.pyramid)
+    for layer, student in students.items():
+        assert student.shape == batch.features[layer].shape
+
+
+@EACH_OTHER
+def test_decoders_for_other_backbones_have_at_least_64_channels(name: str) -> None:
+    backbone = FeatureBackbone(name, "random")
+    with torch.device("meta"):
+        decoder = ReverseDistillation(backbone).decoder
+    own = backbone.channels(backbone.pyramid)[::-1]
+    for stage, projection, channels in zip(decoder.stages, decoder.projections, own, strict=True):
+        convolutions = [m for m in stage.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+        assert convolutions[-1].out_channels == max(channels, 64)
+        assert isinstance(projection, nn.Conv2d if channels < 64 else nn.Identity)
+        assert sum(isinstance(m, BasicBlock) for m in stage.modules()) == 2
+
+
+def test_decoder_and_bottleneck_of_another_backbone_learn() -> None:
+    backbone = FeatureBackbone("tf_efficientnet_lite0", "random")
+    torch.manual_seed(0)
+    method = ReverseDistillation(backbone)
+    batch = batch_of(method.teacher_layers, count=4, backbone=backbone)
+    (stage,) = method.stages()
+    losses = train(stage, [batch] * 5, torch.optim.Adam, lr=0.005, betas=(0.5, 0.999))
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(p.grad is not None and p.grad.any() for p in method.parameters())
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "levit_128s"])
+def test_a_backbone_without_the_strides_is_answered_with_its_own(name: str) -> None:
+    message = rf"backbone.name: {name} has no layer at stride 4; its layers and strides: .* \(16\)"
+    with pytest.raises(MethodError, match=message):
+        ReverseDistillation(FeatureBackbone(name, "random"))
+
+
+def test_without_layers_all_three_are_scored() -> None:
+    explicit, implicit = build(), ReverseDistillation(random_backbone())
+    assert implicit.layers == implicit.score_layers == explicit.layers
 
 
 @pytest.mark.parametrize("layers", [[], ["layer1"], LAYERS[::-1], ["layer2", "layer3", "layer4"]], ids=str)
 def test_other_layers_are_answered_with_the_expected_ones(layers: list[str]) -> None:
-    with pytest.raises(MethodError, match=r"method.layers: found \[.*; expected \[layer1, layer2, layer3\]"):
+    expected = r"expected three layers at strides 4, 8, 16, such as \['layer1', 'layer2', 'layer3'\]"
+    with pytest.raises(MethodError, match=rf"method.layers: found \[.* at strides \[.*; {expected}"):
         ReverseDistillation(random_backbone(), layers, LAYERS)
 
 
