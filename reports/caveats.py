@@ -1,15 +1,15 @@
 """Warnings about facts that a reader of the tables might overlook, one sentence each."""
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from metrics import MEASURES, is_oracle
 from reports.tables.captions import pretraining
 from reports.tables.cost import machines
-from reports.tables.literature import PROTOCOLS
+from reports.tables.literature import PROTOCOLS, published_networks
 from reports.tables.seeds import ENOUGH_SEEDS
+from reports.teachers import UNTRAINED, teachers
 from store.table import labels, rows
 from store.tags import FORMAT, OWN_IMAGES
 
@@ -72,12 +72,25 @@ def _undefined(done: pd.DataFrame) -> list[str]:
 
 
 def _untrained(done: pd.DataFrame) -> list[str]:
-    random = done[done["weights"] == "random"]
-    if random.empty:
-        return []
+    untrained = done[done["weights"] == UNTRAINED]
     return [
-        f"The teacher is untrained (random weights) for {_labels(random)}: no comparison with published numbers."
+        f"The teacher of {_labels(part)} is {teacher}: no comparison with published numbers."
+        for teacher, part in _by(untrained.assign(teacher=teachers), "teacher")
     ]
+
+
+def _other_networks(done: pd.DataFrame) -> list[str]:
+    """Warn of teacher networks with which no numbers of a method were published."""
+    runs = done.drop_duplicates(["label", "backbone"])
+    published = runs["method"].map(published_networks)
+    pairs = zip(runs["backbone"], published, strict=True)
+    differ = [bool(networks) and network not in networks for network, networks in pairs]
+    sentences = []
+    for network, part in _by(runs.assign(published=published.map(" or ".join))[differ], "backbone"):
+        used = [f"{name} for {_listed(pd.unique(own['method']))}" for name, own in _by(part, "published")]
+        listed = "; ".join(used) if len(used) > 1 else part["published"].iloc[0]
+        sentences.append(f"The teacher of {_labels(part)} is {network}, but published numbers used {listed}.")
+    return sentences
 
 
 def _other_protocols(done: pd.DataFrame) -> list[str]:
@@ -132,10 +145,7 @@ def _mixed_policies(done: pd.DataFrame) -> list[str]:
 
 def _mixed_teachers(done: pd.DataFrame) -> list[str]:
     consequence = "so a difference between methods may be one between teachers"
-    return [
-        *_mixed(done, "backbone", "teacher networks", consequence),
-        *_mixed(done, "weights", "teacher weights", consequence),
-    ]
+    return _mixed(done.assign(teacher=teachers), "teacher", "teachers", consequence)
 
 
 def _oracles(done: pd.DataFrame) -> list[str]:
@@ -215,8 +225,7 @@ def _mixed(done: pd.DataFrame, column: str, title: str, consequence: str) -> lis
     """Return a sentence if a column has several values, each with its methods; "" counts as a value."""
     if column not in done or done[column].nunique() < 2:
         return []
-    # a file is named without its folder
-    listed = "; ".join(f"{Path(value).name or 'none'} ({_labels(part)})" for value, part in _by(done, column))
+    listed = "; ".join(f"{value or 'none'} for {_labels(part)}" for value, part in _by(done, column))
     return [f"Different {title} are compared, {consequence}: {listed}."]
 
 
@@ -271,6 +280,7 @@ _OF_FINISHED: Sequence[_Rule] = (
     *(
         _undefined,
         _untrained,
+        _other_networks,
         _other_protocols,
         _changed,
         _earlier,

@@ -34,6 +34,7 @@ from reports.tables.comparison import category_sheets, comparison_sheet, method_
 from reports.tables.cost import MACHINE, cost_sheets
 from reports.tables.files import write_tables
 from reports.tables.published import published_sheets
+from reports.teachers import teachers
 from store import tags
 from store.artifacts import Artifacts
 from store.passwords import without_password
@@ -230,7 +231,7 @@ def _facts(uri: str, cells: pd.DataFrame) -> list[tuple[str, str]]:
         "categories": rows(runs),
         "seeds": runs["seed"],
         "protocol": runs["protocol"],
-        "teacher": runs["backbone"] + ", weights " + runs["weights"].map(lambda name: Path(name).name),
+        "teacher": teachers(runs),
         "threshold": runs["threshold_policy"],
         "code": runs["git_commit"].str[:10],
     }

@@ -18,7 +18,7 @@ from reports.figures.style import FAINT, PAGE, drawing, log_scale, markers, pale
 from reports.model import Figure
 from reports.statistics.significance import samples
 from reports.tables.captions import title_of
-from reports.tables.cost import LATENCY, conditions, cost_by_method
+from reports.tables.cost import LATENCY, conditions, cost_by_method, inference
 from store.table import rows
 
 # candidate positions of a label: distances from the marker in points, and directions, preferred ones first
@@ -46,9 +46,9 @@ def cost_figures(cells: pd.DataFrame, metric: str) -> list[Figure]:
     missing = [label for label in columns(cells) if label not in points.index]
     absent = f"Not drawn, as they lack one of the two: {', '.join(missing)}." if missing else ""
     caption = (
-        f"{title}, mean over {_categories(cells, metric)}, against the median time for one image alone, teacher "
-        "included (logarithmic). The stepped line is the Pareto front: no other method is better in both than the "
-        "methods on it, which have filled markers."
+        f"{title}, mean over {_categories(cells, metric)}, against the median time for one image alone "
+        f"(logarithmic). {inference(cells)} The stepped line is the Pareto front: no other method is better in both "
+        "than the methods on it, which have filled markers."
     )
     return [
         Figure(

@@ -1,4 +1,4 @@
-"""Captions of tables: measure, data, protocol, weights, threshold, seeds, code, marks and words for missing entries."""
+"""Captions of tables: measure, data, protocol, teacher, threshold, seeds, code, marks and words for missing entries."""
 
 import re
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from metrics import MEASURES, is_oracle
 from reports.model import DASH
 from reports.tables.formatting import FAILED, UNDEFINED
 from reports.tables.seeds import MEAN, describe_seeds, seeds_of
+from reports.teachers import name_teachers
 from store.table import labels
 from store.tags import OWN_IMAGES, PRETRAINING_COUNT, PRETRAINING_IMAGES
 
@@ -20,7 +21,7 @@ def title_of(metric: str) -> str:
 
 
 def caption(cells: pd.DataFrame, metric: str) -> str:
-    """Return what a reader must know: measure, data, protocol, weights, threshold, seeds, code."""
+    """Return what a reader must know: measure, data, protocol, teacher, threshold, seeds, code."""
     return "; ".join([title_of(metric), *facts(cells, [metric], seeds_of(cells))])
 
 
@@ -39,9 +40,10 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: s
         Name of the row of means; "": there is none.
     """
     parts = []
-    for name, title in (("dataset", "dataset"), ("protocol", "protocol"), ("weights", "teacher weights")):
+    for name in ("dataset", "protocol"):
         values = [Path(value).name for value in pd.unique(cells[name])]
-        parts.append(f"{title} {', '.join(values)}")
+        parts.append(f"{name} {', '.join(values)}")
+    parts += name_teachers(cells)
     parts += [
         f"teachers of {method} pretrained on {images}" for method, images in pretraining(cells, "method")
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.model import DASH, Sheet
+from reports.teachers import name_teachers
 from store import tags
 from store.table import labels, rows
 
@@ -61,12 +62,17 @@ def cost_sheets(cells: pd.DataFrame) -> list[Sheet]:
         Sheet(
             name="cost",
             title="Cost",
-            caption=" ".join([_explained([*costs]), *_uneven(cells), *conditions(cells)]),
+            caption=" ".join([_explained([*costs], cells), *_uneven(cells), *conditions(cells)]),
             values=pd.DataFrame(values).rename_axis(index="method"),
             shown=pd.DataFrame(shown).rename_axis(index="method"),
             section="cost",
         )
     ]
+
+
+def inference(cells: pd.DataFrame) -> str:
+    """Return a sentence on the teachers that the costs of inference include."""
+    return f"Inference includes the {'; the '.join(name_teachers(cells))}."
 
 
 def conditions(cells: pd.DataFrame) -> list[str]:
@@ -122,13 +128,13 @@ def _formatted(table: pd.DataFrame) -> "pd.Series[str]":
     return table.apply(entry, axis=1)
 
 
-def _explained(costs: list[Cost]) -> str:
+def _explained(costs: list[Cost], cells: pd.DataFrame) -> str:
     metrics = {cost.metric for cost in costs}
     parts = [
         "Means over all finished cells of a method (categories and seeds), ± standard deviation where cells differ."
     ]
     if metrics & {tags.INFERENCE_SECONDS_SINGLE, tags.INFERENCE_SECONDS_BATCHED, tags.MULTIPLY_ADDS}:
-        parts.append("Inference includes the teacher.")
+        parts.append(inference(cells))
     if tags.PRETRAINING_SECONDS in metrics:
         parts.append(
             "Pretraining: the training of a teacher, once for all categories and seeds, not included in training."

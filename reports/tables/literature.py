@@ -9,6 +9,7 @@ import pandas as pd
 from metrics import MEASURES
 from reports.errors import ReportError
 from reports.tables.captions import pretraining
+from reports.teachers import UNTRAINED
 from store.options import describe
 from store.tags import OWN_IMAGES, RESULTS
 
@@ -108,6 +109,18 @@ def settings_of(method: str, variant: str) -> dict[str, Any]:
     return {**SETTINGS.get(base, {}), **options, **own}
 
 
+def published_networks(method: str) -> list[str]:
+    """Return the teacher networks of a method's published numbers; none for an unknown method.
+
+    Examples
+    --------
+    >>> published_networks("stfpm")
+    ['resnet18.tv_in1k', 'wide_resnet50_2.tv_in1k']
+    """
+    variants = (settings_of(name, variant) for name, variant in VARIANTS if base_method(name) == method)
+    return list(dict.fromkeys(settings[_TEACHER] for settings in variants))
+
+
 def mismatches(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[str]:
     """Return why a published column cannot be compared with measured cells; nothing if it can.
 
@@ -126,8 +139,8 @@ def mismatches(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[s
         values = dict.fromkeys(params.get(option, "none") for params in cells["params"])
         if any(value != str(wanted) for value in values):
             reasons.append(f"{describe({option: str(wanted)})} (here {' and '.join(values)})")
-    if "random" in set(cells["weights"]):
-        reasons.append("a trained teacher (here backbone.weights=random)")
+    if UNTRAINED in set(cells["weights"]):
+        reasons.append(f"a trained teacher (here backbone.weights={UNTRAINED})")
     reasons += [
         f"teachers pretrained on ImageNet (here on {images})"
         for source, images in pretraining(cells, "pretraining_images")

@@ -23,6 +23,7 @@ def cells(*rows: tuple[str, str, float], **columns: object) -> pd.DataFrame:
         "dataset": "mvtec_ad",
         "seed": "0",
         "protocol": "paper",
+        "backbone": "resnet18.tv_in1k",
         "weights": "imagenet",
         "threshold_policy": "f1_image",
         "fpr_limit": "0.3",

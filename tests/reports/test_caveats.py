@@ -4,10 +4,13 @@ import pandas as pd
 import pytest
 
 from reports.caveats import caveats
+from reports.tables.literature import SETTINGS, published_networks
 from tests.reports.made import NAN, cells, over_seeds
 
-PAIRS = [(method, category) for method in ("rd", "ast") for category in ("bottle", "cable")]
-CLEAN = over_seeds({pair: [0.9] * 5 for pair in PAIRS})
+PAIRS = [(method, category) for method in ("rd", "stfpm") for category in ("bottle", "cable")]
+WIDE = "wide_resnet50_2.tv_in1k"  # numbers of both methods were published with it
+CLEAN = over_seeds({pair: [0.9] * 5 for pair in PAIRS}, backbone=WIDE)
+LITE = "tf_efficientnet_lite0.in1k"
 
 
 def with_own(method: str, table: pd.DataFrame = CLEAN, **columns: str) -> pd.DataFrame:
@@ -35,7 +38,9 @@ def test_no_cells_have_no_warning() -> None:
 
 
 def test_failed_cells_are_counted_and_named() -> None:
-    failed = over_seeds({pair: [0.9] * 4 + [None if pair == ("rd", "cable") else 0.9] for pair in PAIRS})
+    failed = over_seeds(
+        {pair: [0.9] * 4 + [None if pair == ("rd", "cable") else 0.9] for pair in PAIRS}, backbone=WIDE
+    )
     first = caveats(failed)[0]
     assert first.startswith("1 of 20 cells failed")
     assert first.endswith("rd (cable seed 4).")
@@ -58,29 +63,78 @@ def test_cells_that_were_never_run_are_counted_and_of_many_some_are_named() -> N
 
 
 def test_a_measure_that_only_some_finished_cells_have_is_named() -> None:
-    ap = cells(("rd", "bottle", 0.5), metric="image_ap")
+    ap = cells(("rd", "bottle", 0.5), metric="image_ap", backbone=WIDE)
     few = pd.concat([CLEAN, ap])
     assert only(few).startswith("Image AP is undefined")
     assert "19 of 20 finished cells" in only(few)
 
 
 def test_an_untrained_teacher_is_named() -> None:
-    assert "untrained (random weights) for rd, ast" in only(CLEAN.assign(weights="random"))
+    sentence = only(CLEAN.assign(weights="random"))
+    assert sentence.startswith(f"The teacher of rd, stfpm is {WIDE} (untrained): no comparison")
+
+
+def test_a_teacher_that_published_numbers_did_not_use_is_named_with_those_that_they_used() -> None:
+    assert only(CLEAN.assign(backbone=LITE, weights="package")) == (
+        f"The teacher of rd, stfpm is {LITE}, but published numbers used wide_resnet50_2.tv_in1k for rd; "
+        "resnet18.tv_in1k or wide_resnet50_2.tv_in1k for stfpm."
+    )
+
+
+def test_six_methods_of_one_teacher_have_one_sentence_that_groups_them_by_published_teacher() -> None:
+    table = over_seeds(
+        {(method, category): [0.9] * 5 for method in SETTINGS for category in ("bottle", "cable")},
+        backbone=LITE,
+    )
+    assert only(table).endswith(
+        "wide_resnet50_2.tv_in1k for rd; resnet18.tv_in1k or wide_resnet50_2.tv_in1k for stfpm; "
+        "resnet18.tv_in1k for feature_variance, simple_student, uninformed_students; "
+        "tf_efficientnet_b5.aa_in1k for ast."
+    )
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_a_published_teacher_needs_no_warning_and_another_has_one(method: str) -> None:
+    published = published_networks(method)
+    table = over_seeds({(method, category): [0.9] * 5 for category in ("bottle", "cable")})
+    for network in published:
+        assert caveats(table.assign(backbone=network)) == []
+    sentence = only(table.assign(backbone="resnet50.tv_in1k"))
+    assert sentence.startswith(f"The teacher of {method} is resnet50.tv_in1k")
+    assert sentence.endswith(f"but published numbers used {' or '.join(published)}.")
+
+
+def test_a_method_without_published_numbers_may_have_any_teacher() -> None:
+    own = CLEAN.assign(method="mine", backbone=LITE)
+    assert caveats(own) == []
+    mixed = pd.concat([own, CLEAN[CLEAN["method"] == "rd"].assign(backbone=LITE)])
+    assert only(mixed) == f"The teacher of rd is {LITE}, but published numbers used {WIDE}."
+
+
+def test_other_networks_are_named_one_by_one_and_only_for_the_methods_that_they_concern() -> None:
+    rd, stfpm, *_ = caveats(with_own("stfpm", CLEAN.assign(backbone=LITE), backbone="resnet50.tv_in1k"))
+    assert rd.startswith(f"The teacher of rd is {LITE}, ")
+    assert stfpm.startswith("The teacher of stfpm is resnet50.tv_in1k, ")
+    first, mixed = caveats(with_own("rd", backbone=LITE))
+    assert first.startswith(f"The teacher of rd is {LITE}, ")
+    assert mixed.startswith("Different teachers")
 
 
 @pytest.mark.parametrize("protocol", ["quick", "paper_small"])
 def test_a_protocol_that_is_not_the_published_one_is_named(protocol: str) -> None:
-    assert f"Protocol {protocol} of rd, ast is not the published one" in only(CLEAN.assign(protocol=protocol))
+    assert f"Protocol {protocol} of rd, stfpm is not the published one" in only(
+        CLEAN.assign(protocol=protocol)
+    )
     assert caveats(CLEAN.assign(protocol="paper_3d")) == []
 
 
 def test_changes_of_the_protocol_are_named() -> None:
-    assert only(CLEAN.assign(changes="training.epochs=5")).endswith("for rd, ast: training.epochs=5.")
+    assert only(CLEAN.assign(changes="training.epochs=5")).endswith("for rd, stfpm: training.epochs=5.")
 
 
 def test_cells_of_an_earlier_format_are_counted_and_named() -> None:
-    sentence = only(CLEAN.assign(format=CLEAN["format"].mask(CLEAN["method"] == "ast", "")))
-    assert sentence.startswith("10 of 20 finished cells (ast) were recorded by an earlier version")
+    sentence = only(CLEAN.assign(format=CLEAN["format"].mask(CLEAN["method"] == "stfpm", "")))
+    assert sentence.startswith("10 of 20 finished cells (stfpm) were recorded by an earlier version")
     assert "not known" in sentence
 
 
@@ -88,33 +142,41 @@ def test_cells_of_an_earlier_format_are_counted_and_named() -> None:
     ("column", "value", "part"),
     [
         ("protocol", "paper_3d", "Different protocols"),
-        ("fpr_limit", "0.05", "their PROs are different measures: 0.3 (rd); 0.05 (ast)"),
-        ("weights", "/home/me/teacher.pth", "Different teacher weights"),
+        ("fpr_limit", "0.05", "their PROs are different measures: 0.3 for rd; 0.05 for stfpm"),
+        ("weights", "/home/me/teacher.pth", "Different teachers"),
         ("git_commit", "fedcba9876543210", "states of the code (commits)"),
     ],
 )
 def test_differences_between_methods_are_named_with_the_methods(column: str, value: str, part: str) -> None:
-    sentence = only(with_own("ast", CLEAN, **{column: value}))
+    sentence = only(with_own("stfpm", CLEAN, **{column: value}))
     assert part in sentence
-    assert "(rd)" in sentence
-    assert "(ast)" in sentence
+    assert "for rd; " in sentence
+    assert "for stfpm." in sentence
     assert "/home" not in sentence
 
 
 def test_different_networks_are_named() -> None:
-    table = with_own("ast", CLEAN.assign(backbone="resnet18"), backbone="wide_resnet50_2")
-    assert "Different teacher networks" in only(table)
-    assert "resnet18 (rd); wide_resnet50_2 (ast)" in only(table)
+    sentence = only(with_own("stfpm", backbone="resnet18.tv_in1k"))
+    assert sentence.startswith("Different teachers")
+    assert sentence.endswith(
+        "wide_resnet50_2.tv_in1k (timm's ImageNet weights) for rd; "
+        "resnet18.tv_in1k (timm's ImageNet weights) for stfpm."
+    )
+
+
+def test_a_network_with_weights_of_several_sources_is_several_teachers() -> None:
+    sentence = only(with_own("stfpm", weights="package"))
+    assert f"{WIDE} (timm's ImageNet weights) for rd; {WIDE} (ImageNet weights from an inst" in sentence
 
 
 def test_different_limits_matter_to_pro_alone() -> None:
     auroc = CLEAN.assign(metric="image_auroc")
-    assert caveats(with_own("ast", auroc, fpr_limit="0.05")) == []
+    assert caveats(with_own("stfpm", auroc, fpr_limit="0.05")) == []
 
 
 def test_oracle_thresholds_are_named_with_the_measures_that_they_affect() -> None:
     sentence = only(also("image_f1", also("dice")))
-    assert sentence.startswith("Oracle: Dice, Image F1 of rd, ast")
+    assert sentence.startswith("Oracle: Dice, Image F1 of rd, stfpm")
     assert "test images (f1_image)" in sentence
     assert caveats(CLEAN.assign(threshold_policy="dice_max")) == []
 
@@ -122,38 +184,40 @@ def test_oracle_thresholds_are_named_with_the_measures_that_they_affect() -> Non
 def test_a_threshold_from_validation_is_no_oracle_but_the_best_over_all_is() -> None:
     validated = CLEAN.assign(threshold_policy="train_quantile")
     assert caveats(also("dice", validated)) == []
-    assert only(also("dice_max", validated)).startswith("Oracle: Dice (max) of rd, ast")
+    assert only(also("dice_max", validated)).startswith("Oracle: Dice (max) of rd, stfpm")
 
 
 def test_different_rules_for_thresholds_are_named() -> None:
-    rules, oracle = caveats(with_own("ast", also("dice"), threshold_policy="train_quantile"))
+    rules, oracle = caveats(with_own("stfpm", also("dice"), threshold_policy="train_quantile"))
     assert rules.startswith("Different rules for thresholds")
-    assert rules.endswith("Dice do not compare: f1_image (rd); train_quantile (ast).")
+    assert rules.endswith("Dice do not compare: f1_image for rd; train_quantile for stfpm.")
     assert "Dice of rd is" in oracle
 
 
 def test_teachers_pretrained_on_the_tested_categories_are_named_and_natural_images_are_not() -> None:
-    own = with_own("ast", pretraining_images="own", pretraining_count="400")
-    assert "teachers of ast were pretrained on 400 train images of the tested categories" in only(own)
-    assert caveats(with_own("ast", pretraining_images="imagenet", pretraining_count="1000")) == []
+    own = with_own("stfpm", pretraining_images="own", pretraining_count="400")
+    assert "teachers of stfpm were pretrained on 400 train images of the tested categories" in only(own)
+    assert caveats(with_own("stfpm", pretraining_images="imagenet", pretraining_count="1000")) == []
 
 
 def test_uncommitted_and_unknown_code_is_named() -> None:
-    assert "code of ast had uncommitted changes: commit 0123456789" in only(with_own("ast", git_dirty="true"))
-    assert "not recorded for rd, ast" in only(CLEAN.assign(git_commit="unknown", git_dirty="unknown"))
+    assert "code of stfpm had uncommitted changes: commit 0123456789" in only(
+        with_own("stfpm", git_dirty="true")
+    )
+    assert "not recorded for rd, stfpm" in only(CLEAN.assign(git_commit="unknown", git_dirty="unknown"))
 
 
 def test_one_category_is_named() -> None:
-    assert "only one category, bottle (rd, ast)" in only(CLEAN[CLEAN["category"] == "bottle"])
+    assert "only one category, bottle (rd, stfpm)" in only(CLEAN[CLEAN["category"] == "bottle"])
 
 
 def test_few_seeds_are_named_by_method() -> None:
     seeds = CLEAN["seed"].astype(int)
-    assert only(CLEAN[seeds < 1]).startswith("One seed of rd, ast: ")
-    assert only(CLEAN[seeds < 3]).startswith("Fewer than 5 seeds of rd (3), ast (3): ")
+    assert only(CLEAN[seeds < 1]).startswith("One seed of rd, stfpm: ")
+    assert only(CLEAN[seeds < 3]).startswith("Fewer than 5 seeds of rd (3), stfpm (3): ")
     mixed = caveats(CLEAN[(seeds < 1) | ((seeds < 3) & (CLEAN["method"] == "rd"))])
     assert [sentence.partition(":")[0] for sentence in mixed[1:]] == [
-        "One seed of ast",
+        "One seed of stfpm",
         "Fewer than 5 seeds of rd (3)",
     ]
 
@@ -161,7 +225,9 @@ def test_few_seeds_are_named_by_method() -> None:
 def test_costs_of_different_machines_are_named() -> None:
     costs = also("train_seconds", CLEAN.assign(cpu="EPYC", device="cpu"))
     assert caveats(costs) == []
-    assert "device cpu, CPU EPYC (rd); device cpu, CPU Xeon (ast)" in only(with_own("ast", costs, cpu="Xeon"))
+    assert "device cpu, CPU EPYC (rd); device cpu, CPU Xeon (stfpm)" in only(
+        with_own("stfpm", costs, cpu="Xeon")
+    )
 
 
 def test_variants_of_a_method_are_named_as_in_the_tables() -> None:
@@ -171,8 +237,8 @@ def test_variants_of_a_method_are_named_as_in_the_tables() -> None:
 
 def test_missing_cells_come_first_and_the_order_is_always_the_same() -> None:
     failed = pd.concat([CLEAN, cells(("rd", "screw", NAN), status="FAILED", metric="")])
-    table = failed.assign(weights="random", protocol="quick", git_dirty="true")
-    facts = ["cells failed", "never run", "untrained", "Protocol quick", "uncommitted"]
+    table = failed.assign(backbone=LITE, weights="random", protocol="quick", git_dirty="true")
+    facts = ["cells failed", "never run", "untrained", "but published", "Protocol quick", "uncommitted"]
     sentences = caveats(table)
     assert len(sentences) == len(facts)
     assert all(fact in sentence for fact, sentence in zip(facts, sentences, strict=True))

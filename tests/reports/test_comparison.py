@@ -148,13 +148,13 @@ def test_values_keep_the_full_numbers() -> None:
     assert sheet_of(cells(("rd", "bottle", 0.123456789))).values.loc["bottle", "rd"] == 0.123456789
 
 
-def test_the_caption_names_variant_protocol_data_weights_and_code() -> None:
+def test_the_caption_names_variant_protocol_data_teacher_and_code() -> None:
     text = caption(cells(("rd", "bottle", 0.9), git_dirty="true"), "pro")
     for part in (
         "PRO (exact)",
         "protocol paper",
         "dataset mvtec_ad",
-        "teacher weights imagenet",
+        "teacher resnet18.tv_in1k (timm's ImageNet weights);",
         "rate of 0.3",
     ):
         assert part in text

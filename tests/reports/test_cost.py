@@ -91,6 +91,19 @@ def test_the_caption_says_on_which_machine_and_that_concurrent_cells_disturb() -
     assert "slow each other down" in sheet.caption
 
 
+def test_table_and_figure_say_which_teachers_inference_includes() -> None:
+    found = timed({"rd": [0.01], "ast": [0.5]}, {"rd": [0.9], "ast": [0.8]})
+    one = "Inference includes the teacher resnet18.tv_in1k (timm's ImageNet weights)."
+    assert one in cost_sheets(found)[0].caption
+    assert one in cost_figures(found, "pro")[0].caption
+    found["backbone"] = found["method"].map({"rd": "resnet34.tv_in1k", "ast": "resnet18.tv_in1k"})
+    several = (
+        "Inference includes the teacher of rd: resnet34.tv_in1k (timm's ImageNet weights); "
+        "the teacher of ast: resnet18.tv_in1k (timm's ImageNet weights)."
+    )
+    assert several in cost_sheets(found)[0].caption
+
+
 def test_different_machines_are_distinguished() -> None:
     two = pd.concat([timed({"rd": [0.01]}, {}), timed({"ast": [0.01]}, {}, cpu="Xeon")])
     first, _ = conditions(two)

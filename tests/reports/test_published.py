@@ -78,7 +78,8 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
 def measured(method: str, *values: tuple[str, float], **columns: object) -> pd.DataFrame:
     """Make cells up; `changed` are options that differ from the method's."""
     params = params_of(method, columns.pop("changed", {}))  # type: ignore[arg-type]
-    shared = {"metric": "image_auroc", "params": params, "weights": params["backbone.weights"], **columns}
+    teacher = {"backbone": params["backbone.name"], "weights": params["backbone.weights"]}
+    shared = {"metric": "image_auroc", "params": params, **teacher, **columns}
     return cells(*[(method, category, value) for category, value in values], **shared)
 
 
@@ -255,6 +256,15 @@ def test_small_images_and_an_untrained_teacher_are_not_compared_whatever_the_pro
         one = {**params_of("stfpm", {}), option: params[option]}
         assert compared(real("stfpm", params=one, weights=one["backbone.weights"])) == []
     assert compared(real("stfpm"))
+
+
+def test_a_teacher_that_published_numbers_did_not_use_is_not_compared() -> None:
+    lite = {"backbone.name": "tf_efficientnet_lite0.in1k", "backbone.weights": "package"}
+    for method, wanted in (("rd", "wide_resnet50_2.tv_in1k"), ("stfpm", "resnet18.tv_in1k")):
+        sheet = real(method, changed=lite)
+        assert compared(sheet) == []
+        assert set(sheet.shown["verdict"]) == {"–"}
+        assert f"not comparable: backbone={wanted} (here tf_efficientnet_lite0.in1k)" in sheet.caption
 
 
 def test_teachers_pretrained_on_the_tested_categories_are_not_compared() -> None:
