@@ -38,6 +38,9 @@ class Architecture:
         Their numbers of blocks.
     embedding, depth
         Channels and number of blocks of OCE.
+    projects
+        Whether each stage of the decoder ends with a 1x1 convolution to the teacher's channels; otherwise it has
+        them already.
     """
 
     block: Block
@@ -47,12 +50,13 @@ class Architecture:
     blocks: tuple[int, ...]
     embedding: int
     depth: int
+    projects: bool
 
 
 def published(block: Block, width: int, blocks: tuple[int, int, int], depth: int) -> Architecture:
     """Return the mirror of a ResNet; the released code repeats 3, 4, 6 blocks from deep to shallow."""
     channels = tuple(planes * block.expansion for planes in (64, 128, 256))
-    return Architecture(block, width, channels, channels, blocks, 2 * channels[-1], depth)
+    return Architecture(block, width, channels, channels, blocks, 2 * channels[-1], depth, projects=False)
 
 
 NETWORKS = {
@@ -74,7 +78,7 @@ def architecture_for(backbone: FeatureBackbone, layers: Sequence[str]) -> Archit
         return NETWORKS[name]
     channels = tuple(backbone.channels(layers))
     stages = tuple(max(count, MIN_CHANNELS) for count in channels)
-    return Architecture(BasicBlock, 64, channels, stages, (2, 2, 2), 2 * channels[-1], 2)
+    return Architecture(BasicBlock, 64, channels, stages, (2, 2, 2), 2 * channels[-1], 2, projects=True)
 
 
 class ReverseDistillation(Method):
@@ -201,29 +205,28 @@ class OneClassBottleneck(nn.Module):
 class Decoder(nn.Module):
     """Mirror of the teacher: three stages of residual blocks, each opening with a transposed convolution.
 
-    Where the channels of a stage are not the teacher's, a 1x1 convolution restores the features from it.
+    What a stage restores is the input of the next.
     """
 
     def __init__(self, design: Architecture, inputs: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
-        self.projections = nn.ModuleList()
         deep_first = zip(
             reversed(design.stages), reversed(design.channels), reversed(design.blocks), strict=True
         )
         for outputs, channels, depth in deep_first:
-            self.stages.append(
-                residual_stage(design.block, design.width, inputs, outputs, depth, upsample=True)
-            )
-            self.projections.append(nn.Identity() if outputs == channels else nn.Conv2d(outputs, channels, 1))
-            inputs = outputs
+            stage = residual_stage(design.block, design.width, inputs, outputs, depth, upsample=True)
+            if design.projects:
+                stage.append(nn.Conv2d(outputs, channels, 1))
+            self.stages.append(stage)
+            inputs = channels
 
     def forward(self, embedding: Tensor) -> list[Tensor]:
         """Map (B, inputs, h, w) to features of the shapes of the three layers."""
         features = []
-        for stage, projection in zip(self.stages, self.projections, strict=True):
+        for stage in self.stages:
             embedding = stage(embedding)
-            features.append(projection(embedding))
+            features.append(embedding)
         return features[::-1]
 
 

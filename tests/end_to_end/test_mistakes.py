@@ -40,9 +40,23 @@ FAST = (
         ),
         (["method=stfpm", "tables=[prro]"], ["tables: found 'prro'", "did you mean 'pro'"]),
         (["method=stfpm", "dataset.categories=[wasser]"], ["wasser", "washer"]),
-        (["method=stfpm", "method.layers=[layer1,layer9]"], ["layer9", "known: act1, layer1"]),
+        (
+            ["method=stfpm", "method.layers=[layer1,layer9]"],
+            ["found no layer 'layer1'", "known: blocks.0, blocks.1"],
+        ),
         (["method=stfpm", "backbone.weights=none.pth"], ["backbone.weights=none.pth", "no such file"]),
-        (["method=stfpm", "backbone.weights=imagenet"], ["Three ways out", "backbone.weights=random"]),
+        (
+            ["method=stfpm", "backbone.weights=imagenet"],
+            ["Ways out", "backbone=efficientnet_lite0", "backbone.weights=random"],
+        ),
+        (
+            ["method=stfpm", "backbone=resnet18", "backbone.weights=package"],
+            ["no package holds weights of resnet18.tv_in1k", "known: tf_efficientnet_lite0"],
+        ),
+        (
+            ["method=simple_student", "method.decoupled=false"],
+            ["found tf_efficientnet_lite0.in1k, whose blocks cannot be narrowed", "method.decoupled=true"],
+        ),
         (
             ["method=stfpm", "dataset=folder", "dataset.root=/no/where"],
             ["dataset.root=/no/where", "no such folder"],
@@ -60,7 +74,7 @@ FAST = (
         ),
         (
             ["method=uninformed_students", "+method.training.stages.techer.steps=5"],
-            ["stages.techer", "no such stage", "known: teacher_33, students_33"],
+            ["stages.techer", "no such stage", "known: teacher_17, students_17"],
         ),
         (
             ["method=ast", "backbone=efficientnet_b5", "method.layers=[blocks.7]"],
@@ -172,7 +186,7 @@ def test_a_flow_whose_likelihood_explodes_stops_with_stage_and_epoch(
 @pytest.mark.parametrize(
     ("method", "side", "message"),
     [
-        ("uninformed_students", 32, "image_size: found 32 x 32; expected 33 or more"),
+        ("uninformed_students", 16, "image_size: found 16 x 16; expected 17 or more"),
         ("rd", 72, "image_size: found 72 x 72; expected multiples of 32"),
     ],
 )

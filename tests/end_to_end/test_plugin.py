@@ -12,10 +12,11 @@ from methods.method import Method, Stage
 
 
 class OneLayer(Method):
-    def __init__(self, backbone, layer: str, gain: float = 1.0) -> None:
-        super().__init__([layer])
-        self.student = backbone.new_student([layer])
-        self.layer, self.gain = layer, gain
+    def __init__(self, backbone, stride: int, gain: float = 1.0) -> None:
+        layers = backbone.layers_at([stride])
+        super().__init__(layers)
+        self.student = backbone.new_student(layers)
+        self.gain = gain
 
     def stages(self):
         yield Stage("student", self.student, self.loss)
@@ -24,11 +25,12 @@ class OneLayer(Method):
         return self.anomaly_map(batch).mean()
 
     def anomaly_map(self, batch):
-        return self.gain * squared_distance(batch.features[self.layer], self.student(batch.image)[self.layer])
+        (layer,) = self.teacher_layers
+        return self.gain * squared_distance(batch.features[layer], self.student(batch.image)[layer])
 '''
 YAML = """
 _target_: one_layer.OneLayer
-layer: layer2
+stride: 8
 training:
   image_size: 256
   batch_size: 8
@@ -69,10 +71,10 @@ def test_a_method_outside_the_repository_runs_in_a_sweep_with_others(tmp_path: P
 def test_its_options_are_set_and_swept_and_checked_like_any_other(tmp_path: Path) -> None:
     mine = write_plugin(tmp_path / "mine")
     arguments = [f"--config-dir={mine}", "-m", "method=one_layer", "dataset.categories=[washer]", *TINY]
-    swept = run(tmp_path / "results", *arguments, "method.layer=layer1,layer2")
+    swept = run(tmp_path / "results", *arguments, "method.stride=4,8")
     assert swept.code == 0, swept.stderr
-    assert "one_layer (layer=layer1)" in swept.stdout
-    assert "one_layer (layer=layer2)" in swept.stdout
+    assert "one_layer (stride=4)" in swept.stdout
+    assert "one_layer (stride=8)" in swept.stdout
     wrong = run(tmp_path / "results", *arguments, "method.gain=high")
     assert wrong.code == 2
     assert "method.gain=high: expected a number" in wrong.stderr

@@ -284,13 +284,14 @@ def test_features_of_every_backbone_with_the_strides_are_restored(name: str, ocb
 def test_decoders_for_other_backbones_have_at_least_64_channels(name: str) -> None:
     backbone = FeatureBackbone(name, "random")
     with torch.device("meta"):
-        decoder = ReverseDistillation(backbone).decoder
+        decoder: Any = ReverseDistillation(backbone).decoder
     own = backbone.channels(backbone.pyramid)[::-1]
-    for stage, projection, channels in zip(decoder.stages, decoder.projections, own, strict=True):
-        convolutions = [m for m in stage.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-        assert convolutions[-1].out_channels == max(channels, 64)
-        assert isinstance(projection, nn.Conv2d if channels < 64 else nn.Identity)
-        assert sum(isinstance(m, BasicBlock) for m in stage.modules()) == 2
+    for stage, channels in zip(decoder.stages, own, strict=True):
+        first, second, projection = stage
+        assert isinstance(first, BasicBlock)
+        assert isinstance(second, BasicBlock)
+        assert shape(second.conv2)[:2] == (max(channels, 64), max(channels, 64))
+        assert shape(projection) == (max(channels, 64), channels, 1, 1)
 
 
 def test_decoder_and_bottleneck_of_another_backbone_learn() -> None:
