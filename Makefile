@@ -18,8 +18,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[dev]"
 	@touch $@
 
-demo: $(READY)  ## RD and STFPM on generated data: trained, measured, tabled
-	$(BIN)/python run_benchmark.py -m method=rd,stfpm
+demo: $(READY)  ## RD, AST and STFPM on generated data: trained, measured, tabled
+	$(BIN)/python run_benchmark.py -m method=rd,ast,stfpm
 
 test: lint  ## lint, types and all tests but the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
