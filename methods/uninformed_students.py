@@ -54,8 +54,8 @@ class UninformedStudents(Method):
         every 4th (p = 33) or 8th (p = 65) pixel, from a random offset, which is cheaper; each pixel is
         equally likely, so the expected loss is the same. Scores always cover every pixel.
     crop
-        Side of the random window that a training step uses, pixels; None: the whole image. Pixels near the border
-        are seen up to twice as often as others; otherwise the expected loss is the same.
+        Side of the random window that a training step uses, pixels; None: the whole image. The expected loss
+        is the same except near the border, whose pixels are seen less often.
     teacher_seed
         Seed of the teachers' initial weights; those of the students come from the run's seed.
 
@@ -137,7 +137,7 @@ class UninformedStudents(Method):
         """Mean over positions of the squared distance to the teacher, summed over students: eq. 3."""
         image = scale.padded(batch.image)
         if self.crop is not None:
-            image = random_window(image, self.crop, scale.patch_size)
+            image = random_window(image, self.crop + scale.patch_size - 1)
         dense = self.positions == "all"
         if not dense:
             top, left = torch.randint(scale.stride, (2,)).tolist()
@@ -249,20 +249,9 @@ class Moments:
         deviation.copy_((self.squares / self.count - average.square()).clamp_min(0).sqrt())
 
 
-def random_window(image: Tensor, crop: int, patch_size: int) -> Tensor:
-    """Return the random square of (B, C, H, W) that holds all patches of `crop` x `crop` positions, or all of it.
-
-    Of all squares that share a position with the image, one is drawn and moved inside, so that each position is seen
-    at least as often as those in the middle; squares drawn inside would hardly ever reach the border.
-    """
-    side = crop + patch_size - 1
-    top, left = (_random_start(length - side, crop) for length in image.shape[-2:])
+def random_window(image: Tensor, side: int) -> Tensor:
+    """Return a random square of (B, C, H, W); its side is `side` pixels, or that of the image if smaller."""
+    height, width = image.shape[-2:]
+    top = int(torch.randint(max(height - side, 0) + 1, ()))
+    left = int(torch.randint(max(width - side, 0) + 1, ()))
     return image[..., top : top + side, left : left + side]
-
-
-def _random_start(room: int, crop: int) -> int:
-    """Return the first position of a window, 0 to `room`; 0 if it is larger than the image."""
-    if room <= 0:
-        return 0
-    drawn = int(torch.randint(room + 2 * crop - 1, ())) - (crop - 1)
-    return min(max(drawn, 0), room)

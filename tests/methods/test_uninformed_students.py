@@ -230,22 +230,9 @@ def test_moments_are_those_of_all_values_together() -> None:
 
 def test_random_windows_lie_within_the_image_and_reach_its_corners() -> None:
     image = torch.arange(36.0).view(1, 1, 6, 6)
-    windows = [random_window(image, crop=3, patch_size=2) for _ in range(200)]
-    assert {window.shape for window in windows} == {(1, 1, 4, 4)}
-    assert {window[0, 0, 0, 0].item() for window in windows} == {0, 1, 2, 6, 7, 8, 12, 13, 14}
-    assert random_window(image, crop=9, patch_size=2).shape == (1, 1, 6, 6)
-
-
-def test_random_windows_show_the_border_at_least_as_often_as_the_middle() -> None:
-    image = torch.arange(20.0).view(1, 1, 1, 20).expand(1, 1, 20, 20)
-    torch.manual_seed(0)
-    seen = torch.zeros(20)
-    for _ in range(3000):
-        seen[random_window(image, crop=4, patch_size=1)[0, 0, 0].long()] += 1
-    middle = seen[8:12].mean()
-    assert middle == pytest.approx(3000 * 4 / 23, rel=0.05)  # of 23 places that a window may be drawn at
-    assert seen.min() > 0.9 * middle
-    assert seen.max() < 2.1 * middle
+    firsts = {random_window(image, 4)[0, 0, 0, 0].item() for _ in range(200)}
+    assert firsts == {0, 1, 2, 6, 7, 8, 12, 13, 14}
+    assert random_window(image, 10).shape == (1, 1, 6, 6)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ LEAST = {
 
 PACKAGED: dict[str, tuple[str, ...]] = {
     "rd": ("method.training.epochs=15",),
-    "stfpm": ("method.training.epochs=20", "method.training.batch_size=16"),
+    "stfpm": ("method.training.epochs=12", "method.training.batch_size=16"),
     "ast": (
         *("method.layers=null", "method.training.image_size=256", "method.training.epochs=20"),
         *("method.flow_hidden=64", "method.student_hidden=128", "method.training.optimizer.lr=1e-3"),
