@@ -37,7 +37,7 @@ LEAST = {
 
 
 PACKAGED: dict[str, tuple[str, ...]] = {
-    "rd": ("method.training.epochs=15",),
+    "rd": ("method.training.epochs=20",),
     "stfpm": ("method.training.epochs=12", "method.training.batch_size=16"),
     "ast": (
         *("method.layers=null", "method.training.image_size=256", "method.training.epochs=20"),
