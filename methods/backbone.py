@@ -19,6 +19,9 @@ from methods.networks import Layer, LayerFeatures, create, known_layers, only_si
 from methods.packaged import package_file, read_package
 from methods.weights import check_file, digest, load_file, load_state
 
+PYRAMID = (4, 8, 16)
+"""Strides of the depths that most methods compare."""
+
 
 class FeatureBackbone:
     """A timm network as the source of teacher features and of untrained students.
@@ -71,8 +74,8 @@ class FeatureBackbone:
 
     @property
     def pyramid(self) -> tuple[str, ...]:
-        """The deepest layers at strides 4, 8 and 16, the depths that most methods compare."""
-        return self.layers_at((4, 8, 16))
+        """The deepest layers at the strides of `PYRAMID`."""
+        return self.layers_at(PYRAMID)
 
     def channels(self, layers: Sequence[str]) -> list[int]:
         """Return the number of channels of the features at the layers."""

@@ -11,7 +11,7 @@ from methods.backbone import FeatureBackbone
 from methods.ensemble import Ensemble, check_students, error_and_variance
 from methods.maps import check_pair, multiply, normalised, resize_map, squared_distance
 from methods.method import Method, Stage
-from methods.students import StudentKind, check_width, new_student
+from methods.students import StudentKind, build_student
 
 
 class FeatureVariance(Method):
@@ -60,10 +60,9 @@ class FeatureVariance(Method):
         width: float = 0.5,
     ) -> None:
         check_students(students, score)
-        check_width(width)
         super().__init__(backbone.pyramid if layers is None else layers)
         self.students = Ensemble(
-            partial(new_student, backbone, self.teacher_layers, student, width), students
+            partial(build_student, backbone, self.teacher_layers, student, width), students
         )
         self.score = score
 

@@ -151,6 +151,6 @@ def known_layers(name: str) -> tuple[Layer, ...]:
     names = [layer.name for layer in layers]
     if "" in names or len(set(names)) < len(names):  # e.g. of networks with several branches
         raise MethodError(
-            f"backbone.name: timm's features of {name} cannot be told apart by layer: {', '.join(map(repr, names))}"
+            f"backbone.name: timm gives the features of {name} no distinct layer names: {', '.join(map(repr, names))}"
         )
     return layers

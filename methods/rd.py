@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from datasets.batch import Batch
-from methods.backbone import FeatureBackbone
+from methods.backbone import PYRAMID, FeatureBackbone
 from methods.errors import MethodError
 from methods.maps import cosine_distance, flattened_distance, gaussian_blur, multiply, resize_map
 from methods.method import Method, Stage
 
-STRIDES = (4, 8, 16)  # of the layers that are fused and restored
 MIN_CHANNELS = 64  # of the decoder's stages for other networks than the published ones
 
 Block = type[BasicBlock | Bottleneck]
@@ -29,13 +28,13 @@ class Architecture:
     block
         Type of the residual blocks.
     width
-        Of a block's 3x3 convolution, per 64 channels.
+        Channels of a block's 3x3 convolution, per 64 channels of the block.
     channels
-        Of the teacher's features.
+        Channels of the teacher's features.
     stages
         Channels of the decoder's stages.
     blocks
-        Their numbers of blocks.
+        Number of blocks in each of them.
     embedding, depth
         Channels and number of blocks of OCE.
     projects
@@ -127,7 +126,7 @@ class ReverseDistillation(Method):
         layers = backbone.pyramid if layers is None else layers
         score_layers = layers if score_layers is None else score_layers
         strides = backbone.strides(layers)
-        if tuple(strides) != STRIDES:
+        if tuple(strides) != PYRAMID:
             raise MethodError(
                 f"method.layers: found {list(layers)} at strides {strides}; expected three layers at strides 4, 8, 16,"
                 f" such as {list(backbone.pyramid)}"
@@ -137,9 +136,9 @@ class ReverseDistillation(Method):
                 f"method.score_layers: found {list(score_layers)}; expected some of {list(layers)}"
             )
         design = architecture_for(backbone, layers)
-        self.deepest = backbone.layers_at([32]) if ocbe == "pre" else ()
-        super().__init__((*layers, *self.deepest))
-        self.decoder = Decoder(design, *(backbone.channels(self.deepest) or [design.embedding]))
+        deepest = backbone.layers_at([32]) if ocbe == "pre" else ()
+        super().__init__((*layers, *deepest))
+        self.decoder = Decoder(design, backbone.channels(deepest)[0] if deepest else design.embedding)
         self.bottleneck = None if ocbe == "pre" else OneClassBottleneck(design, ocbe == "mff_oce")
         self.apply(initialise)
         self.layers, self.score_layers = tuple(layers), tuple(score_layers)
@@ -152,7 +151,7 @@ class ReverseDistillation(Method):
     def student_features(self, batch: Batch) -> dict[str, Tensor]:
         """Return the restored features: {layer: (B, C_k, h_k, w_k)}."""
         if self.bottleneck is None:
-            (embedding,) = (batch.features[k] for k in self.deepest)
+            embedding = batch.features[self.teacher_layers[-1]]
         else:
             embedding = self.bottleneck([batch.features[k] for k in self.layers])
         students = dict(zip(self.layers, self.decoder(embedding), strict=True))

@@ -9,7 +9,7 @@ from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.maps import multiply, resize_map, squared_distance
 from methods.method import Method, Stage
-from methods.students import StudentKind, check_width, new_student
+from methods.students import StudentKind, build_student
 
 
 class STFPM(Method):
@@ -33,7 +33,7 @@ class STFPM(Method):
         `copy` of the teacher's network, as published; `decoupled`: `methods.students.DecoupledStudent`, faster
         where the teacher's network trains slowly.
     width
-        Of a decoupled student, per channel of ResNet-18.
+        Channels of a decoupled student's stages, per channel of ResNet-18's.
 
     Raises
     ------
@@ -54,9 +54,8 @@ class STFPM(Method):
     ) -> None:
         if map_size is not None and map_size < 1:
             raise MethodError(f"method.map_size: found {map_size}; expected 1 or more, or null (image size)")
-        check_width(width)
         super().__init__(backbone.pyramid if layers is None else layers)
-        self.student = new_student(backbone, self.teacher_layers, student, width)
+        self.student = build_student(backbone, self.teacher_layers, student, width)
         self.factor = 0.5 if half else 1.0
         self.map_size = map_size
 

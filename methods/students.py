@@ -55,23 +55,19 @@ class DecoupledStudent(nn.Module):
         return dict(zip(self.layers, outputs, strict=True))
 
 
-def new_student(
+def build_student(
     backbone: FeatureBackbone, layers: Sequence[str], kind: StudentKind, width: float
 ) -> nn.Module:
-    """Return a student with fresh random weights: a copy of the teacher's network, or a decoupled one."""
-    return backbone.new_student(layers) if kind == "copy" else DecoupledStudent(backbone, layers, width)
-
-
-def check_width(width: float) -> None:
-    """Reject a width (`method.width`) that is not above 0 and at most 1.
+    """Return a student with fresh random weights: a copy of the teacher's network, or a decoupled one.
 
     Raises
     ------
     MethodError
-        If it is out of range.
+        If the width is not above 0 and at most 1, or a decoupled student cannot have the layers' strides.
     """
     if not 0 < width <= 1:
         raise MethodError(f"method.width: found {width}; expected more than 0 and at most 1")
+    return backbone.new_student(layers) if kind == "copy" else DecoupledStudent(backbone, layers, width)
 
 
 def narrowed(channels: int, width: float) -> int:

@@ -41,8 +41,8 @@ FAST = (
         (["method=stfpm", "tables=[prro]"], ["tables: found 'prro'", "did you mean 'pro'"]),
         (["method=stfpm", "dataset.categories=[wasser]"], ["wasser", "washer"]),
         (
-            ["method=stfpm", "method.layers=[layer1,layer9]"],
-            ["found no layer 'layer1'", "known: blocks.0, blocks.1"],
+            ["method=stfpm", "method.layers=[blocks.1,blocks.9]"],
+            ["found no layer 'blocks.9'", "known: blocks.0, blocks.1"],
         ),
         (["method=stfpm", "backbone.weights=none.pth"], ["backbone.weights=none.pth", "no such file"]),
         (

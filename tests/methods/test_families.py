@@ -164,7 +164,7 @@ def test_a_network_without_a_pyramid_says_what_it_has(name: str, problem: str) -
 
 @pytest.mark.parametrize("name", ["crossvit_9_240", "coat_tiny", "tresnet_m"])
 def test_a_network_without_features_by_layer_is_refused(name: str) -> None:
-    message = f"backbone.name: timm's features of {name} cannot be told apart by layer: '"
+    message = f"backbone.name: timm gives the features of {name} no distinct layer names: '"
     for use in (lambda b: b.layers, lambda b: b.pyramid, lambda b: b.teacher(["x"])):
         with pytest.raises(MethodError, match=message):
             use(FeatureBackbone(name, "random"))

@@ -12,10 +12,9 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from datasets.batch import Batch
-from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.rd import ReverseDistillation
-from tests.methods.samples import LAYERS, RESNETS, WIDTHS, batch_of, meta_batch, random_backbone, train
+from tests.methods.samples import LAYERS, RESNETS, WIDTHS, batch_of, meta_batch, random_backbone
 
 EACH_RESNET = pytest.mark.parametrize("name", RESNETS)
 EACH_OCBE = pytest.mark.parametrize("ocbe", ["mff_oce", "oce", "pre"])
@@ -261,55 +260,6 @@ def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch) -> None:
     assert low.dtype == low_map.dtype == torch.float32
     assert low.item() == pytest.approx(method.loss(batch).item(), abs=0.02)
     torch.testing.assert_close(low_map, method.anomaly_map(batch), atol=0.05, rtol=0)
-
-
-OTHERS = ["tf_efficientnet_lite0", "convnext_atto", "regnetx_002", "mobilenetv3_small_100", "resnet101"]
-EACH_OTHER = pytest.mark.parametrize("name", OTHERS)
-
-
-@EACH_OTHER
-@EACH_OCBE
-def test_features_of_every_backbone_with_the_strides_are_restored(name: str, ocbe: Any) -> None:
-    backbone = FeatureBackbone(name, "random")
-    with torch.device("meta"):
-        method = ReverseDistillation(backbone, ocbe=ocbe)
-        batch = meta_batch(backbone, method.teacher_layers, 64)
-        students = method.student_features(batch)
-    assert list(students) == list(backbone.pyramid)
-    for layer, student in students.items():
-        assert student.shape == batch.features[layer].shape
-
-
-@EACH_OTHER
-def test_decoders_for_other_backbones_have_at_least_64_channels(name: str) -> None:
-    backbone = FeatureBackbone(name, "random")
-    with torch.device("meta"):
-        decoder: Any = ReverseDistillation(backbone).decoder
-    own = backbone.channels(backbone.pyramid)[::-1]
-    for stage, channels in zip(decoder.stages, own, strict=True):
-        first, second, projection = stage
-        assert isinstance(first, BasicBlock)
-        assert isinstance(second, BasicBlock)
-        assert shape(second.conv2)[:2] == (max(channels, 64), max(channels, 64))
-        assert shape(projection) == (max(channels, 64), channels, 1, 1)
-
-
-def test_decoder_and_bottleneck_of_another_backbone_learn() -> None:
-    backbone = FeatureBackbone("tf_efficientnet_lite0", "random")
-    torch.manual_seed(0)
-    method = ReverseDistillation(backbone)
-    batch = batch_of(method.teacher_layers, count=4, backbone=backbone)
-    (stage,) = method.stages()
-    losses = train(stage, [batch] * 5, torch.optim.Adam, lr=0.005, betas=(0.5, 0.999))
-    assert losses[-1] < 0.8 * losses[0]
-    assert all(p.grad is not None and p.grad.any() for p in method.parameters())
-
-
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "levit_128s"])
-def test_a_backbone_without_the_strides_is_answered_with_its_own(name: str) -> None:
-    message = rf"backbone.name: {name} has no layer at stride 4; its layers and strides: .* \(16\)"
-    with pytest.raises(MethodError, match=message):
-        ReverseDistillation(FeatureBackbone(name, "random"))
 
 
 def test_without_layers_all_three_are_scored() -> None:
