@@ -14,6 +14,8 @@ from store.errors import StoreError
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 _DISK = "no space left on device"
 
+REMINDER_SECONDS = 1.0
+
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
@@ -26,7 +28,8 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         raise BenchmarkError(f"jobs.cell_seconds={seconds:g}: the cell took longer and was stopped")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # again and again: code that suppresses errors may swallow the first one
+    signal.setitimer(signal.ITIMER_REAL, seconds, REMINDER_SECONDS)
     try:
         yield
     finally:

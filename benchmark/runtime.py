@@ -67,10 +67,16 @@ def start(settings: RuntimeSettings, channels_last: bool, job: int = 0) -> Runti
     Raises
     ------
     BenchmarkError
-        If a GPU is asked for and there is none.
+        If a GPU is asked for and there is none, or the folder of the caches cannot be made.
     """
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise BenchmarkError("runtime.device=cuda: torch finds no CUDA device here; expected auto or cpu")
+    try:
+        settings.cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchmarkError(
+            f"runtime.cache_dir={settings.cache_dir}: cannot be made ({error.strerror})"
+        ) from None
     use_cuda = settings.device != "cpu" and torch.cuda.is_available()
     if settings.malloc and not use_cuda:
         keep_freed_memory()

@@ -13,6 +13,7 @@ from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.flow import ConditionalFlow
 from methods.method import Method, Stage
+from methods.ranges import BLOCKS, CHANNELS, Range, check_option
 
 MAX_NLL = 1e4  # nats per channel; log-determinants are bounded, so only a diverging z reaches it
 
@@ -93,19 +94,26 @@ class AsymmetricStudentTeacher(Method):
         layers = backbone.layers_at([16]) if layers is None else layers
         if len(layers) != 1:
             raise MethodError(f"method.layers: found {list(layers)}; expected exactly one")
-        if position_channels < 0 or position_channels % 4:
+        if position_channels % 4:
             raise MethodError(
                 f"method.position_channels: found {position_channels}; expected a multiple of 4"
             )
-        for name, value in (("coupling_blocks", coupling_blocks), ("unshuffle", unshuffle)):
-            if value < 1:
-                raise MethodError(f"method.{name}: found {value}; expected 1 or more")
-        if clamp <= 0:
-            raise MethodError(f"method.clamp: found {clamp}; expected more than 0")
+        check_option("position_channels", position_channels, Range(at_least=0, at_most=1024))
+        check_option("unshuffle", unshuffle, Range(at_least=1, at_most=64))
+        check_option("coupling_blocks", coupling_blocks, Range(at_least=1, at_most=128))
+        check_option("flow_hidden", flow_hidden, CHANNELS)
+        check_option("clamp", clamp, Range(above=0, at_most=30))  # of a logarithm
+        check_option("student_hidden", student_hidden, CHANNELS)
+        check_option("student_blocks", student_blocks, BLOCKS)
+        check_option("leaky_slope", leaky_slope, Range(at_least=0, at_most=1))
         super().__init__(() if mode == "depth" else layers)
         self.mode, self.unshuffle, self.masked = mode, unshuffle, masked and mode != "rgb"
         self.position_channels, self.score, self.aggregate = position_channels, score, image_score
         channels = sum(backbone.channels(self.teacher_layers)) + (0 if mode == "rgb" else unshuffle**2)
+        if channels < 2:
+            raise MethodError(
+                f"method.unshuffle={unshuffle} leaves the flow one channel with method.mode={mode}; expected 2 or more"
+            )
         self.max_loss = MAX_NLL * channels
 
         def flow(blocks: int) -> ConditionalFlow:

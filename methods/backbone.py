@@ -17,6 +17,7 @@ from methods.errors import MethodError
 from methods.hub import check_hub, in_hub_cache
 from methods.networks import Layer, LayerFeatures, create, known_layers, only_side
 from methods.packaged import package_file, read_package
+from methods.ranges import SEED, check_option
 from methods.weights import check_file, digest, load_file, load_state
 
 PYRAMID = (4, 8, 16)
@@ -42,7 +43,8 @@ class FeatureBackbone:
     Raises
     ------
     MethodError
-        If timm does not know the name, or the weights cannot be had or belong to another network.
+        If timm does not know the name, or the weights cannot be had or belong to another network, or the seed is out
+        of range.
     """
 
     def __init__(self, name: str, weights: str = "imagenet", seed: int = 0) -> None:
@@ -55,6 +57,7 @@ class FeatureBackbone:
         if tag and not timm.is_model_pretrained(name):
             known = ", ".join(timm.list_pretrained(f"{architecture}.*"))
             raise MethodError(f"backbone.name: found {name}; timm knows the weights: {known or 'none'}")
+        check_option("seed", seed, SEED, "backbone")
         self.name = name
         self.weights = weights
         self.seed = seed

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.errors import MethodError
+from methods.ranges import Range, check_option
 
 
 class Ensemble(nn.Module):
@@ -63,10 +64,9 @@ def check_students(count: int, score: str) -> None:
     Raises
     ------
     MethodError
-        If there is no student, or the score needs the variance of a single one.
+        If there is no student, or too many, or the score needs the variance of a single one.
     """
-    if count < 1:
-        raise MethodError(f"method.students: found {count}; expected 1 or more")
+    check_option("students", count, Range(at_least=1, at_most=100))
     if count == 1 and "v" in score:
         raise MethodError(
             f"method.students: found 1; expected 2 or more with method.score={score}, as a single student has no "

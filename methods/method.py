@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from datasets.batch import Batch
+from methods.errors import MethodError
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Method(nn.Module):
     Parameters
     ----------
     teacher_layers
-        Layers of the backbone whose features the batches must carry.
+        Layers of the backbone whose features the batches must carry, each once.
 
     Attributes
     ----------
@@ -94,6 +95,8 @@ class Method(nn.Module):
 
     def __init__(self, teacher_layers: Sequence[str] = ()) -> None:
         super().__init__()
+        if len(set(teacher_layers)) < len(teacher_layers):
+            raise MethodError(f"method.layers: found {list(teacher_layers)}; expected each layer once")
         self.teacher_layers = tuple(teacher_layers)
 
     def stages(self) -> Iterator[Stage]:
@@ -103,7 +106,7 @@ class Method(nn.Module):
     def anomaly_map(self, batch: Batch) -> Tensor:
         """Return (B, h, w) scores, large where the student fails; the benchmark resizes them to the images.
 
-        It is also called once before any training, so that wrong settings are reported early.
+        A rehearsal before the training calls it on another instance, so that wrong settings are reported early.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no anomaly_map()")
 
@@ -122,7 +125,8 @@ class Method(nn.Module):
     def on_train_start(self, stage: Stage, batches: Iterable[Batch]) -> None:
         """Look at the train images before a stage trains, e.g. for statistics of its targets.
 
-        Runs in evaluation mode and without gradients; not for stages on crops. Default: nothing.
+        Runs in evaluation mode and without gradients; not for stages on crops. In the rehearsal before the training,
+        the batches hold few images. Default: nothing.
         """
 
     def targets(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:

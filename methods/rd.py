@@ -13,6 +13,7 @@ from methods.backbone import PYRAMID, FeatureBackbone
 from methods.errors import MethodError
 from methods.maps import cosine_distance, flattened_distance, gaussian_blur, multiply, resize_map
 from methods.method import Method, Stage
+from methods.ranges import Range, check_option
 
 MIN_CHANNELS = 64  # of the decoder's stages for other networks than the published ones
 
@@ -110,7 +111,7 @@ class ReverseDistillation(Method):
     Raises
     ------
     MethodError
-        If the layers are not at strides 4, 8 and 16, or the backbone has none there.
+        If the layers are not at strides 4, 8 and 16, or the backbone has none there, or the blur is out of range.
     """
 
     def __init__(
@@ -131,10 +132,15 @@ class ReverseDistillation(Method):
                 f"method.layers: found {list(layers)} at strides {strides}; expected three layers at strides 4, 8, 16,"
                 f" such as {list(backbone.pyramid)}"
             )
-        if not score_layers or not set(score_layers) <= set(layers):
+        if (
+            not score_layers
+            or not set(score_layers) <= set(layers)
+            or len(set(score_layers)) < len(score_layers)
+        ):
             raise MethodError(
-                f"method.score_layers: found {list(score_layers)}; expected some of {list(layers)}"
+                f"method.score_layers: found {list(score_layers)}; expected some of {list(layers)}, each once"
             )
+        check_option("blur_sigma", blur_sigma, Range(at_least=0, at_most=256, note="pixels"))
         design = architecture_for(backbone, layers)
         deepest = backbone.layers_at([32]) if ocbe == "pre" else ()
         super().__init__((*layers, *deepest))

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
-from methods.errors import MethodError
 from methods.maps import multiply, resize_map, squared_distance
 from methods.method import Method, Stage
+from methods.ranges import SIDE, check_option
 from methods.students import StudentKind, build_student
 
 
@@ -38,7 +38,7 @@ class STFPM(Method):
     Raises
     ------
     MethodError
-        If the map would have no pixels, or the width is out of range.
+        If the side of the map or the width is out of range.
     """
 
     keeps_best_epoch = True
@@ -52,8 +52,7 @@ class STFPM(Method):
         student: StudentKind = "copy",
         width: float = 0.5,
     ) -> None:
-        if map_size is not None and map_size < 1:
-            raise MethodError(f"method.map_size: found {map_size}; expected 1 or more, or null (image size)")
+        check_option("map_size", map_size, SIDE)
         super().__init__(backbone.pyramid if layers is None else layers)
         self.student = build_student(backbone, self.teacher_layers, student, width)
         self.factor = 0.5 if half else 1.0

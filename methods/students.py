@@ -6,7 +6,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from methods.backbone import FeatureBackbone
-from methods.errors import MethodError
+from methods.ranges import Range, check_option
 
 StudentKind = Literal["copy", "decoupled"]
 RESNET = "resnet18"
@@ -65,8 +65,7 @@ def build_student(
     MethodError
         If the width is not above 0 and at most 1, or a decoupled student cannot have the layers' strides.
     """
-    if not 0 < width <= 1:
-        raise MethodError(f"method.width: found {width}; expected more than 0 and at most 1")
+    check_option("width", width, Range(above=0, at_most=1))
     return backbone.new_student(layers) if kind == "copy" else DecoupledStudent(backbone, layers, width)
 
 

@@ -14,7 +14,9 @@ from methods.ensemble import Ensemble, check_students, error_and_variance
 from methods.errors import MethodError
 from methods.method import Crops, Method, Stage
 from methods.patches import DESCRIPTOR, NETWORKS, Distillation, PatchNetwork
+from methods.ranges import SEED, SIDE, check_option
 
+MAX_ZOOM = 100  # patches a side: natural images of 6500 pixels for the largest
 EPSILON = 1e-12  # added to deviations, for descriptors and scores that never vary
 
 
@@ -89,13 +91,13 @@ class UninformedStudents(Method):
             raise MethodError(
                 f"method.patch_sizes: found {list(patch_sizes)}; expected some of {known}, each once"
             )
-        if len(zoom) != 2 or not 1 <= zoom[0] <= zoom[1]:
+        if len(zoom) != 2 or not 1 <= zoom[0] <= zoom[1] <= MAX_ZOOM:
             raise MethodError(
-                f"method.zoom: found {list(zoom)}; expected [smallest, largest], 1 <= smallest <= largest"
+                f"method.zoom: found {list(zoom)}; expected [smallest, largest], 1 <= smallest <= largest <= {MAX_ZOOM}"
             )
-        for name, value in (("crop", crop), ("pretrained_size", pretrained_size)):
-            if value is not None and value < 1:
-                raise MethodError(f"method.{name}: found {value}; expected 1 or more")
+        check_option("crop", crop, SIDE)
+        check_option("pretrained_size", pretrained_size, SIDE)
+        check_option("teacher_seed", teacher_seed, SEED)
         check_students(students, score)
         self.score, self.positions, self.crop = score, positions, crop
         layer = backbone.layers[-1] if pretrained_layer is None else pretrained_layer

@@ -2,22 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from benchmark.settings.values import at_least_one, one_of
+from benchmark.settings.ranges import BatchSize
+from benchmark.settings.values import one_of
+from methods.ranges import Range
 from metrics import PRO_VARIANTS, THRESHOLD_POLICIES
+
+Fraction = Annotated[float, Range(above=0, at_most=1, note="a fraction, not percent")]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """conf/evaluation/default.yaml."""
 
-    batch_size: int
+    batch_size: BatchSize
     threshold: str
-    quantile: float
-    fpr_limit: float
+    quantile: Fraction
+    fpr_limit: Fraction
     pro_variants: Sequence[str]
 
     def __post_init__(self) -> None:
         one_of("evaluation.threshold", [self.threshold], THRESHOLD_POLICIES)
         one_of("evaluation.pro_variants", self.pro_variants, PRO_VARIANTS)
-        at_least_one("evaluation", batch_size=self.batch_size)

@@ -1,17 +1,27 @@
 """`runtime`: on what and how the work is done."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from benchmark.settings.ranges import Gigabytes
+from methods.ranges import Range
+
+MAX_THREADS = 8 * (os.cpu_count() or 1)
+"""More do not make anything faster, and tens of thousands end torch with a segmentation fault."""
+
+Threads = Annotated[int, Range(at_least=1, at_most=MAX_THREADS, note="8 for each core of this machine")]
+CheckpointSeconds = Annotated[float, Range(at_least=0)]
 
 
 @dataclass(frozen=True)
 class FeatureLimits:
     """Room for teacher features, in GB: per split on the device and in memory, and for all on disk."""
 
-    device_gb: float
-    memory_gb: float
-    disk_gb: float
+    device_gb: Gigabytes
+    memory_gb: Gigabytes
+    disk_gb: Gigabytes
 
     def resident_gb(self, device: str) -> float:
         """Return the room for features that are held in the memory of a device of this type."""
@@ -26,9 +36,9 @@ class RuntimeSettings:
     precision: Literal["fp32", "bf16"]
     channels_last: bool
     malloc: bool
-    threads: int | None
+    threads: Threads | None
     deterministic: bool
     progress: bool
     cache_dir: Path
     features: FeatureLimits
-    checkpoint_seconds: float | None
+    checkpoint_seconds: CheckpointSeconds | None

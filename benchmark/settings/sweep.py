@@ -1,8 +1,20 @@
-"""`tracking`, `jobs` and `tables`: where a sweep is recorded, how its cells are run, and which tables it prints."""
+"""`tracking`, `jobs` and the options at the top: where a sweep is recorded, and how its cells are run."""
 
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from benchmark.errors import BenchmarkError
+from benchmark.settings.ranges import Seed
+from benchmark.settings.values import convert, one_of, shown
+from methods.ranges import Range
+from metrics import MEASURES, PRO_VARIANTS
+
+CellSeconds = Annotated[float, Range(above=0, at_most=366 * 24 * 3600, note="seconds, at most a year")]
+
+LONGEST_NAME = 100
+"""Bytes of a sweep's name: files and folders have it in their names, which may have 255."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +46,60 @@ class Jobs:
 
     force: bool
     fail_fast: bool
-    cell_seconds: float | None
+    cell_seconds: CellSeconds | None
 
-    def __post_init__(self) -> None:
-        if self.cell_seconds is not None and not self.cell_seconds > 0:
-            raise BenchmarkError(f"jobs.cell_seconds={self.cell_seconds:g}: expected more than 0, or null")
+
+@dataclass(frozen=True)
+class Protocol:
+    """`protocol`, which conf/protocol/<name>.yaml names."""
+
+    name: str
+
+
+def check_sweep_name(name: object) -> str:
+    """Return the name of a sweep as text.
+
+    Raises
+    ------
+    BenchmarkError
+        If it cannot name a folder everywhere, or would name another folder than its own, as `..` does.
+    """
+    text = shown(name)
+    known = isinstance(name, str | int | float) and not isinstance(name, bool)
+    if not known or not re.fullmatch(r"\w[\w.:-]*", str(name)) or len(str(name).encode()) > LONGEST_NAME:
+        raise BenchmarkError(
+            f"sweep={text}: expected letters, digits and . : - _, as it names a folder; the first no . : - and at most "
+            f"{LONGEST_NAME} bytes"
+        )
+    return str(name)
+
+
+def read_seed(seed: object) -> int:
+    """Return the seed of a run."""
+    return convert(seed, Seed, "seed")
+
+
+def read_tables(tables: object, pro_variants: Collection[str] = PRO_VARIANTS) -> tuple[str, ...]:
+    """Return the measures that the tables show.
+
+    Parameters
+    ----------
+    pro_variants
+        `evaluation.pro_variants`.
+
+    Raises
+    ------
+    BenchmarkError
+        If they are no list, none, or the same twice, or a measure is unknown or will not be computed.
+    """
+    names = convert(tables, Sequence[str], "tables")
+    if not names:
+        raise BenchmarkError(f"tables=[]: expected some of {', '.join(MEASURES)}")
+    one_of("tables", names, MEASURES)
+    for name in names:
+        variant = MEASURES[name].pro_variant
+        if variant and variant not in pro_variants:
+            raise BenchmarkError(
+                f"tables: found {name}, which is not computed; add {variant} to evaluation.pro_variants"
+            )
+    return tuple(names)

@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from benchmark.errors import BenchmarkError
-from benchmark.settings.values import at_least_one, typed
+from benchmark.settings.ranges import BatchSize, Seed, Side
+from benchmark.settings.values import check_group, typed
+from methods.ranges import Range
+
+Epochs = Annotated[int, Range(at_least=1, at_most=1_000_000)]
+Steps = Annotated[int, Range(at_least=1, at_most=1_000_000_000)]
+Count = Annotated[int, Range(at_least=1, at_most=100_000_000, note="images")]
+Share = Annotated[float, Range(at_least=0, below=1, note="a fraction of the train images")]
 
 
 @dataclass(frozen=True)
@@ -25,21 +32,18 @@ class Pretraining:
     """
 
     images: Path | None = None
-    limit: int = 10_000
-    image_size: int = 256
-
-    def __post_init__(self) -> None:
-        at_least_one("method.training.pretraining", limit=self.limit, image_size=self.image_size)
+    limit: Count = 10_000
+    image_size: Side = 256
 
 
 @dataclass(frozen=True)
 class StageConfig:
     """How one stage trains: for a number of epochs, or of steps (batches)."""
 
-    batch_size: int
+    batch_size: BatchSize
     optimizer: Mapping[str, Any]
-    epochs: int | None = None
-    steps: int | None = None
+    epochs: Epochs | None = None
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True)
@@ -47,22 +51,22 @@ class Training:
     """`training` in conf/method/<name>.yaml.
 
     `stages.<name>` overrides batch size, optimizer and epochs for one stage, or counts steps instead; without
-    such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`. Depth is resized
+    such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`; null leaves an option
+    as it is for the method. Depth is resized
     to a side of `depth_size` pixels, where the dataset has any.
     """
 
-    image_size: int
-    batch_size: int
-    epochs: int
-    validation_fraction: float
-    validation_seed: int
+    image_size: Side
+    batch_size: BatchSize
+    epochs: Epochs
+    validation_fraction: Share
+    validation_seed: Seed
     optimizer: Mapping[str, Any]
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pretraining: Pretraining = field(default_factory=Pretraining)
-    depth_size: int = 192
+    depth_size: Side = 192
 
     def __post_init__(self) -> None:
-        at_least_one("method.training", image_size=self.image_size, depth_size=self.depth_size)
         self.stage("")
         for name in self.stages:
             self.stage(name)
@@ -83,12 +87,10 @@ class Training:
         entry = self.entry_of(name)
         own = {} if entry is None else self.stages[entry]
         path = "method.training" if entry is None else f"method.training.stages.{entry}"
-        if not isinstance(own, Mapping):
-            raise BenchmarkError(f"{path}={own}: expected a group of options")
+        check_group(path, own)
+        own = {option: value for option, value in own.items() if value is not None}
         if "epochs" in own and "steps" in own:
             raise BenchmarkError(f"{path} has both epochs and steps; expected one of the two")
         usual = {"batch_size": self.batch_size, "optimizer": self.optimizer}
         length = {} if "steps" in own else {"epochs": self.epochs}
-        config = typed(StageConfig, {**usual, **length, **own}, path)
-        at_least_one(path, batch_size=config.batch_size, epochs=config.epochs, steps=config.steps)
-        return config
+        return typed(StageConfig, {**usual, **length, **own}, path)

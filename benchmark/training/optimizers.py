@@ -1,6 +1,5 @@
 """The optimiser of a stage, in the form that is fastest."""
 
-import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,34 +7,44 @@ import torch
 from torch import nn
 
 from benchmark.errors import BenchmarkError
+from benchmark.settings.training import Training
+from benchmark.settings.values import target_of, typed
 
 FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 """Optimisers that torch can run as one pass over all weights, on CPUs and GPUs: the same steps up to rounding."""
 
 
-def build_optimizer(settings: Mapping[str, Any], module: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(
+    settings: Mapping[str, Any], module: nn.Module, path: str = "method.training.optimizer"
+) -> torch.optim.Optimizer:
     """Return the optimiser of a network's parameters; fused where torch can, unless `settings` say otherwise.
 
     Parameters
     ----------
     settings
         `_target_`, the class, and its options.
+    path
+        Name of the settings in the configuration, for messages.
 
     Raises
     ------
     BenchmarkError
         If there is no such optimiser, or it does not accept the settings.
     """
-    optimizer_class = optimizer_class_of(settings)
+    optimizer_class = optimizer_class_of(settings, path)
     options: dict[str, Any] = {"fused": True} if optimizer_class in FUSED else {}
     options |= {name: value for name, value in settings.items() if name != "_target_"}
     try:
-        return optimizer_class(list(module.parameters()), **options)
+        return typed(optimizer_class, options, path, params=list(module.parameters()))
+    except BenchmarkError:
+        raise
     except Exception as error:  # classes of any library
-        raise BenchmarkError(f"method.training.optimizer: {error}") from None
+        raise BenchmarkError(f"{path}: {error}") from None
 
 
-def optimizer_class_of(settings: Mapping[str, Any]) -> type[torch.optim.Optimizer]:
+def optimizer_class_of(
+    settings: Mapping[str, Any], path: str = "method.training.optimizer"
+) -> type[torch.optim.Optimizer]:
     """Return the class that `_target_` names.
 
     Raises
@@ -43,15 +52,33 @@ def optimizer_class_of(settings: Mapping[str, Any]) -> type[torch.optim.Optimize
     BenchmarkError
         If it cannot be imported, or is no optimiser of torch's kind.
     """
-    target = settings.get("_target_")
-    try:
-        found = pkgutil.resolve_name(str(target))
-    except Exception as error:  # whatever the import of a user's module raises
-        raise BenchmarkError(
-            f"method.training.optimizer._target_={target}: cannot be imported ({error})"
-        ) from None
+    found = target_of(path, settings)
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
         raise BenchmarkError(
-            f"method.training.optimizer._target_={target}: expected a subclass of torch.optim.Optimizer"
+            f"{path}._target_={settings['_target_']}: expected a subclass of torch.optim.Optimizer"
         )
     return found
+
+
+def check_optimizers(training: Training) -> None:
+    """Build the optimiser of every stage for a tiny network and take a step, so that nothing is refused later.
+
+    Raises
+    ------
+    BenchmarkError
+        If there is no such optimiser, or it does not accept its settings, or it cannot take the steps of the training
+        loop, as one that wants to compute the loss itself.
+    """
+    for stage in ("", *training.stages):
+        settings = training.stage(stage).optimizer
+        path = f"method.training.stages.{stage}.optimizer" if stage else "method.training.optimizer"
+        tiny = nn.ParameterList([torch.zeros(2, 2, 1, 1), torch.zeros(2)])  # of a convolution
+        optimizer = build_optimizer(settings, tiny, path)
+        for parameter in tiny.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        try:
+            optimizer.step()
+        except Exception as error:  # classes of any library
+            raise BenchmarkError(
+                f"{path}._target_={settings['_target_']}: cannot take a step of the training loop ({error})"
+            ) from None

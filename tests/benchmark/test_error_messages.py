@@ -33,7 +33,14 @@ def conf(tmp_path: Path) -> Path:
         ),
         ("sed=1", "sed: there is no such option (did you mean 'seed'?); known: method, seed"),
         ("method.layer=1", "method.layer: there is no such option (did you mean 'layers'?); known: layers"),
-        ("seed", "seed: not an override ("),
+        ("seeds.method=1", "seeds.method: there is no such option (did you mean 'seed'?)"),
+        ("trainer.layers=1", "trainer.layers: there is no such option (did you mean 'method.layers'?)"),
+        ("layers=1", "layers: there is no such option (did you mean 'method.layers'?); known: method, seed"),
+        ("seed", "seed: not an override; expected name=value, with quotes around a value"),
+        ("seed=[1", "seed=[1: not an override; expected name=value, "),
+        ("method={layer:1}", "method.layer: there is no such option (did you mean 'layers'?); known: layers"),
+        ("method=a/b", "method=a/b: there is no such method; known: ast, stfpm"),
+        ("method=../b", "method=../b: there is no such method; known: ast, stfpm"),
     ],
 )
 def test_a_mistyped_option_is_named_with_the_known_ones(conf: Path, override: str, message: str) -> None:
@@ -44,6 +51,46 @@ def test_a_mistyped_option_is_named_with_the_known_ones(conf: Path, override: st
     assert found.startswith(message)
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*ConfigStore schema with the same name")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [1\n", "not a YAML file (while parsing a flow sequence in "),
+        ("a:\n\tb: 1\n", "not a YAML file (while scanning for the next token found character"),
+        ("a: 1\na: 2\n", "not a YAML file (while constructing a mapping in "),
+        ("5\n", "a YAML file of --config-dir holds a single value (Invalid loaded object type: int)"),
+    ],
+)
+def test_a_file_that_holds_no_options_is_named_in_one_line(conf: Path, content: str, message: str) -> None:
+    (conf / "method" / "own.yaml").write_text(content)
+    with initialize_config_dir(str(conf), version_base="1.3"), pytest.raises(Exception) as raised:  # noqa: PT011
+        compose("config", ["method=own"])
+    found = explain(raised.value)
+    assert found is not None
+    assert found.startswith(message)
+    assert "\n" not in found
+    assert "own.yaml" in found or "--config-dir" in found
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*ConfigStore schema with the same name")
+@pytest.mark.parametrize("value", ["null", "5"])
+def test_a_choice_that_is_no_name_is_explained(conf: Path, value: str) -> None:
+    with (
+        initialize_config_dir(str(conf), version_base="1.3"),
+        pytest.raises(ValueError, match="group") as raised,
+    ):
+        compose("config", [f"method={value}"])
+    assert "expected the name of a choice, as in runtime=default" in (explain(raised.value) or "")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\n\n  b\n", "a\x1b[31mb", "a\0b", "a\u2028b"])
+def test_a_message_is_one_line_whatever_a_value_brings(text: str) -> None:
+    found = explain(USER_ERRORS[0](f"sweep={text}"))
+    assert found is not None
+    assert found.isprintable()
+    assert (found[:7], found[-1]) == ("sweep=a", "b")
+
+
 @pytest.mark.parametrize("error", USER_ERRORS)
 def test_errors_that_a_user_can_mend_are_their_messages(error: type[Exception]) -> None:
     assert explain(error("the reason")) == "the reason"
@@ -52,7 +99,14 @@ def test_errors_that_a_user_can_mend_are_their_messages(error: type[Exception]) 
 def test_a_missing_value_is_named() -> None:
     with pytest.raises(OmegaConfBaseException) as raised:
         OmegaConf.create({"dataset": {"root": "???"}}).dataset.root  # noqa: B018
-    assert "dataset.root" in (explain(raised.value) or "")
+    assert (explain(raised.value) or "").startswith("dataset.root: Missing mandatory value")
+
+
+@pytest.mark.parametrize("value", ["${nothing}", "${oc.env:NOT_SET_ANYWHERE}", "${nothing:1}"])
+def test_an_interpolation_that_leads_nowhere_is_named(value: str) -> None:
+    with pytest.raises(OmegaConfBaseException) as raised:
+        OmegaConf.create({"dataset": {"root": value}}).dataset.root  # noqa: B018
+    assert (explain(raised.value) or "").startswith("dataset.root: ")
 
 
 def test_errors_of_files_and_of_the_store_say_where_they_are_from() -> None:

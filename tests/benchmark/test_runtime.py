@@ -23,6 +23,14 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
         start(replace(make_settings(tmp_path), device="cuda"), channels_last=True)
 
 
+def test_a_folder_of_caches_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        BenchmarkError, match=r"runtime\.cache_dir=.*/file/x: cannot be made \(Not a directory\)"
+    ):
+        start(make_settings(tmp_path / "file" / "x"), channels_last=True)
+
+
 def test_channels_last_needs_settings_and_method(tmp_path: Path) -> None:
     assert start(make_settings(tmp_path), channels_last=True).memory_format is torch.channels_last
     assert start(make_settings(tmp_path), channels_last=False).memory_format is torch.contiguous_format

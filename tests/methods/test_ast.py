@@ -309,8 +309,8 @@ def test_a_layer_of_another_backbone_is_answered_with_the_known_ones() -> None:
     ("option", "value", "expected"),
     [
         ("position_channels", 6, "a multiple of 4"),
-        ("position_channels", -4, "a multiple of 4"),
-        ("coupling_blocks", 0, "1 or more"),
+        ("position_channels", -4, "0 to 1024"),
+        ("coupling_blocks", 0, "1 to 128"),
         ("clamp", 0.0, "more than 0"),
         ("clamp", -1.9, "more than 0"),
     ],

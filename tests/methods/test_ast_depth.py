@@ -230,7 +230,7 @@ def test_a_size_of_depth_that_does_not_fit_is_answered_with_one_that_does(
 
 
 def test_less_than_one_pixel_a_location_is_refused() -> None:
-    with pytest.raises(MethodError, match=r"method\.unshuffle: found 0; expected 1 or more"):
+    with pytest.raises(MethodError, match=r"method\.unshuffle: found 0; expected 1 to 64"):
         build(unshuffle=0)
 
 

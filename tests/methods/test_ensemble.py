@@ -89,7 +89,7 @@ def test_students_who_agree_have_no_variance() -> None:
 
 @pytest.mark.parametrize("score", ["e", "v", "e+v"])
 def test_without_students_there_is_no_score(score: str) -> None:
-    with pytest.raises(MethodError, match=r"method\.students: found 0; expected 1 or more"):
+    with pytest.raises(MethodError, match=r"method\.students: found 0; expected 1 to 100"):
         check_students(0, score)
     check_students(2, score)
 

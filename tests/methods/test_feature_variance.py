@@ -134,7 +134,7 @@ def test_loss_falls_with_the_published_optimiser() -> None:
 
 @pytest.mark.parametrize("students", [0, -1])
 def test_no_students_are_refused(students: int) -> None:
-    with pytest.raises(MethodError, match=rf"method\.students: found {students}; expected 1 or more"):
+    with pytest.raises(MethodError, match=rf"method\.students: found {students}; expected 1 to 100"):
         build(students=students, score="e")
 
 

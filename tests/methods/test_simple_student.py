@@ -155,5 +155,5 @@ def test_a_backbone_of_other_blocks_is_answered_with_the_expected_ones(name: str
 
 
 def test_a_map_without_pixels_is_refused() -> None:
-    with pytest.raises(MethodError, match=r"method\.map_size: found 0; expected 1 or more, or null"):
+    with pytest.raises(MethodError, match=r"method\.map_size: found 0; expected 1 to 8192 \(pixels\)"):
         build(map_size=0)

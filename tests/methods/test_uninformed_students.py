@@ -244,7 +244,7 @@ def test_random_windows_lie_within_the_image_and_reach_its_corners() -> None:
         ({"students": 0}, r"method\.students: found 0"),
         ({"students": 1}, r"method\.students: found 1.*method\.score=e"),
         ({"students": 1, "score": "v"}, r"method\.students: found 1"),
-        ({"crop": 0}, r"method\.crop: found 0; expected 1 or more"),
+        ({"crop": 0}, r"method\.crop: found 0; expected 1 to 8192"),
         ({"pretrained_size": 0}, r"method\.pretrained_size: found 0"),
         ({"zoom": [4]}, r"method\.zoom: found \[4\]"),
         ({"zoom": [16, 4]}, r"method\.zoom: found \[16, 4\]"),

@@ -1,6 +1,6 @@
 """How stages train: a stage's own options, those of a prefix of its name, or those of the method."""
 
-from dataclasses import replace
+import math
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,39 @@ from benchmark.settings.values import typed
 from tests.benchmark.conftest import make_training
 
 
-@pytest.mark.parametrize("name", ["image_size", "batch_size", "epochs"])
-def test_sizes_and_lengths_below_one_are_refused(name: str) -> None:
-    with pytest.raises(BenchmarkError, match=rf"method\.training\.{name}=0"):
-        make_training(**{name: 0})
+def read(**changes: object) -> Training:
+    return typed(Training, vars(make_training()) | {"pretraining": {}} | changes, "method.training")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("image_size", [0, -64, 100_000, [64, 96], None], r"a whole number, 8 to 8192 \(pixels\)"),
+        ("depth_size", [0, 100_000], r"a whole number, 8 to 8192 \(pixels\)"),
+        ("batch_size", [0, 10**9, 1.5, True], "a whole number, 1 to 65536"),
+        ("epochs", [0, -1, 10**12, "many"], "a whole number, 1 to 1000000"),
+        ("validation_fraction", [-0.1, 1, 20, math.nan], "a number, 0 or more and below 1 "),
+        ("validation_seed", [-1, 2**32], "a whole number, 0 to 4294967295"),
+        ("optimizer", [None, "SGD"], "a group of options"),
+        ("stages", [None, [], {1: {}}], "a group of options"),
+        ("pretraining", [None, 5], "a group of options"),
+    ],
+)
+def test_values_that_no_training_can_use_are_refused(name: str, values: list[object], expected: str) -> None:
+    for value in values:
+        with pytest.raises(BenchmarkError, match=rf"^method\.training\.{name}=.*: expected {expected}"):
+            read(**{name: value})
+
+
+def test_bounds_that_can_be_meant_are_accepted() -> None:
+    changes = {
+        "image_size": 8192,
+        "batch_size": 1,
+        "epochs": 1,
+        "validation_fraction": 0,
+        "validation_seed": 2**32 - 1,
+    }
+    assert {name: getattr(read(**changes), name) for name in changes} == changes
 
 
 def test_every_value_is_needed() -> None:
@@ -33,7 +62,9 @@ def test_a_stage_has_the_options_of_the_method_that_it_does_not_override() -> No
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ({"steps": 0}, r"stages\.teacher\.steps=0: expected 1 or more"),
+        ({"steps": 0}, r"stages\.teacher\.steps=0: expected a whole number, 1 to 1000000000, or null"),
+        ({"steps": 10**12}, r"stages\.teacher\.steps=1000000000000: expected a whole number, 1 to "),
+        ({"batch_size": 10**9}, r"stages\.teacher\.batch_size=1000000000: "),
         ({"steps": 5, "epochs": 5}, r"stages\.teacher has both epochs and steps"),
         ({"step": 5}, r"stages\.teacher\.step: .*did you mean 'steps'"),
         ({"epochs": "many"}, r"stages\.teacher\.epochs=many: expected a whole number"),
@@ -65,6 +96,11 @@ def test_the_longest_entry_that_is_a_prefix_up_to_an_underscore_applies(
     assert training.stage(stage).epochs == {"teacher": 3, "teacher_33_deep": 4, None: 2}[entry]
 
 
+def test_null_leaves_an_option_as_it_is_for_the_method() -> None:
+    stage = make_training(stages={"teacher": {"steps": None, "batch_size": None}}).stage("teacher")
+    assert (stage.epochs, stage.steps, stage.batch_size) == (2, None, 4)
+
+
 def test_images_of_the_pretraining_are_a_folder_or_those_of_the_run() -> None:
     values = {"pretraining": {"images": "photos", "limit": 5}}
     given = {name: value for name, value in vars(make_training()).items() if name != "pretraining"}
@@ -73,7 +109,16 @@ def test_images_of_the_pretraining_are_a_folder_or_those_of_the_run() -> None:
     assert make_training().pretraining.images is None
 
 
-@pytest.mark.parametrize("name", ["limit", "image_size"])
-def test_pretraining_without_images_or_pixels_is_refused(name: str) -> None:
-    with pytest.raises(BenchmarkError, match=rf"method\.training\.pretraining\.{name}=0: expected 1 or more"):
-        replace(Pretraining(), **{name: 0})  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("limit", 0, "a whole number, 1 to "),
+        ("image_size", 0, "a whole number, 8 to "),
+        ("images", "", "a path or null; "),
+    ],
+)
+def test_pretraining_without_images_or_pixels_is_refused(name: str, value: object, expected: str) -> None:
+    with pytest.raises(
+        BenchmarkError, match=rf"^method\.training\.pretraining\.{name}={value}: expected {expected}"
+    ):
+        read(pretraining={name: value})

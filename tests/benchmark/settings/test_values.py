@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from torch import Tensor
 
 from benchmark.errors import BenchmarkError
 from benchmark.settings.runtime import FeatureLimits
-from benchmark.settings.values import at_least_one, build, convert, one_of, typed
+from benchmark.settings.values import build, convert, one_of, shown, typed
+from methods.ranges import Range
 
 
 class Plugin:
@@ -32,6 +34,12 @@ class Plugin:
         ("results", Path),
         ("results", Path | None),
         ({"anything": 1}, dict),
+        ([0.9, 1], tuple[float, float]),
+        ([], tuple[int, ...]),
+        (0.1, float | Tensor),
+        (3, Annotated[int, Range(at_least=1, at_most=3)]),
+        (None, Annotated[float, Range(above=0)] | None),
+        (object, Any),
     ],
 )
 def test_values_of_the_right_kind_pass(value: object, hint: object) -> None:
@@ -52,6 +60,20 @@ def test_values_of_the_right_kind_pass(value: object, hint: object) -> None:
         ("x", int | None, "a whole number or null"),
         ("ab", Sequence[str], "a list, each item text"),
         ([1], Sequence[str], "a list, each item text"),
+        ([0.9], tuple[float, float], "a list of 2, each item a number"),
+        ([0.9, "x"], tuple[float, float], "a list of 2, each item a number"),
+        (float("nan"), float, "a number"),
+        (float("-inf"), float | None, "a number or null"),
+        (10**400, float, "a number"),
+        ([1.0, float("nan")], Sequence[float], "a list, each item a number"),
+        ("x", float | Tensor, "a number"),
+        (None, FeatureLimits, "a group of options"),
+        ({1: 2}, FeatureLimits, "a group of options"),
+        ("a\nb", Path, "a path"),
+        ("a\0b", Path, "a path"),
+        (0, Annotated[int, Range(at_least=1)], "a whole number, 1 or more"),
+        (1.5, Annotated[int, Range(at_least=1)], "a whole number, 1 or more"),
+        (0, Annotated[float, Range(above=0, below=1)] | None, "a number, more than 0 and below 1, or null"),
     ],
 )
 def test_values_of_another_kind_are_refused_with_the_expected_kind(
@@ -105,7 +127,72 @@ def test_names_that_are_not_known_are_refused_with_the_nearest() -> None:
         one_of("tables", ["pro", "dise"], ["pro", "dice"])
 
 
-def test_numbers_below_one_are_refused_and_unset_ones_pass() -> None:
-    at_least_one("group", epochs=1, steps=None)
-    with pytest.raises(BenchmarkError, match=r"^group\.epochs=0: expected 1 or more$"):
-        at_least_one("group", epochs=0)
+@pytest.mark.parametrize("hint", [int, float, bool, str, Path, Literal["a"]])
+def test_a_variable_of_the_shell_that_is_not_set_is_named_as_the_reason(hint: object) -> None:
+    with pytest.raises(
+        BenchmarkError, match=r"^x=: expected .*; the value is empty \(a shell variable that is"
+    ):
+        convert("", hint, "x")
+
+
+def test_a_number_that_yaml_reads_as_text_is_named_as_the_reason() -> None:
+    with pytest.raises(
+        BenchmarkError, match=r"^lr=1e-3: expected a number; this is text, .* 0\.001 without quotes"
+    ):
+        convert("1e-3", float, "lr")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (False, "false"),
+        ("a\nb\x1b", "a\\nb\\x1b"),
+        ([1, None], "[1, None]"),
+        ("x" * 500, "x" * 120 + "..."),
+    ],
+)
+def test_a_value_is_shown_in_one_short_line(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_a_home_folder_that_does_not_exist_is_refused() -> None:
+    assert convert("~/x", Path, "cache_dir") == Path.home() / "x"
+    with pytest.raises(BenchmarkError, match=r"^cache_dir=~nobody_here/x: there is no such home folder$"):
+        convert("~nobody_here/x", Path, "cache_dir")
+
+
+def test_hints_that_only_type_checkers_can_read_are_refused() -> None:
+    def wants(layers: "Nowhere") -> None:  # type: ignore[name-defined]  # noqa: F821
+        pass
+
+    with pytest.raises(
+        BenchmarkError, match=r"^method\._target_: the type hints of .*'Nowhere' is not defined"
+    ):
+        typed(wants, {"layers": 1}, "method")
+
+
+@pytest.mark.parametrize("values", [None, 5, "text", [1]])
+def test_a_group_that_is_none_is_refused(values: Any) -> None:
+    with pytest.raises(BenchmarkError, match=r"^method=.*: expected a group of options$"):
+        build("method", values)
+    with pytest.raises(BenchmarkError, match=r"^runtime=.*: expected a group of options$"):
+        typed(FeatureLimits, values, "runtime")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("os.path", r"method\._target_=os\.path: expected a class"),
+        ("builtins.len", r"method\._target_=builtins\.len: expected a class"),
+        ("builtins.dict", r"method\._target_=builtins\.dict: expected a subclass of .*\.Plugin$"),
+    ],
+)
+def test_a_target_of_another_kind_is_refused(target: str, message: str) -> None:
+    with pytest.raises(BenchmarkError, match=message):
+        build("method", {"_target_": target}, Plugin)
+
+
+def test_a_class_that_does_not_say_its_options_is_refused() -> None:
+    with pytest.raises(BenchmarkError, match=r"method\._target_: .*dict.* does not say which options it has"):
+        build("method", {"_target_": "builtins.dict"})
