@@ -8,8 +8,10 @@ import pandas as pd
 from reports.errors import ReportError
 from store.passwords import without_password
 from store.table import find_sweep, labels, read_cells, sweeps_of
+from store.text import listed
 
 ALL = "all"
+SHOWN = 20  # values that a message lists
 FILTERS = ("method", "dataset", "category", "seed", "protocol")
 """Columns of the tidy table that filter cells."""
 
@@ -71,8 +73,8 @@ def _filter(cells: pd.DataFrame, column: str, wanted: list[str]) -> pd.DataFrame
     unknown = [value for value in wanted if value not in known]
     if unknown:
         raise ReportError(
-            f"--{column}: no cell of the selection has {', '.join(unknown)}; expected one of "
-            + ", ".join(dict.fromkeys(known))
+            f"--{column}: no cell of the selection has {listed(unknown, SHOWN)}; expected one of "
+            f"{listed(dict.fromkeys(known), SHOWN)}"
         )
     kept = pd.concat([series.isin(wanted) for series in values.values()], axis=1).any(axis=1)
     return cells[kept].reset_index(drop=True)

@@ -16,6 +16,7 @@ from store.errors import StoreError
 from store.plan import Plan
 from store.table import cells_of, find_sweep, plans_of
 from store.tags import CATEGORY, JOBS, STORE, SWEEP
+from store.text import counted
 
 STATES = ("finished", "running", "failed", "missing")
 
@@ -107,7 +108,8 @@ def show(name: str, status: Status, console: Console) -> None:
         table.add_row(*map(escape, [" ".join([plan.title, *own]), *columns]))
     console.print(f"sweep {name}", table, sep="\n", highlight=False)
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
-    waiting = f"; {status.unknown} jobs have not started" if status.unknown else ""
+    have = "has" if status.unknown == 1 else "have"
+    waiting = f"; {counted(status.unknown, 'job')} {have} not started" if status.unknown else ""
     left = ""
     if status.seconds_left is not None and (status.counts["running"] or status.counts["missing"]):
         end = time.strftime("%a %H:%M", time.localtime(time.time() + status.seconds_left))

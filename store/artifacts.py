@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from store.client import LocalClient, open_store
 from store.files import (
     Maps,
     Pairs,
@@ -25,7 +23,8 @@ from store.files import (
     reason_of,
 )
 from store.folders import DIGESTS, digest_of
-from store.passwords import with_password
+from store.local import path_of
+from store.names_in_mlflow import storable
 from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES
 
 T = TypeVar("T")
@@ -50,7 +49,7 @@ class Artifacts:
     """
 
     def __init__(self, uri: str, folder: Path) -> None:
-        self.client, self.folder = MlflowClient(tracking_uri=with_password(uri)), folder
+        self.client, self.folder = open_store(uri), folder
         self.damaged: list[str] = []
 
     def scores(self, run_id: str) -> pd.DataFrame | None:
@@ -84,7 +83,7 @@ class Artifacts:
 
     def history(self, run_id: str, metric: str) -> Mapping[int, float]:
         """Return the values of a curve, {epoch or step: value}: `<stage>/loss` or `<stage>/selection`."""
-        history = self.client.get_metric_history(run_id, metric)
+        history = self.client.get_metric_history(run_id, storable(metric))
         return {point.step: point.value for point in history}
 
     def tags(self, run_id: str) -> Mapping[str, str]:
@@ -93,10 +92,12 @@ class Artifacts:
 
     def path(self, run_id: str, name: str) -> Path | None:
         """Return the path of a run's file on this machine, downloaded if need be; None if there is no such file."""
-        uri = str(self._run(run_id).info.artifact_uri)
-        if uri.startswith("file:"):
-            path = Path(url2pathname(urlsplit(uri).path)) / name
-            return path if path.exists() else None
+        recorded = path_of(str(self._run(run_id).info.artifact_uri))
+        if recorded is not None:
+            folders = [recorded]
+            if isinstance(self.client, LocalClient):
+                folders.insert(0, self.client.folder_of(run_id))
+            return next((folder / name for folder in folders if (folder / name).exists()), None)
         folder = self.folder / run_id
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / name).exists():

@@ -132,7 +132,7 @@ def read_maps(path: Path) -> Maps:
 
 
 def write_pictures(
-    folder: Path, images: Iterable[Any], masks: Sequence[Any] | NDArray[np.bool_] | None, names: Sequence[str]
+    folder: Path, images: Iterable[Any], masks: Iterable[Any] | None, names: Sequence[str]
 ) -> None:
     """Write the test images and their ground truth, as they were scored.
 
@@ -143,15 +143,16 @@ def write_pictures(
     images
         N arrays (H, W, 3) uint8, written as JPEG.
     masks
-        N arrays (H, W) bool, written as PNG; None if there is no ground truth.
+        N arrays (H, W) bool, written as PNG, or None for an image without ground truth; None: there is none.
     names
         N names of the images.
     """
     with zipfile.ZipFile(folder / PICTURES, "w") as archive:  # pictures are compressed already
-        for i, (name, image) in enumerate(zip(map(as_utf8, names), images, strict=True)):
+        masks = [None] * len(names) if masks is None else masks
+        for name, image, mask in zip(map(as_utf8, names), images, masks, strict=True):
             archive.writestr(f"{name}.jpg", _encoded(Image.fromarray(image), "JPEG", quality=QUALITY))
-            if masks is not None:
-                archive.writestr(f"{name}.mask.png", _encoded(Image.fromarray(masks[i]), "PNG"))
+            if mask is not None:
+                archive.writestr(f"{name}.mask.png", _encoded(Image.fromarray(mask), "PNG"))
 
 
 class Pictures:

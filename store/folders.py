@@ -144,10 +144,15 @@ def digests_of(paths: Iterable[Path]) -> list[str]:
     return _in_threads(digest_of, paths)
 
 
+def lock_path(path: Path) -> Path:
+    """Return the file by which a path is locked."""
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def locked(path: Path, work: str = "") -> Iterator[None]:
     """Hold the lock of a path; while another process holds it, log that this one waits for it (``work``)."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock = FileLock(lock_path(path))
     try:
         lock.acquire(blocking=False)
     except Timeout:

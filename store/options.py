@@ -13,10 +13,12 @@ _IN_CAPTIONS = (
     "evaluation.batch_size",
 )
 # options of a dataset that leave its images alone
-_ACCESS = tuple(
-    f"dataset.{name}"
-    for name in ("root", "categories", "download", "accept_license", "cache_dir", "url", "checksum")
+_ACCESS = (
+    *("dataset._target_", "dataset.name", "dataset.root", "dataset.categories", "dataset.cache_dir"),
+    *("dataset.download", "dataset.accept_license", "dataset.url", "dataset.checksum"),
 )
+# an option of a dataset that refuses images or admits them, but changes none
+_REQUIREMENTS = ("dataset.require_masks",)
 
 
 def differing_options(
@@ -62,10 +64,19 @@ def changed_options(params: Params) -> dict[str, str]:
     return {
         name: params[name]
         for name in names
-        if name in params
-        and (changes_numbers(name) or (name.startswith("dataset.") and name not in _ACCESS))
-        and name not in _IN_CAPTIONS
+        if name in params and (changes_numbers(name) or _changes_data(name)) and name not in _IN_CAPTIONS
     }
+
+
+def data_options(params: Params) -> dict[str, str]:
+    """Return the options of a cell's dataset that can change its images or their ground truth, {option: value}."""
+    return {
+        name: value for name, value in params.items() if _changes_data(name) and name not in _REQUIREMENTS
+    }
+
+
+def _changes_data(name: str) -> bool:
+    return name.startswith("dataset.") and name not in _ACCESS
 
 
 def changes_numbers(name: str) -> bool:

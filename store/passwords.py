@@ -1,40 +1,70 @@
 """Passwords in tracking URIs: kept in the environment, so that no log, tag, file or page shows them."""
 
+import contextlib
+import logging
 import os
 import re
-from urllib.parse import unquote
+import sys
+from urllib.parse import quote, unquote
+
+from store.errors import StoreError
 
 PASSWORD = "BENCHMARK_TRACKING_PASSWORD"
 """The environment variable that holds the password of the tracking URI; worker processes inherit it."""
 
-_KEY = r"[?&](?:password|passwd|pwd|token)="
-_USER = r"[\w+.-]+://[^:/@\s]"
-_TOKEN = r"[\w.~-]{20,}"  # the name of a user is shorter
+SHORTEST = 4
+"""Characters of a password from which on it is hidden wherever it stands; a shorter one would be found in any word."""
+
+_KEY = r"[?&;]\w*(?:passw(?:or)?d|pwd|token|secret|api_?key|odbc_connect)="
+_SCHEME = r"[\w+.-]+://"
+_USER = r"[^:/@\s'\"]+"
+_TOKEN = r"[^:/@\s'\"]{20,}"  # the name of a user is shorter
 # groups: the part before a password, the password, the part after it
 _SECRETS = (
-    re.compile(rf"^(.*{_KEY})([^&\s]+)(.*)$"),
-    re.compile(rf"^({_USER}*):(.+)(@[^@]*)$"),
-    re.compile(rf"^(https?://)({_TOKEN})(@[^@]*)$"),
+    re.compile(rf"^(.*{_KEY})([^&;\s'\"}}]+)(.*)$", re.IGNORECASE),
+    re.compile(rf"^(.*?{_SCHEME}{_USER}):(.+)(@[^@]*)$"),
+    re.compile(rf"^(.*?{_SCHEME}:)(.+)(@[^@]*)$"),
+    re.compile(rf"^(.*?https?://)({_TOKEN})(@[^@]*)$"),
 )
 # groups: the parts before and after a password that was taken out; then the sign between the first and the password
 _GAPS = (
-    (re.compile(rf"^(.*{_KEY})((?:&.*)?)$"), ""),
-    (re.compile(rf"^({_USER}+)(@[^@]*)$"), ":"),
+    (re.compile(rf"^(.*{_KEY})((?:[&;].*)?)$", re.IGNORECASE), ""),
+    (re.compile(rf"^({_SCHEME}{_USER})(@[^@]*)$"), ":"),
+    (re.compile(rf"^({_SCHEME}:)(@[^@]*)$"), ""),
     (re.compile(r"^(https?://)(@[^@]*)$"), ""),
 )
+_ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")  # as Hydra reads values without quotes
 
 
 def hide_password(argument: str) -> str:
-    """Take the password out of the argument `tracking.uri=<URI>` and put it into the environment.
+    """Take the password out of an argument that sets the tracking URI and put it into the environment.
 
-    Passwords are those of `<scheme>://<user>:<password>@...` and of `...?password=<password>`, and long tokens in
-    the place of a user.
+    Passwords are those of `<scheme>://<user>:<password>@...` and of `...?password=<password>` (or another key that
+    says so), and long tokens in the place of a user. Other arguments are returned as they are.
+
+    Raises
+    ------
+    StoreError
+        If the URI has two passwords.
     """
-    name, sign, uri = argument.partition("=")
-    if name.lstrip("+") != "tracking.uri" or not (parts := _split(uri.strip("'\""))):
+    name, sign, value = argument.partition("=")
+    if name.lstrip("+") not in ("tracking.uri", "tracking") or not (parts := _split(value)):
         return argument
-    before, os.environ[PASSWORD], after = parts
+    before, secret, after = parts
+    mark = value[:1]
+    secret = secret.replace(f"\\{mark}", mark) if mark in ("'", '"') else _ESCAPED.sub(r"\1", secret)
+    if has_password(before + after):
+        raise StoreError(f"tracking.uri holds two passwords; expected at most one, and none in {PASSWORD}")
+    os.environ[PASSWORD] = secret
     return f"{name}{sign}{before}{after}"
+
+
+def hide_from_process_list() -> None:
+    """Start this program anew without passwords in its arguments, which other users of the machine can read."""
+    with contextlib.suppress(StoreError):  # the program reports it
+        arguments = [hide_password(argument) for argument in sys.orig_argv[1:]]
+        if arguments != sys.orig_argv[1:]:
+            os.execv(sys.executable, [sys.executable, *arguments])
 
 
 def has_password(uri: str) -> bool:
@@ -62,11 +92,22 @@ def without_password(text: str) -> str:
     'postgresql://host/db?user=me&password=***'
     """
     password = os.environ.get(PASSWORD, "")
-    for secret in filter(None, (password, unquote(password))):
-        text = text.replace(secret, "***")
-    text = re.sub(rf"({_KEY})[^&\s'\")]+", r"\1***", text)
+    for secret in sorted({password, unquote(password), quote(password, safe="")}, key=len, reverse=True):
+        if len(secret) >= SHORTEST:
+            text = re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", "***", text)
+    if "://" not in text:
+        return text
+    text = re.sub(rf"({_KEY})[^&;\s'\")]+", r"\1***", text, flags=re.IGNORECASE)
     text = re.sub(rf"(https?://){_TOKEN}@", r"\1***@", text)
     return re.sub(r"(://[^/:@\s]*):\S*@", r"\1@", text)
+
+
+class HidingFormatter(logging.Formatter):
+    """A formatter of log messages, with their stack traces, that hides passwords."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message without passwords."""
+        return without_password(super().format(record))
 
 
 def _split(uri: str) -> tuple[str, str, str] | None:

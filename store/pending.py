@@ -44,10 +44,8 @@ class Pending:
 
     @property
     def files(self) -> Path:
-        """The folder of the files, made if it does not exist."""
-        folder = self.folder / "files"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        """The folder of the files."""
+        return self.folder / "files"
 
     def add_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add numbers; NaN is left out, as an undefined measure has no number."""
@@ -74,8 +72,9 @@ class Pending:
 def new_pending(folder: Path, run: dict[str, Any]) -> Pending:
     """Return an empty record in a folder, whose content is deleted."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return Pending(folder, run)
+    pending = Pending(folder, run)
+    pending.files.mkdir(parents=True)
+    return pending
 
 
 def load_pending(folder: Path) -> Pending | None:

@@ -1,29 +1,34 @@
 """The store read into one tidy table: a row per cell and metric."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from store import format1
 from store import tags as names
-from store.dataset_names import dataset_names
+from store.checksum import is_intact
+from store.client import open_store, reading_errors, without_collection
+from store.dataset_names import dataset_names, name_of_earlier
 from store.errors import StoreError, first_line, near
+from store.liveness import as_it_is
+from store.local import database_of
+from store.names_in_mlflow import originals
 from store.options import changed_options, describe, differing_options
-from store.passwords import with_password, without_password
+from store.passwords import without_password
 from store.plan import MEMBER, Member, Plan, parse_member, read_plan
+from store.text import listed
 
 log = logging.getLogger(__name__)
 
 TAGS = (
-    *(names.SWEEP, names.METHOD, names.MODE, names.DATASET, names.CATEGORY, names.GROUP, names.SEED),
+    *(names.SWEEP, names.METHOD, names.MODE, names.DATASET, names.DATASET_CHOICE, names.CATEGORY),
+    *(names.GROUP, names.SEED),
     *(names.PROTOCOL, names.BACKBONE, names.WEIGHTS, names.PRETRAINING_IMAGES, names.PRETRAINING_COUNT),
     *(names.DEVICE, names.PRECISION, names.CPU, names.CPU_THREADS, names.GPU, names.PLATFORM),
     *(names.THRESHOLD_POLICY, names.FPR_LIMIT, names.GIT_COMMIT, names.GIT_DIRTY, names.REASON),
@@ -33,7 +38,12 @@ TAGS = (
 COLUMNS = ("run_id", "status", *TAGS, "variant", "changes", "params", "metric", "value")
 IDENTITY = [names.METHOD, "variant", names.DATASET, names.CATEGORY, names.SEED, names.PROTOCOL]
 """Columns whose values tell cells apart."""
+ROWS_OF_MEANS = ("mean", "average")
+"""First words of the names of rows of means."""
+_LIKE_MEANS = re.compile(rf"(category )*({'|'.join(ROWS_OF_MEANS)})( |$)")
 PAGE = 1000
+NAMED = 10
+"""So many things are named in a message."""
 
 
 def find_sweep(uri: str, name: str | None = None) -> Run:
@@ -51,7 +61,7 @@ def find_sweep(uri: str, name: str | None = None) -> Run:
     if name not in known:
         raise StoreError(
             f"there is no sweep '{name}'{near(name, known)} in {without_password(uri)}; known: "
-            + ", ".join(known[-10:])
+            + ", ".join(known[-NAMED:])
         )
     return runs[known.index(name)]
 
@@ -88,7 +98,7 @@ def read_cells(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:
     parameters, the same object in all its rows. A cell without metrics has one row with an empty metric.
 
     Of a cell that ran more than once, the last run counts; one that belongs to several of the sweeps counts for the
-    first. If one name stands for several datasets, `dataset` names their folders, too.
+    first. If one name stands for several datasets, `dataset` says which, see `store.dataset_names`.
 
     Raises
     ------
@@ -96,9 +106,8 @@ def read_cells(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:
         If the store cannot be read.
     """
     runs = _runs(uri, sweeps)
-    roots = [params.get("dataset.root", "") for params in runs["params"]]
     contents = runs[[names.DATASET, names.CATEGORY, names.TEST_IMAGES]].itertuples(index=False, name=None)
-    runs[names.DATASET] = dataset_names([*contents], roots)
+    runs[names.DATASET] = dataset_names([*contents], runs["params"].tolist())
     _add_variants(runs)
     _warn_of_changed_images(runs)
     last = runs.groupby(IDENTITY, sort=False)["run_id"].transform("last")
@@ -123,15 +132,19 @@ def _runs(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:
     for run, sweep, member in members.values():
         is_old = names.FORMAT_TAG not in run.data.tags
         tags = format1.tags_of(run.data.tags) if is_old else run.data.tags
+        # a cell that failed before its options were logged has those of its job
+        params = params_of(run) or jobs.get((sweep, member.key), {})
+        if names.DATASET_CHOICE not in tags:
+            choice = tags.get(names.DATASET, "")
+            tags = {**tags, names.DATASET: name_of_earlier(choice, params), names.DATASET_CHOICE: choice}
         rows.append(
             {
                 "run_id": run.info.run_id,
                 "status": run.info.status,
                 **{tag: tags.get(tag, "") for tag in TAGS},
                 names.SWEEP: sweep,
-                # a cell that failed before its options were logged has those of its job
-                "params": params_of(run) or jobs.get((sweep, member.key), {}),
-                "metrics": format1.metrics_of(run.data.metrics) if is_old else run.data.metrics,
+                "params": params,
+                "metrics": format1.metrics_of(run.data.metrics) if is_old else originals(run.data.metrics),
             }
         )
     return pd.DataFrame(rows, columns=["run_id", "status", *TAGS, "params", "metrics"])
@@ -140,22 +153,37 @@ def _runs(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:
 def params_of(run: Run) -> dict[str, str]:
     """Return the parameters of a cell: its options by their dotted names, and `store.tags.PROTOCOL_VALUE` ones."""
     is_old = names.FORMAT_TAG not in run.data.tags
-    return format1.params_of(run.data.params) if is_old else dict(run.data.params)
+    return format1.params_of(run.data.params) if is_old else originals(run.data.params)
 
 
 def cells_of(uri: str, sweep: str) -> list[tuple[Run, Member]]:
     """Return the runs of a sweep's cells, oldest first, each with its position in the sweep.
 
-    Of a cell that has finished, runs of the same identity that were interrupted or failed do not count.
+    Of a cell that has finished, runs of the same identity that were interrupted or failed do not count. A run whose
+    process was killed counts as KILLED, see `store.liveness`.
     """
     tag = MEMBER + sweep
-    runs = search(uri, f"tags.{names.KIND} = '{names.CELL_KIND}' and tags.`{tag}` LIKE '%'")
+    found = search(uri, f"tags.{names.KIND} = '{names.CELL_KIND}' and tags.`{tag}` LIKE '%'")
+    database = database_of(uri)
+    with reading_errors(uri):
+        runs = [as_it_is(uri, run, database) for run in found if _is_intact(run)]
     finished = {run.data.tags.get(names.IDENTITY) for run in runs if run.info.status == "FINISHED"} - {None}
     return [
         (run, parse_member(run.data.tags[tag]) or format1.member_of(run.data.tags[tag]))
         for run in runs
         if run.info.status == "FINISHED" or run.data.tags.get(names.IDENTITY) not in finished
     ]
+
+
+def _is_intact(run: Run) -> bool:
+    intact = is_intact(run.data.metrics, run.data.tags)
+    if not intact:
+        log.warning(
+            "%s: the numbers of run %s are damaged; the cell is left out, and runs again with its sweep",
+            run.info.run_name,
+            run.info.run_id,
+        )
+    return intact
 
 
 def plans_of(uri: str, parent: Run) -> dict[int, Plan]:
@@ -175,18 +203,37 @@ def plans_of(uri: str, parent: Run) -> dict[int, Plan]:
         if name.startswith(format1.JOB)
     }
     plans = {number: plan for number, plan in earlier.items() if plan is not None}
+    for name, text in texts_of(uri, run_id, names.PLANS).items():
+        try:
+            plans[int(name.removesuffix(".json"))] = read_plan(text, f"{run_id}/{names.PLANS}/{name}")
+        except (StoreError, ValueError) as error:
+            log.warning("%s", error)
+    total = int(tags.get(names.JOBS, 0))
+    return {number: plan for number, plan in sorted(plans.items()) if number < total}
+
+
+def texts_of(uri: str, run_id: str, folder: str) -> dict[str, str]:
+    """Return the text files in a folder of a run's artifacts, {name: content}.
+
+    A file that cannot be read is left out, with a warning.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    texts = {}
     with TemporaryDirectory() as temporary:
         with reading_errors(uri):
             client = open_store(uri)
-            found = client.list_artifacts(run_id, names.PLANS)
-            folder = Path(client.download_artifacts(run_id, names.PLANS, temporary)) if found else None
-        for path in sorted(folder.glob("*.json")) if folder else []:
+            found = [file.path for file in client.list_artifacts(run_id, folder)]
+        for name in found:
             try:
-                plans[int(path.stem)] = read_plan(path.read_text(), f"{run_id}/{names.PLANS}/{path.name}")
-            except (StoreError, ValueError) as error:
-                log.warning("%s", error)
-    total = int(tags.get(names.JOBS, 0))
-    return {number: plan for number, plan in sorted(plans.items()) if number < total}
+                path = Path(client.download_artifacts(run_id, name, temporary))
+                texts[path.name] = path.read_text(errors="replace")
+            except (MlflowException, OSError) as error:
+                log.warning("%s/%s: the file cannot be read (%s)", run_id, name, first_line(error))
+    return texts
 
 
 def search(uri: str, condition: str) -> list[Run]:
@@ -199,7 +246,7 @@ def search(uri: str, condition: str) -> list[Run]:
     """
     order = ["attributes.start_time ASC"]
     runs: list[Run] = []
-    with reading_errors(uri):
+    with reading_errors(uri), without_collection():
         client = open_store(uri)
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         token: str | None = None
@@ -215,14 +262,26 @@ def search(uri: str, condition: str) -> list[Run]:
 
 def labels(cells: pd.DataFrame) -> "pd.Series[str]":
     """Return for each row of a tidy table its column: the method, with the options that tell it from others."""
-    return cells["method"].where(cells["variant"] == "", cells["method"] + " (" + cells["variant"] + ")")
+    plain = cells["variant"] == ""
+    return (
+        cells["method"]
+        if plain.all()
+        else cells["method"].where(plain, cells["method"] + " (" + cells["variant"] + ")")
+    )
 
 
 def rows(cells: pd.DataFrame) -> "pd.Series[str]":
-    """Return for each row of a tidy table its row: the category, with its dataset if there are several."""
-    if cells["dataset"].nunique() == 1:
-        return cells["category"]
-    return cells["dataset"] + " " + cells["category"]
+    """Return for each row of a tidy table its row: the category, with its dataset if there are several.
+
+    Different categories never have one name, nor does a category have the name of a row of means.
+    """
+    named = cells["category"]
+    if cells["dataset"].nunique() > 1:
+        named = cells["dataset"] + " " + cells["category"]
+        if named.nunique() < len(cells[["dataset", "category"]].drop_duplicates()):
+            named = cells["dataset"] + " / " + cells["category"]
+    renamed = {name: f"category {name}" for name in pd.unique(named) if _LIKE_MEANS.match(name)}
+    return named.map(lambda name: renamed.get(name, name)) if renamed else named
 
 
 def ended(cells: pd.DataFrame) -> pd.DataFrame:
@@ -235,13 +294,14 @@ def _add_variants(runs: pd.DataFrame) -> None:
     variants, changes = [""] * len(runs), [""] * len(runs)
     for _, cells in runs.groupby(names.METHOD, sort=False):
         params: list[dict[str, str]] = cells["params"].tolist()
-        choices = [*zip(cells[names.DATASET], cells[names.PROTOCOL], strict=True)]
+        choices = [*zip(cells[names.DATASET_CHOICE], cells[names.PROTOCOL], strict=True)]
         options = differing_options(params, choices, cells[names.FORMAT_TAG].tolist())
         several_protocols = cells.groupby(names.DATASET)[names.PROTOCOL].nunique().max() > 1
         for i, protocol, own in zip(cells.index, cells[names.PROTOCOL], params, strict=True):
             shown = {"protocol": protocol} if several_protocols else {}
             shown |= {name: own[name] for name in options if name in own}
-            others = {name: value for name, value in changed_options(own).items() if name not in options}
+            # captions name the teacher in any case
+            others = {k: v for k, v in changed_options(own).items() if k not in (*options, "backbone.name")}
             variants[i], changes[i] = describe(shown), describe(others)
     runs["variant"], runs["changes"] = variants, changes
 
@@ -253,31 +313,5 @@ def _warn_of_changed_images(runs: pd.DataFrame) -> None:
     if len(changed):
         log.warning(
             "the test images of %s have changed between runs: only the last run of a cell counts",
-            ", ".join(changed),
+            listed(changed, NAMED),
         )
-
-
-@contextmanager
-def reading_errors(uri: str) -> Iterator[None]:
-    """Turn the errors of reading a store into `StoreError`."""
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
-        reason = without_password(first_line(error))
-        raise StoreError(f"{without_password(uri)}: the store cannot be read ({reason})") from None
-
-
-def open_store(uri: str) -> MlflowClient:
-    """Return a client of a store; its password may be in the environment, see `store.passwords`.
-
-    Raises
-    ------
-    StoreError
-        If it is a database that does not exist, which MLflow would create.
-    """
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not Path(path).exists():
-        raise StoreError(
-            f"{without_password(uri)}: there is no store yet; run `python run_benchmark.py -m method=...` first"
-        )
-    return MlflowClient(tracking_uri=with_password(uri))

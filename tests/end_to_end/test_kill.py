@@ -1,13 +1,15 @@
 """SIGKILL at random moments: the sweep is started again each time and ends with the same numbers."""
 
 import random
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import PROJECT_ROOT
-from tests.end_to_end.command import Outcome, command, numbers, run
+from tests.end_to_end.command import QUICK, Outcome, command, numbers, run
 
 KILLS = 20
 SWEEP = (
@@ -51,6 +53,26 @@ def test_twelve_cells_survive_twenty_kills(tmp_path: Path) -> None:
     identified = [cell.data.tags["identity"] for cell in last.runs("cell") if cell.info.status == "FINISHED"]
     assert len(identified) == len(set(identified)) == 12
     assert {cell.info.status for cell in last.runs("cell")} <= {"FINISHED", "KILLED"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_command_that_is_stopped_while_it_creates_the_store(tmp_path: Path, number: int) -> None:
+    results, chosen = tmp_path / "results", ("method=stfpm", "dataset.categories=[washer]", *QUICK)
+    for seconds in (0, 0.3, 1):
+        with subprocess.Popen(
+            command(results, *chosen), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=PROJECT_ROOT
+        ) as process:
+            while not list(results.glob(".mlflow.db.partial/mlflow.db")):
+                assert process.poll() is None
+                time.sleep(0.001)
+            time.sleep(seconds)
+            process.send_signal(number)
+    last = run(results, *chosen)
+    assert last.code == 0, last.stderr
+    assert len(numbers(last)) == 1
+    assert not (results / ".mlflow.db.partial").exists()
 
 
 def identities(results: Path) -> set[str]:

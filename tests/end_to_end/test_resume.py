@@ -6,12 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from datasets.synthetic import generate
 from reports.status import read_status
+from store.client import LocalClient
 from store.passwords import PASSWORD
 from store.sync import main as sync
 from tests.conftest import PROJECT_ROOT
@@ -184,7 +184,7 @@ def test_results_that_the_store_could_not_take_are_sent_later_and_not_computed_a
 
     results, chosen = tmp_path / "results", ("method=stfpm", "dataset.categories=[washer]", *QUICK)
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "log_artifacts", away)
+        patch.setattr(LocalClient, "log_artifacts", away)
         outcome = run_here(results, capfd, *chosen)
     fails_plainly(outcome, "the server is away", str(results / "pending"), "`python -m store.sync`")
     assert cells(outcome) == []

@@ -110,7 +110,7 @@ def test_it_is_shown_in_a_table_and_a_sentence(store: Store, capsys: pytest.Capt
     shown = capsys.readouterr().out
     assert "1 (cable)" in shown
     assert "ast method.layers=[layer1]" in shown
-    assert "1 finished, 0 running, 1 failed, 2 missing; 1 jobs have not started" in shown
+    assert "1 finished, 0 running, 1 failed, 2 missing; 1 job has not started" in shown
     assert "about 4 h 0 min left" in shown
 
 

@@ -176,8 +176,55 @@ def test_two_datasets_with_a_category_of_the_same_name_both_stay(tracker: Tracke
         params = {"dataset.root": f"/data/{folder}"}
         add_cell(tracker, params, sweep=sweep, dataset="folder", category="part", test_images=digest)
     cells = read(tracker, "a", "b")
-    assert [*rows(cells)] == ["folder screws part", "folder plates part"]
+    assert [*rows(cells)] == ["screws part", "plates part"]
     assert [*rows(read(tracker, "b"))] == ["part"]
+
+
+def test_one_dataset_read_with_two_settings_has_a_row_for_each_and_no_column(tracker: Tracker) -> None:
+    for number, threshold in enumerate((0, 127)):
+        params = {"dataset.mask_threshold": threshold, "dataset.root": "/data/screws"}
+        add_cell(
+            tracker,
+            params,
+            member=Member(number, 0, str(number)),
+            metrics={"pro": number / 2},
+            dataset="screws",
+            dataset_choice="folder",
+            test_images="1f",
+        )
+    cells = read(tracker)
+    assert labels_of(tracker) == ["stfpm", "stfpm"]
+    assert [*rows(cells)] == [
+        "screws (dataset.mask_threshold=0) bottle",
+        "screws (dataset.mask_threshold=127) bottle",
+    ]
+    assert cells["value"].tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("choice", [None, "folder"])
+def test_own_data_has_the_name_of_its_folder(tracker: Tracker, choice: str | None) -> None:
+    if choice is None:
+        add_cell(tracker, {"dataset.root": "/data/screws"}, dataset="folder")
+    else:
+        add_cell(tracker, {"dataset.root": "/data/screws"}, dataset="screws", dataset_choice=choice)
+    cells = read(tracker)
+    assert cells[["dataset", "dataset_choice"]].to_numpy().tolist() == [["screws", "folder"]]
+
+
+def test_a_changed_teacher_is_no_change_as_captions_name_it(tracker: Tracker) -> None:
+    add_cell(tracker, {"protocol_value.backbone.name": "tf_efficientnet_lite0.in1k"})
+    assert read(tracker)["changes"].tolist() == [""]
+
+
+def test_categories_called_like_rows_of_means_have_other_names(tracker: Tracker) -> None:
+    for place, category in enumerate(("mean", "category mean", "average x", "means")):
+        add_cell(tracker, {}, category=category, member=Member(0, place, "key"))
+    assert [*rows(read(tracker))] == [
+        "category mean",
+        "category category mean",
+        "category average x",
+        "means",
+    ]
 
 
 def test_a_dataset_that_was_moved_stays_one(tracker: Tracker) -> None:

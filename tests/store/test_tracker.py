@@ -1,16 +1,26 @@
 """The store of results: parents, cells and their ends, results that wait, and stores that cannot be used."""
 
+import errno
 import json
 import math
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
+from sqlalchemy.exc import DatabaseError, DataError, OperationalError
 
 from store.errors import StoreError
+from store.failures import writing_errors
+from store.names_in_mlflow import originals
 from store.pending import Pending
 from store.plan import MEMBER, Member, Plan
 from store.sync import main as sync
+from store.table import cells_of
 from store.tracker import Run, StoreUnavailable, Tracker
 from tests.store.made import add_cell, earlier_cell, open_tracker
 
@@ -79,13 +89,96 @@ def test_values_that_are_too_long_are_cut_visibly(tracker: Tracker) -> None:
     assert data.tags["odd"] == "\\udcff"
 
 
-def test_a_name_that_mlflow_refuses_is_the_cells_own_error(tracker: Tracker) -> None:
+ODD_NAMES = ("layer1+layer2", "a:b", "größe", "a//b", "../up", "/root", ".", "tab\t", "\udcff", "x" * 300)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_of_options_and_metrics_are_stored_whatever_they_hold(tracker: Tracker, name: str) -> None:
     run = start(tracker)
-    with pytest.raises(StoreError, match=r"layer1\+layer2") as caught:
-        run.log_params({"method.weights.layer1+layer2": 1.0})
+    run.log_params({name: 1})
+    run.log_metrics({name: 0.5, f"{name}/loss": 2})
+    data = tracker.client.get_run(run.run_id).data
+    for stored in (data.params, data.metrics):
+        (first, *_) = originals(stored)
+        assert first == name or (len(name) > 250 and len(first) <= 250)
+    assert len(data.metrics) == 2
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda run: run.set_tags({"a+b": 1}),
+        lambda run: run.log_history({"pro": {2**70: 1.0}}),
+        lambda run: run.log_params({"a": 1}) or run.log_params({"a": 2}),
+        lambda run: run.log_text("x", "n" * 300),
+        lambda run: run.delete() or run.set_tags({"a": 1}),
+        lambda run: replace(run, run_id="0" * 32).end("FINISHED"),
+    ],
+    ids=["tag", "step", "parameter", "long file", "deleted run", "unknown run"],
+)
+def test_what_the_store_refuses_is_the_cells_own_error(
+    tracker: Tracker, write: Callable[[Run], None]
+) -> None:
+    with pytest.raises(StoreError, match="the store refuses a record: ") as caught:
+        write(start(tracker))
     assert not isinstance(caught.value, StoreUnavailable)
-    run.fail(caught.value, "Traceback")
-    assert tracker.client.get_run(run.run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("error", "ends_the_job"),
+    [
+        (MlflowException("the server is away"), True),
+        (MlflowException("busy", TEMPORARILY_UNAVAILABLE), True),
+        (OSError(errno.ENOSPC, "no space left"), True),
+        (OSError(errno.EROFS, "read-only"), True),
+        (OSError(errno.ENAMETOOLONG, "name too long"), False),
+        (RestException({"error_code": "BAD_REQUEST", "message": "a value is too long"}), False),
+        (DataError("INSERT", {}, ValueError("too long")), False),
+        (OperationalError("INSERT", {}, ValueError("disk is full")), True),
+        (DatabaseError("SELECT", {}, ValueError("malformed")), True),
+    ],
+    ids=repr,
+)
+def test_only_a_store_that_is_away_ends_a_job(error: Exception, ends_the_job: bool) -> None:
+    for raised in (error, MlflowException("wrapped", BAD_REQUEST)):
+        if raised is not error:
+            raised.__cause__ = error
+        with pytest.raises(StoreError) as caught, writing_errors("sqlite:///x.db"):
+            raise raised
+        assert isinstance(caught.value, StoreUnavailable) == ends_the_job
+
+
+def test_a_name_of_any_length_is_stored(tracker: Tracker) -> None:
+    run = tracker.start_cell(tracker.sweep("a"), "category " * 100, {"category": "category " * 100})
+    stored = tracker.client.get_run(run.run_id)
+    assert len(stored.info.run_name) == 250  # the width of the column in a PostgreSQL store
+    assert stored.data.tags["category"] == "category " * 100
+
+
+def test_a_run_shows_how_it_was_made_on_mlflows_pages(tracker: Tracker) -> None:
+    run = start(tracker)
+    run.describe("python run_benchmark.py method=stfpm", {"method": "stfpm", "seed": "0"}, "1f" * 20)
+    run.log_dataset("mvtec_ad bottle", "2e" * 32, "/data/mvtec_ad")
+    stored = tracker.client.get_run(run.run_id)
+    tags = stored.data.tags
+    assert tags["command"] == "python run_benchmark.py method=stfpm"
+    assert tags["mlflow.source.name"] == "run_benchmark.py"
+    assert tags["mlflow.source.type"] == "LOCAL"
+    assert tags["mlflow.source.git.commit"] == "1f" * 20
+    assert tags["mlflow.user"] == stored.info.user_id != ""
+    assert "- seed: 0" in tags["mlflow.note.content"]
+    assert "python run_benchmark.py method=stfpm" in tags["mlflow.note.content"]
+    (used,) = stored.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("mvtec_ad bottle", "2e" * 18)
+    assert json.loads(used.dataset.source) == {"uri": "/data/mvtec_ad"}
+
+
+def test_a_command_that_is_too_long_for_a_tag_is_a_file(tracker: Tracker) -> None:
+    run, command = start(tracker), "python run_benchmark.py " + "x" * 6000
+    run.describe(command, {}, "")
+    tags = tracker.client.get_run(run.run_id).data.tags
+    assert tags["command"] == "see the file command.txt"
+    assert Path(tracker.client.download_artifacts(run.run_id, "command.txt")).read_text() == command + "\n"
 
 
 def test_a_failed_cell_is_recorded_with_its_reason(tracker: Tracker) -> None:
@@ -292,3 +385,31 @@ def test_cells_of_the_first_format_are_counted(tmp_path: Path) -> None:
     for _ in range(2):
         earlier_cell(tracker, {})
     assert tracker.earlier_cells() == 2
+
+
+@pytest.mark.parametrize("changed", ["metrics", "latest_metrics", "tags"])
+def test_numbers_that_change_in_the_database_are_noticed(
+    tmp_path: Path, changed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = open_tracker(tmp_path)
+    run_id = finish(tracker, "one")
+    Run(tracker.client, run_id, tracker.uri).log_metrics({"logged by others": 1})
+    Run(tracker.client, run_id, tracker.uri).set_tags({f"{MEMBER}a": Member(0, 0, "key"), "note": "x"})
+    assert tracker.finished("one") is not None
+    assert len(cells_of(tracker.uri, "a")) == 1
+    column, old, new = ("value", "'one'", "'two'") if changed == "tags" else ("value", "0.5", "0.625")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as connection:
+        where = "key = 'pro'" if changed != "tags" else "key = 'identity'"
+        connection.execute(f"UPDATE {changed} SET {column} = {new} WHERE {where} AND {column} = {old}")
+    noticed = changed != "metrics"  # the first value of a curve; tables take the last
+    assert (tracker.finished("two" if changed == "tags" else "one") is None) == noticed
+    assert (cells_of(tracker.uri, "a") == []) == noticed
+    assert (f"the numbers of run {run_id} are damaged" in caplog.text) == noticed
+
+
+def test_infinite_numbers_have_a_checksum(tracker: Tracker) -> None:
+    pending = new_pending(tracker, start(tracker, "infinite"), "infinite")
+    pending.add_metrics({"threshold": math.inf, "lowest": -math.inf, "tiny": 5e-324, "third": 1 / 3})
+    pending.save()
+    tracker.send(pending)
+    assert tracker.finished("infinite") is not None

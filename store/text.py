@@ -1,0 +1,45 @@
+"""Counts and lists in sentences."""
+
+from collections.abc import Iterable
+
+_HISSING = ("s", "x", "z", "ch", "sh")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun in the right form.
+
+    Parameters
+    ----------
+    number
+        How many.
+    noun
+        The noun in the singular; of several words, the last one takes the plural.
+    plural
+        The plural, if it is not regular.
+
+    Examples
+    --------
+    >>> counted(1, "cell"), counted(2, "cell"), counted(0, "category"), counted(3, "day")
+    ('1 cell', '2 cells', '0 categories', '3 days')
+    """
+    return f"{number} {noun if number == 1 else plural or _plural(noun)}"
+
+
+def listed(items: Iterable[object], most: int | None = None) -> str:
+    """Return items separated by commas; of more than `most`, the first and the number of the others.
+
+    Examples
+    --------
+    >>> listed("abc"), listed("abcde", most=2)
+    ('a, b, c', 'a, b and 3 more')
+    """
+    names = [str(item) for item in items]
+    if most is None or len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(_HISSING) else f"{noun}s"
