@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sklearn.model_selection import train_test_split
-
 from datasets.errors import DatasetError
 
 GOOD = "good"
@@ -53,6 +51,8 @@ class Category:
         Normal and anomalous images; empty for a category that can be trained but not measured.
     mask_threshold
         See `datasets.images.read_mask`.
+    bit_depth
+        See `datasets.images.read_image`.
     group
         See `datasets.dataset.Dataset.group`.
     """
@@ -61,7 +61,8 @@ class Category:
     train: tuple[Sample, ...]
     test: tuple[Sample, ...]
     validation: tuple[Sample, ...] = ()
-    mask_threshold: int | None = None
+    mask_threshold: float | None = None
+    bit_depth: int | None = None
     group: str = ""
 
     def hold_out(self, fraction: float, seed: int) -> "Category":
@@ -92,6 +93,9 @@ class Category:
             )
         if not 0 <= seed < 2**32:
             raise DatasetError(f"method.training.validation_seed={seed}; expected 0 to {2**32 - 1}")
+        # an import of seconds, which no mistyped option should wait for
+        from sklearn.model_selection import train_test_split
+
         parts = train_test_split(range(len(self.train)), test_size=fraction, random_state=seed)
         train, validation = (tuple(self.train[i] for i in sorted(part)) for part in parts)
         return replace(self, train=train, validation=validation)

@@ -12,14 +12,22 @@ class Dataset(ABC):
 
     Attributes
     ----------
+    name
+        The dataset's name in tables, captions and files; by default that of the class, in lower case.
     categories
         The names of the categories to run, in the order of the tables.
     has_depth
         Whether every image comes with a point cloud.
     """
 
+    name: str
     categories: tuple[str, ...]
     has_depth: bool = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.lower()
 
     @abstractmethod
     def category(self, name: str) -> Category:
@@ -34,3 +42,7 @@ class Dataset(ABC):
     def group(self, name: str) -> str:
         """Return the name of the group of categories (`textures`) over which tables average; "": none."""
         return ""
+
+    def unused(self, category: Category) -> tuple[str, ...]:
+        """Return a sentence for each part of a category's files that `category` passes over without an error."""
+        return ()

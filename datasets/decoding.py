@@ -35,7 +35,11 @@ class Decoded:
 
 
 def decode(
-    sample: Sample, image_side: int, depth_side: int | None = None, mask_threshold: int | None = None
+    sample: Sample,
+    image_side: int,
+    depth_side: int | None = None,
+    mask_threshold: float | None = None,
+    bit_depth: int | None = None,
 ) -> Decoded:
     """Read the files of one sample and resize their contents.
 
@@ -49,13 +53,15 @@ def decode(
         Width and height of the prepared depth, pixels; None: the point cloud is not read.
     mask_threshold
         See `datasets.images.read_mask`.
+    bit_depth
+        See `datasets.images.read_image`.
 
     Raises
     ------
     DatasetError
         If a file cannot be read, or the files do not fit together; the message names the file.
     """
-    image = read_image(sample.image)
+    image = read_image(sample.image, bit_depth)
     arrays: dict[str, NDArray[Any]] = {"images": resize_image(image, image_side)}
     has_corners = True
     if sample.mask is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tifffile
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
@@ -16,6 +15,7 @@ from sklearn.linear_model import RANSACRegressor
 from torch.nn.functional import interpolate
 
 from datasets.errors import DatasetError
+from datasets.point_clouds import read_z
 
 FILL_ROUNDS = 3
 FOREGROUND_M = 0.007
@@ -44,57 +44,6 @@ class Depth(NamedTuple):
     depth: Array
     foreground: Mask
     corners: bool
-
-
-def read_z(path: Path, size: tuple[int, int]) -> Array:
-    """Read the z of an organised point cloud.
-
-    Parameters
-    ----------
-    path
-        A TIFF file of (H, W, 3) float32: x, y, z of each pixel in metres, 0 where the sensor has no value.
-    size
-        Width and height of the image that the point cloud belongs to, pixels.
-
-    Returns
-    -------
-    (H, W) float32, metres.
-
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read, has another size than its image, another number of channels or another
-        data type, NaN or infinite values, or no depth at all.
-    """
-    try:
-        xyz = tifffile.imread(path)
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: there is no such file") from None
-    except Exception as error:  # tifffile and its codecs raise almost any exception on a damaged file
-        raise DatasetError(f"{path}: not a readable TIFF file ({error}); expected {_EXPECTED}") from None
-    if xyz.ndim != 3 or xyz.shape[2] != 3 or xyz.dtype != np.float32:
-        shape = "x".join(map(str, xyz.shape))
-        raise DatasetError(f"{path}: found {shape} values of type {xyz.dtype}; expected {_EXPECTED}")
-    height, width = xyz.shape[:2]
-    if (width, height) != size:
-        raise DatasetError(
-            f"{path}: the point cloud has {width}x{height} pixels, its image {size[0]}x{size[1]}; expected "
-            "a point cloud of the size of its image"
-        )
-    z: Array = np.ascontiguousarray(xyz[..., 2])
-    if not np.isfinite(z).all():
-        count = np.count_nonzero(~np.isfinite(z))
-        raise DatasetError(
-            f"{path}: found {count} NaN or infinite z; expected metres, 0 where there is no value"
-        )
-    if not z.any():
-        raise DatasetError(
-            f"{path}: every z is 0, so there is no depth; expected metres, 0 where there is no value"
-        )
-    return z
-
-
-_EXPECTED = "height x width x 3 values of type float32 (x, y, z in metres)"
 
 
 def fill_holes(z: Array, rounds: int = FILL_ROUNDS) -> Array:

@@ -1,20 +1,17 @@
-"""Archives: downloads that can be resumed, verified and unpacked safely."""
+"""Archives: downloads that can be resumed and verified; unpacked whole or not at all."""
 
 import hashlib
 import logging
-import lzma
 import re
 import ssl
-import tarfile
 import time
 import urllib.request
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError, URLError
 
@@ -22,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from datasets.errors import DatasetError
+from datasets.unpacking import unpack
 from store.folders import locked, write_folder_once
 
 log = logging.getLogger(__name__)
@@ -34,7 +32,6 @@ _CHUNK_BYTES = 1 << 20
 _AGENT = "student-teacher-anomaly-benchmark"
 _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 _BROKEN_CONNECTION = (URLError, HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
-_BAD_ARCHIVE = (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error)
 
 
 def fetch(url: str, archive: Path, *, checksum: str, homepage: str) -> Path:
@@ -77,10 +74,9 @@ def fetch(url: str, archive: Path, *, checksum: str, homepage: str) -> Path:
 
 
 def extract(archive: Path, target: Path) -> Path:
-    """Unpack a tar archive (plain, gz or xz), unless ``target`` is there already, and return ``target``.
+    """Unpack a tar archive, unless ``target`` is there already, and return ``target``.
 
-    ``target`` appears only when everything is unpacked. Members that would reach outside it, or are devices,
-    are refused (Python's "data" extraction filter), and so are absolute names, which the filter would change.
+    ``target`` appears only when everything is unpacked; see `datasets.unpacking` for what is refused.
 
     Parameters
     ----------
@@ -92,11 +88,11 @@ def extract(archive: Path, target: Path) -> Path:
     Raises
     ------
     DatasetError
-        If the archive cannot be read or has an unsafe member.
+        If the archive cannot be read, or has a member that a dataset cannot have.
     StoreError
         If ``target`` cannot be written.
     """
-    return write_folder_once(target, lambda folder: _unpack(archive, folder), digests=False)
+    return write_folder_once(target, lambda folder: unpack(archive, folder), digests=False)
 
 
 def _verify(file: Path, checksum: str, advice: str) -> None:
@@ -226,21 +222,3 @@ def _tenths(name: str, start: int, total: int | None) -> Callable[[int], None]:
             log.info("%s: %d %% of %.1f MB", name, 10 * logged, total / 1e6)
 
     return report
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack every member of an archive, safely."""
-    log.info("unpacking %s", archive)
-    name = None
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = member.name
-                if PurePosixPath(name).is_absolute():
-                    raise DatasetError(f"{archive}: member {name!r} is unsafe: its name is absolute")
-                tar.extract(member, folder, filter="data")
-    except tarfile.FilterError as error:
-        raise DatasetError(f"{archive}: member {name!r} is unsafe: {error}") from error
-    except _BAD_ARCHIVE as error:
-        where = f", at or after member {name!r}" if name else ""
-        raise DatasetError(f"cannot unpack {archive}{where}: {error}") from error

@@ -1,13 +1,18 @@
 """Any folder in MVTec AD's layout, with error messages that name the missing file or the wrong option."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.category import GOOD, Category, Sample
 from datasets.dataset import Dataset
-from datasets.errors import DatasetError
-from datasets.images import IMAGE_SUFFIXES, image_files
-from store.errors import near
+from datasets.errors import DatasetError, counted
+from datasets.images import IMAGE_SUFFIXES
+from datasets.listing import dead_links, folders, image_counts, image_files, is_folder, refuse_dead_link
+from datasets.matching import Faults, ask_whether_normal, match
+from datasets.names import check_dataset_name, check_file_name, choose, looks_normal, names_of
+from datasets.options import bit_depth_of, check_root, root_folder, thresholds_of
+
+SPLITS = ("train", "validation", "test")
 
 
 class Folder(Dataset):
@@ -21,71 +26,97 @@ class Folder(Dataset):
     categories
         `all`, one name, or a list of names.
     mask_threshold
-        None: masks must have two values. A number: mask > threshold is anomalous.
+        None: masks must have two values. A number: mask > threshold is anomalous. {category: number}: one for each
+        of these categories.
     require_masks
-        Whether an anomalous image without ground truth is an error. If not, the pixel measures of a category
-        with such images are undefined.
+        Whether an anomalous image without ground truth is an error. If not, pixel measures count only images whose
+        anomalous pixels are known.
+    good
+        The name or names of the folders of normal images below `train` and `test`.
+    bit_depth
+        How many bits the camera of 16-bit grey images uses, 8 to 16. None: all 16.
+    name
+        The dataset's name in tables, captions and files. None: that of the root's folder.
 
     Raises
     ------
     DatasetError
-        If the root or a category is missing.
+        If the root or a category is missing, or an option is out of range.
     """
 
     def __init__(
         self,
         root: str | None,
-        categories: str | Sequence[str] = "all",
-        mask_threshold: int | None = None,
+        categories: object = "all",
+        mask_threshold: object = None,
         require_masks: bool = True,
+        good: object = GOOD,
+        bit_depth: int | None = None,
+        name: str | None = None,
     ) -> None:
-        if not root:
-            raise DatasetError("dataset.root is not set: give the folder that holds the categories")
-        self.root = Path(root).expanduser()
-        self.mask_threshold = mask_threshold
+        self.root = root_folder(root)
+        self.good = names_of("dataset.good", good)
+        self.bit_depth = bit_depth_of(bit_depth)
         self.require_masks = require_masks
         self.categories = self._select(categories)
+        self._thresholds = thresholds_of(mask_threshold, self.available())
+        self._check_good()
+        self.name = self._own_name() if name is None else check_dataset_name(name)
+
+    def _check_good(self) -> None:
+        """Refuse a name of `good`, of several, that no chosen category has."""
+        folders_of = [self._folder(name) / split for name in self.categories for split in SPLITS]
+        for name in self.good if len(self.good) > 1 else ():
+            if not any(is_folder(folder / name) for folder in folders_of):
+                raise DatasetError(
+                    f"dataset.good: no chosen category has a folder '{name}' of images; expected the names of the "
+                    "folders of normal images"
+                )
+
+    def _own_name(self) -> str:
+        """Return the name of a dataset to which none is given."""
+        return check_dataset_name(self.root.resolve().name, f"dataset.root={self.root}: the folder's name")
 
     def available(self) -> tuple[str, ...]:
         """Names of the categories below the root, sorted; the root's own name if it is a category."""
-        if not self.root.is_dir():
-            raise DatasetError(f"dataset.root={self.root}: there is no such folder")
-        if (self.root / "train").is_dir():
+        check_root(self.root)
+        if self._is_category():
             self._check_layout(self.root)
-            return (self.root.resolve().name,)
-        found = tuple(name for name in _folders(self.root) if (self.root / name / "train").is_dir())
+            return (check_file_name(self.root.resolve()).name,)
+        names = folders(self.root, skip=dead_links(self.root))
+        found = tuple(name for name in names if is_folder(self.root / name / "train"))
         if not found:
             raise DatasetError(
                 f"dataset.root={self.root}: found no category; expected a folder with "
-                "<category>/train/good and <category>/test/<kind> below it"
+                f"<category>/train/{self.good[0]} and <category>/test/<kind> below it"
             )
         for name in found:
             self._check_layout(self.root / name)
         return found
 
+    def _is_category(self) -> bool:
+        return is_folder(self.root / "train")
+
     def _check_layout(self, category: Path) -> None:
         """Refuse a category in the layout of MVTec 3D-AD."""
-        good = category / "train" / GOOD
-        if (good / "xyz").is_dir() or (good / "rgb").is_dir():
-            raise DatasetError(
-                f"{good}: found the layout of MVTec 3D-AD (folders rgb and xyz); expected images in "
-                f"train/{GOOD} itself, or dataset=mvtec_3d, or dataset=folder_3d"
-            )
-
-    def _select(self, categories: str | Sequence[str]) -> tuple[str, ...]:
-        known = self.available()
-        chosen = (categories,) if isinstance(categories, str) else tuple(map(str, categories))
-        if chosen == ("all",):
-            return known
-        for name in chosen:
-            if name not in known:
+        for good in (category / "train" / name for name in self.good):
+            if is_folder(good / "xyz") or is_folder(good / "rgb"):
                 raise DatasetError(
-                    f"dataset.categories: '{name}' is not below {self.root}{near(name, known)}; "
-                    f"found: {', '.join(known)}"
+                    f"{good}: found the layout of MVTec 3D-AD (folders rgb and xyz); expected images in "
+                    f"train/{good.name} itself, or dataset=mvtec_3d, or dataset=folder_3d"
                 )
-        if not chosen:
-            raise DatasetError(f"dataset.categories is empty; expected all, or some of {', '.join(known)}")
-        return tuple(dict.fromkeys(chosen))
+
+    def _select(self, categories: object) -> tuple[str, ...]:
+        known = self.available()
+        if not self._is_category():
+            for link in dead_links(self.root):
+                if self._is_chosen(link.name, categories):
+                    refuse_dead_link(link)
+        return choose("dataset.categories", categories, known, f"below {self.root}")
+
+    def _is_chosen(self, entry: str, categories: object) -> bool:
+        """Return whether an entry of the root is among the chosen categories."""
+        return categories == "all" or entry in names_of("dataset.categories", categories)
 
     def category(self, name: str) -> Category:
         """List the samples of one category; no image is decoded.
@@ -93,73 +124,124 @@ class Folder(Dataset):
         Raises
         ------
         DatasetError
-            If train/good or the test images are missing, or a required mask.
+            If train/good or the test images are missing, or a required mask; it has all faults of the category.
         """
-        folder = self._folder(name)
-        return Category(
+        folder, faults = self._folder(name), Faults()
+        category = Category(
             name=name,
-            train=self._good_samples(folder, "train"),
-            test=self._test_samples(folder),
-            mask_threshold=self.mask_threshold,
+            train=faults.collect(self._good_samples, folder, "train"),
+            validation=faults.collect(self._validation_samples, folder),
+            test=faults.collect(self._test_samples, folder),
+            mask_threshold=self._thresholds.get(name),
+            bit_depth=self.bit_depth,
             group=self.group(name),
+        )
+        faults.refuse()
+        return category
+
+    def unused(self, category: Category) -> tuple[str, ...]:
+        """Name the folders with images that are not listed, and the kinds without images, below the category's."""
+        folder = self._folder(category.name)
+        samples = (*category.train, *category.validation, *category.test)
+        used = {path for each in samples for path in (each.image, each.mask, each.xyz) if path is not None}
+        # masks of normal images: MVTec 3D-AD has some, and they say nothing
+        not_needed = {self._truth_folder(folder, good, split) for good in self.good for split in SPLITS}
+        counts = image_counts(folder, skip=used)
+        tested = {sample.image.parent for sample in category.test}
+        kinds = [self._image_folder(folder / "test" / kind) for kind in folders(folder / "test")]
+        return (
+            *(
+                f"{path.relative_to(folder)}: {counted(count, 'image file', 'are')} not used"
+                for path, count in counts.items()
+                if path not in not_needed
+            ),
+            *(f"{path.relative_to(folder)}: it holds no image" for path in kinds if path not in tested),
         )
 
     def _folder(self, name: str) -> Path:
-        return self.root if (self.root / "train").is_dir() else self.root / name
+        return self.root if self._is_category() else self.root / name
 
-    def _good_samples(self, folder: Path, split: str) -> tuple[Sample, ...]:
-        images = self._image_folder(folder / split / GOOD)
-        if not images.is_dir():
-            raise DatasetError(f"{images}: the folder is missing; expected the normal {split} images in it")
-        samples = self._samples_of(GOOD, folder, split)
-        if not samples:
-            raise DatasetError(
-                f"{images}: found no image; expected {', '.join(sorted(IMAGE_SUFFIXES))} files"
+    def _good_samples(self, folder: Path, split: str) -> list[Sample]:
+        parts = [folder / split / name for name in self.good]
+        found = [part.name for part in parts if is_folder(self._image_folder(part), folder)]
+        first = self._image_folder(parts[0])
+        if not found:
+            others = folders(folder / split) if is_folder(folder / split, folder) else []
+            likely = next((name for name in others if looks_normal(name)), None)
+            question = (
+                f". Does {folder / split / likely} hold them? Then set dataset.good={likely}"
+                if likely
+                else ""
             )
-        return tuple(samples)
+            raise DatasetError(
+                f"{first}: the folder is missing; expected the normal {split} images in it{question}"
+            )
+        samples = [sample for name in found for sample in self._samples_of(name, folder, split)]
+        if not samples:
+            raise DatasetError(f"{first}: found no image; expected {', '.join(sorted(IMAGE_SUFFIXES))} files")
+        return samples
 
-    def _test_samples(self, folder: Path) -> tuple[Sample, ...]:
-        test = folder / "test"
-        kinds = _folders(test) if test.is_dir() else []
-        samples = [sample for kind in kinds for sample in self._samples_of(kind, folder, "test")]
+    def _validation_samples(self, folder: Path) -> list[Sample]:
+        """Return the category's own validation images: this layout has none."""
+        return []
+
+    def _test_samples(self, folder: Path) -> list[Sample]:
+        test, faults = folder / "test", Faults()
+        kinds = folders(test) if is_folder(test, folder) else []
+        samples = [
+            sample for kind in kinds for sample in faults.collect(self._samples_of, kind, folder, "test")
+        ]
+        faults.refuse()
         if not samples:
             good, anomalous = (
-                self._image_folder(Path("test", kind)) for kind in (GOOD, "<name of the defect>")
+                self._image_folder(Path("test", kind)) for kind in (self.good[0], "<name of the defect>")
             )
             raise DatasetError(
                 f"{test}: found no test images; expected image files in {good} and {anomalous}"
             )
-        return tuple(samples)
+        return samples
 
     def _samples_of(self, kind: str, folder: Path, split: str) -> list[Sample]:
         images = self._image_folder(folder / split / kind)
-        files = image_files(images) if images.is_dir() else []
-        if kind == GOOD:
-            return [Sample(image) for image in files]
-        truth = self._truth_folder(folder, kind)
-        masks = {path.stem: path for path in image_files(truth)} if truth.is_dir() else {}
-        return [Sample(image, kind, self._mask(image, truth, masks)) for image in files]
+        files = image_files(images) if is_folder(images, folder) else []
+        if kind == GOOD and kind not in self.good and files:
+            names = ",".join([*self.good, GOOD])
+            raise DatasetError(
+                f"{folder / split / kind}: a kind of defect cannot be called '{GOOD}'; expected normal images in it "
+                f"and 'dataset.good=[{names}]', or another name"
+            )
+        faults = Faults()
+        clouds = faults.collect(self._clouds_of, files, kind, folder, split)
+        masks = (
+            [None] * len(files) if kind in self.good else faults.collect(self._masks_of, files, kind, folder)
+        )
+        faults.refuse()
+        name = GOOD if kind in self.good else kind
+        return [Sample(*each) for each in zip(files, [name] * len(files), masks, clouds, strict=True)]
+
+    def _clouds_of(
+        self, images: Sequence[Path], kind: str, folder: Path, split: str
+    ) -> Sequence[Path | None]:
+        """Return the point clouds of images: this layout has none."""
+        return [None] * len(images)
 
     def _image_folder(self, part: Path) -> Path:
         """Return the folder of the images of one split and kind."""
         return part
 
-    def _truth_folder(self, folder: Path, kind: str) -> Path:
-        """Return the folder of the masks of one kind of a category's test images."""
+    def _truth_folder(self, folder: Path, kind: str, split: str = "test") -> Path:
+        """Return the folder of the masks of one kind of a category's images."""
         return folder / "ground_truth" / kind
 
-    def _mask(self, image: Path, truth: Path, masks: Mapping[str, Path]) -> Path | None:
-        for stem in (f"{image.stem}_mask", image.stem):
-            if stem in masks:
-                return masks[stem]
-        if self.require_masks:
-            raise DatasetError(
-                f"{image}: its ground truth is missing; expected {truth / image.stem}_mask.png or "
-                f"{truth / image.stem}.png. Set dataset.require_masks=false to run without pixel measures"
-            )
-        return None
-
-
-def _folders(folder: Path) -> list[str]:
-    """List the names of the folders in a folder, sorted; hidden ones are ignored."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    def _masks_of(self, images: Sequence[Path], kind: str, folder: Path) -> Sequence[Path | None]:
+        """Return the masks of the test images of one kind of defect."""
+        truth = self._truth_folder(folder, kind)
+        masks = image_files(truth) if is_folder(truth, folder) else []
+        if images and not masks:
+            ask_whether_normal(folder / "test" / kind, len(images), self.good)
+        advice = (
+            ". Set dataset.require_masks=false to measure pixels without such images"
+            if self.require_masks
+            else ""
+        )
+        return match(images, masks, truth, "ground truth", ("_mask", ""), "_mask.png .png", advice)

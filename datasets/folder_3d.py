@@ -1,62 +1,48 @@
 """Any folder in MVTec 3D-AD's layout: images, point clouds and masks in parallel folders."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.category import GOOD, Category, Sample
+from datasets.category import Sample
 from datasets.errors import DatasetError
 from datasets.folder import Folder
-from datasets.images import image_files
+from datasets.listing import image_files, is_folder
+from datasets.matching import match
 
 
 class Folder3D(Folder):
     """`<root>/<category>/{train,validation,test}/<kind>/{rgb,xyz,gt}`; the files of an image share their name.
 
-    `rgb` holds images, `xyz` TIFF files with the organised point clouds (see `datasets.depth.read_z`), `gt` the
+    `rgb` holds images, `xyz` TIFF files with the organised point clouds (see `datasets.point_clouds.read_z`), `gt` the
     masks of anomalous images. Without a folder `validation`, a part of the train images can be held out, as in
     MVTec AD. Parameters: see `Folder`.
     """
 
     has_depth = True
 
-    def category(self, name: str) -> Category:
-        """List the samples of one category with their point clouds; no file is decoded.
-
-        Raises
-        ------
-        DatasetError
-            If train/good or the test images are missing, a point cloud, or a required mask.
-        """
-        folder = self._folder(name)
-        has_validation = (folder / "validation").is_dir()
-        return replace(
-            super().category(name),
-            validation=self._good_samples(folder, "validation") if has_validation else (),
-        )
-
     def _check_layout(self, category: Path) -> None:
         """Refuse a category in the layout of MVTec AD."""
-        good = category / "train" / GOOD
-        if good.is_dir() and not (good / "rgb").is_dir() and image_files(good):
-            raise DatasetError(
-                f"{good}: found the layout of MVTec AD (images in the folder itself); expected folders rgb and "
-                "xyz in it, or dataset=mvtec_ad, or dataset=folder"
-            )
+        for good in (category / "train" / name for name in self.good):
+            if is_folder(good) and not is_folder(good / "rgb") and image_files(good):
+                raise DatasetError(
+                    f"{good}: found the layout of MVTec AD (images in the folder itself); expected folders rgb "
+                    "and xyz in it, or dataset=mvtec_ad, or dataset=folder"
+                )
+
+    def _validation_samples(self, folder: Path) -> list[Sample]:
+        return self._good_samples(folder, "validation") if is_folder(folder / "validation") else []
 
     def _image_folder(self, part: Path) -> Path:
         return part / "rgb"
 
-    def _truth_folder(self, folder: Path, kind: str) -> Path:
-        return folder / "test" / kind / "gt"
+    def _truth_folder(self, folder: Path, kind: str, split: str = "test") -> Path:
+        return folder / split / kind / "gt"
 
-    def _samples_of(self, kind: str, folder: Path, split: str) -> list[Sample]:
+    def _clouds_of(
+        self, images: Sequence[Path], kind: str, folder: Path, split: str
+    ) -> Sequence[Path | None]:
+        """Return the point cloud of each image."""
         clouds = folder / split / kind / "xyz"
-        files = image_files(clouds) if clouds.is_dir() else []
-        by_name = {path.stem: path for path in files if path.suffix.lower() in (".tif", ".tiff")}
-        samples = super()._samples_of(kind, folder, split)
-        for sample in samples:
-            if sample.image.stem not in by_name:
-                raise DatasetError(
-                    f"{sample.image}: its point cloud is missing; expected {clouds / sample.image.stem}.tiff"
-                )
-        return [replace(sample, xyz=by_name[sample.image.stem]) for sample in samples]
+        files = image_files(clouds) if is_folder(clouds, folder) else []
+        tiffs = [path for path in files if path.suffix.lower() in (".tif", ".tiff")]
+        return match(images, tiffs, clouds, "point cloud", expected=".tiff", advice=" in metres")

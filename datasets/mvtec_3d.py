@@ -20,6 +20,7 @@ CATEGORIES = (
 class MVTec3D(Official, Folder3D):
     """The official dataset below `root`."""
 
+    own_name = "mvtec_3d"
     title = "MVTec 3D-AD"
     names = CATEGORIES
     homepage = "https://www.mvtec.com/company/research/datasets/mvtec-3d-ad"

@@ -20,6 +20,7 @@ OBJECTS = (
 class MVTecAD(Official):
     """The official dataset below `root`: the groups `textures` and `objects`, in this order."""
 
+    own_name = "mvtec_ad"
     title = "MVTec AD"
     names = TEXTURES + OBJECTS
     homepage = "https://www.mvtec.com/company/research/datasets/mvtec-ad"

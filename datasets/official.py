@@ -1,12 +1,13 @@
 """The base of the official datasets: a fixed list of categories, a licence, and an archive to download."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from datasets.category import GOOD
 from datasets.download import extract, fetch
 from datasets.errors import DatasetError
 from datasets.folder import Folder
+from datasets.options import check_root, root_folder
 
 
 class Official(Folder):
@@ -25,6 +26,7 @@ class Official(Folder):
         Address and checksum of the archive; see `datasets.download.fetch`.
     """
 
+    own_name: ClassVar[str]
     title: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     homepage: ClassVar[str]
@@ -34,17 +36,20 @@ class Official(Folder):
     def __init__(
         self,
         root: str | None,
-        categories: str | Sequence[str] = "all",
-        mask_threshold: int | None = None,
+        categories: object = "all",
+        mask_threshold: object = None,
         require_masks: bool = True,
+        good: object = GOOD,
+        bit_depth: int | None = None,
+        name: str | None = None,
         download: bool = False,
         accept_license: bool = False,
         url: str = "",
         checksum: str = "",
     ) -> None:
         if root and download:
-            self._download(Path(root).expanduser(), accept_license, url, checksum)
-        super().__init__(root, categories, mask_threshold, require_masks)
+            self._download(root_folder(root), accept_license, url, checksum)
+        super().__init__(root, categories, mask_threshold, require_masks, good, bit_depth, name)
 
     def _download(self, root: Path, accept_license: bool, url: str, checksum: str) -> None:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -59,15 +64,17 @@ class Official(Folder):
 
     def available(self) -> tuple[str, ...]:
         """Return the categories of the dataset that are below the root, in the order of its paper."""
-        if not self.root.is_dir():
-            raise DatasetError(
-                f"dataset.root={self.root}: there is no such folder. Download {self.title} from {self.homepage}, "
-                "or set dataset.download=true"
-            )
+        check_root(self.root, f". Download {self.title} from {self.homepage}, or set dataset.download=true")
         found = super().available()
         return tuple(name for name in self.names if name in found)
 
-    def _select(self, categories: str | Sequence[str]) -> tuple[str, ...]:
+    def _own_name(self) -> str:
+        return self.own_name
+
+    def _is_chosen(self, entry: str, categories: object) -> bool:
+        return entry in self.names and super()._is_chosen(entry, categories)
+
+    def _select(self, categories: object) -> tuple[str, ...]:
         chosen = super()._select(categories)
         missing = [name for name in self.names if name not in chosen]
         if categories == "all" and missing:

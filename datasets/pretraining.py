@@ -1,13 +1,14 @@
 """The images for pretraining: natural images from a folder, or the train images of the categories."""
 
-import os
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from datasets.category import Category, Sample
 from datasets.errors import DatasetError
 from datasets.images import IMAGE_SUFFIXES
+from datasets.listing import images_below, is_folder
 
 NAME = "pretraining"
 
@@ -18,18 +19,18 @@ def natural_images(folder: Path, limit: int) -> Category:
     Parameters
     ----------
     folder
-        The folder; hidden files and folders below it are ignored.
+        The folder; links are followed, hidden files and folders below it ignored.
     limit
         The largest number of images; of more, a random subset, the same at every call.
 
     Raises
     ------
     DatasetError
-        If the folder is missing or holds no image.
+        If the folder is missing, cannot be read or holds no image, or a link below it leads nowhere.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DatasetError(f"method.training.pretraining.images={folder}: there is no such folder")
-    found = sorted(_images_below(folder))
+    found = sorted(images_below(folder))
     if not found:
         raise DatasetError(
             f"method.training.pretraining.images={folder}: found no image at any depth; expected "
@@ -39,9 +40,22 @@ def natural_images(folder: Path, limit: int) -> Category:
 
 
 def train_images(categories: Iterable[Category], limit: int) -> Category:
-    """Return the train images of some categories together; see `natural_images` for `limit`."""
-    images = [Sample(sample.image) for category in categories for sample in category.train]
-    return _category(images, limit)
+    """Return the train images of some categories together; see `natural_images` for `limit`.
+
+    Raises
+    ------
+    DatasetError
+        If the categories' images are read with different bit depths.
+    """
+    chosen = list(categories)
+    bit_depths = {category.bit_depth for category in chosen}
+    if len(bit_depths) > 1:
+        raise DatasetError(
+            f"the categories have the bit depths {sorted(map(str, bit_depths))}; expected one for all, as their train "
+            "images are used together"
+        )
+    images = [Sample(sample.image) for category in chosen for sample in category.train]
+    return replace(_category(images, limit), bit_depth=next(iter(bit_depths), None))
 
 
 def _category(samples: list[Sample], limit: int) -> Category:
@@ -49,11 +63,3 @@ def _category(samples: list[Sample], limit: int) -> Category:
         at = sorted(random.Random(0).sample(range(len(samples)), limit))
         samples = [samples[i] for i in at]
     return Category(NAME, train=tuple(samples), test=())
-
-
-def _images_below(folder: Path) -> Iterable[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(parent, name)

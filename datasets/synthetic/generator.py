@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from datasets.category import GOOD
 from datasets.errors import DatasetError
+from datasets.names import choose
 from datasets.synthetic.drawing import Defect, Scene
-from store.errors import near
 from store.folders import write_folder_once
 from store.keys import make_key
 
-MIN_IMAGE_SIZE = 32
+IMAGE_SIZES = range(32, 2049)
+COUNTS = range(1, 10_001)
+SEEDS = range(2**32)
 
 _MAX_DRAWS = 200
 
@@ -66,7 +68,7 @@ class Generator(ABC, Generic[Picture]):
     def generate(
         self,
         root: Path,
-        categories: str | Sequence[str] = "all",
+        categories: object = "all",
         image_size: int = 128,
         seed: int = 0,
         **counts: int,
@@ -83,12 +85,13 @@ class Generator(ABC, Generic[Picture]):
         categories
             `all`, one name, or a list of names of `scenes`.
         image_size
-            Width and height of the images, pixels; at least 32.
+            Width and height of the images, pixels; 32 to 2048.
         seed
-            An image depends only on the seed and on its category, split, kind, index and size.
+            0 to 2**32 - 1; an image depends only on the seed and on its category, split, kind, index and size.
         counts
             The number of normal images of a category, by the names in `parts`: `train`, `test_good` and, with
-            depth, `validation`; and `test_defective`, the number of images of each of its three kinds of defects.
+            depth, `validation`; and `test_defective`, the number of images of each of its three kinds of defects; each
+            1 to 10000.
 
         Returns
         -------
@@ -103,7 +106,8 @@ class Generator(ABC, Generic[Picture]):
             If ``root`` cannot be written.
         """
         counts = {name: default for name, (_, default) in self.parts.items()} | {"test_defective": 8} | counts
-        names = self._checked(categories, image_size, counts)
+        names = sorted(choose("dataset.categories", categories, tuple(self.scenes), "a generated category"))
+        self._check(image_size, seed, counts)
         key = make_key(type(self), categories=names, image_size=image_size, seed=seed, counts=counts)
 
         def write(folder: Path) -> None:
@@ -156,29 +160,17 @@ class Generator(ABC, Generic[Picture]):
         for kind in self.scenes[category].kinds:
             yield "test", kind, counts["test_defective"]
 
-    def _checked(
-        self, categories: str | Sequence[str], image_size: int, counts: Mapping[str, int]
-    ) -> list[str]:
-        """Return the names of the categories, sorted; refuse arguments that are out of range."""
-        names = [categories] if isinstance(categories, str) else list(categories)
-        if not names:
-            raise DatasetError(
-                f"dataset.categories={names}; expected all, or one or more of {', '.join(self.scenes)}"
-            )
-        for name in names:
-            if name not in self.scenes and names != ["all"]:
-                raise DatasetError(
-                    f"dataset.categories: unknown category {name!r}{near(name, self.scenes)}; expected all, or one "
-                    f"or more of {', '.join(self.scenes)}"
-                )
-        if image_size < MIN_IMAGE_SIZE:
-            raise DatasetError(f"dataset.image_size={image_size}; expected at least {MIN_IMAGE_SIZE} pixels")
-        for name, count in counts.items():
+    def _check(self, image_size: int, seed: int, counts: Mapping[str, int]) -> None:
+        """Refuse arguments that are out of range."""
+        for name in counts:
             if name not in self.parts and name != "test_defective":
                 raise TypeError(f"unknown count {name!r}; expected {', '.join(self.parts)} or test_defective")
-            if count < 1:
-                raise DatasetError(f"dataset.{name}={count}; expected at least 1")
-        return sorted(self.scenes if names == ["all"] else set(names))
+        allowed = {"image_size": IMAGE_SIZES, "seed": SEEDS} | dict.fromkeys(counts, COUNTS)
+        for name, value in {"image_size": image_size, "seed": seed, **counts}.items():
+            if value not in allowed[name]:
+                raise DatasetError(
+                    f"dataset.{name}={value}; expected {allowed[name][0]} to {allowed[name][-1]}"
+                )
 
 
 def _random_streams(*key: object) -> Iterator[np.random.Generator]:

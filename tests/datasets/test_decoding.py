@@ -21,7 +21,7 @@ def sample(tmp_path: Path) -> Sample:
 
 
 def test_only_these_modules_decide_what_is_decoded() -> None:
-    modules = {f"datasets.{name}" for name in ("category", "decoding", "depth", "errors", "images")}
+    modules = {f"datasets.{name}" for name in ("category", "decoding", "depth", "errors", "images", "point_clouds")}
     assert set(code_of(decode)) == {"datasets", *modules}
     assert set(versions_of(decode)) == {"PIL", "numpy", "scipy", "sklearn", "tifffile", "torch"}
 
@@ -53,6 +53,12 @@ def test_threshold_decides_what_is_anomalous(sample: Sample) -> None:
     save(sample.mask, square_mask() // 2)
     assert decode(sample, 8, mask_threshold=100).arrays["masks"].any()
     assert not decode(sample, 8, mask_threshold=200).arrays["masks"].any()
+
+
+def test_bit_depth_decides_how_bright_16_bit_images_are(sample: Sample) -> None:
+    save(sample.image, np.full((12, 16), 4095, np.uint16))
+    assert (decode(sample, 8, bit_depth=12).arrays["images"] == 255).all()
+    assert (decode(sample, 8).arrays["images"] == 16).all()
 
 
 @pytest.mark.parametrize("name", ["image", "mask", "xyz"])

@@ -10,6 +10,7 @@ from scipy.ndimage import grey_dilation
 
 from datasets import depth
 from datasets.errors import DatasetError
+from datasets.point_clouds import read_z
 from tests.datasets.helpers import save_cloud
 
 Array = NDArray[np.float32]
@@ -198,7 +199,7 @@ def test_a_border_that_spans_no_plane_is_refused(edge: Any) -> None:
 
 def test_a_file_gives_its_z(tmp_path: Path) -> None:
     z = with_holes(plane(1e-3, 2e-3))
-    np.testing.assert_array_equal(depth.read_z(save(tmp_path / "000.tiff", z), (30, 40)), z)
+    np.testing.assert_array_equal(read_z(save(tmp_path / "000.tiff", z), (30, 40)), z)
 
 
 def of_type(dtype: type, channels: int = 3) -> NDArray[Any]:
@@ -240,12 +241,12 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes | slic
     path = save(tmp_path / "000.tiff", plane(0, 0))
     path.write_bytes(path.read_bytes()[content] if isinstance(content, slice) else content)
     with pytest.raises(DatasetError, match=r"000\.tiff: not a readable TIFF file \(.*\); expected height"):
-        depth.read_z(path, (30, 40))
+        read_z(path, (30, 40))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"000\.tiff: there is no such file"):
-        depth.read_z(tmp_path / "000.tiff", (30, 40))
+        read_z(tmp_path / "000.tiff", (30, 40))
 
 
 def test_a_file_whose_background_is_unknown_is_named(tmp_path: Path) -> None:

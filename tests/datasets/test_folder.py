@@ -1,5 +1,6 @@
 """Any folder in MVTec AD's layout: what is listed, and what a wrong one is told."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -131,8 +132,203 @@ def test_missing_masks_are_none_where_they_are_not_required(root: Path) -> None:
     assert not any(sample.mask for sample in bottle(root, require_masks=False).test)
 
 
-def test_mask_threshold_is_handed_on(root: Path) -> None:
-    assert Folder(str(root), mask_threshold=7).category("bottle").mask_threshold == 7
+def test_mask_threshold_and_bit_depth_are_handed_on(root: Path) -> None:
+    category = Folder(str(root), mask_threshold=7, bit_depth=12).category("bottle")
+    assert (category.mask_threshold, category.bit_depth) == (7, 12)
+
+
+def test_mask_threshold_may_be_one_for_each_category(root: Path) -> None:
+    folder = Folder(str(root), mask_threshold={"bottle": 7})
+    assert {name: folder.category(name).mask_threshold for name in folder.categories} == {
+        "bottle": 7,
+        "screw": None,
+    }
+    assert Folder(str(root), "screw", mask_threshold={"bottle": 7}).category("screw").mask_threshold is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"mask_threshold": {"botle": 7}},
+            r"mask_threshold: found the unknown category 'botle' \(did you mean",
+        ),
+        (
+            {"mask_threshold": -1},
+            r"mask_threshold=-1; expected null, a number from 0 to 65535, or \{cat",
+        ),
+        ({"mask_threshold": 65536}, r"mask_threshold=65536; expected"),
+        ({"mask_threshold": float("nan")}, r"mask_threshold=nan; expected"),
+        ({"mask_threshold": {"screw": 70000}}, r"mask_threshold\.screw=70000; expected"),
+        ({"bit_depth": 7}, r"bit_depth=7; expected null .*, or 8 to 16"),
+        ({"bit_depth": 17}, r"bit_depth=17; expected null .*, or 8 to 16"),
+        ({"mask_threshold": "yes"}, r"mask_threshold=yes; expected null"),
+        ({"good": ["good", "okk"]}, r"good: no chosen category has a folder 'okk' of images"),
+        ({"good": []}, r"good is empty; expected one name or a list"),
+        ({"name": "a\nb"}, r"name=a\\nb: cannot be the name of a dataset"),
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused(root: Path, options: dict, message: str) -> None:
+    with pytest.raises(DatasetError, match=rf"^dataset\.{message}"):
+        Folder(str(root), **options)
+
+
+def test_the_dataset_has_the_name_of_its_folder_or_the_given_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    assert Folder(str(root)).name == Folder(".").name == "data"
+    assert Folder(str(root / "bottle")).name == "bottle"
+    assert Folder(str(root), name="screws & bottles").name == "screws & bottles"
+
+
+def test_a_folder_whose_name_cannot_name_a_dataset_is_told_the_option(tmp_path: Path) -> None:
+    make_category(tmp_path / ("a" * 101) / "bottle")
+    with pytest.raises(
+        DatasetError, match=r"dataset\.root=.*: the folder's name=.*expected dataset\.name of 1 to 100"
+    ):
+        Folder(str(tmp_path / ("a" * 101)))
+    assert Folder(str(tmp_path / ("a" * 101)), name="short").name == "short"
+
+
+@pytest.mark.parametrize("folder", ["OK", "normal"])
+def test_normal_images_may_have_a_folder_of_another_name(root: Path, folder: str) -> None:
+    expected = [(sample.image.name, sample.label) for sample in bottle(root).test]
+    for part in ("train", "test"):
+        (root / "bottle" / part / "good").rename(root / "bottle" / part / folder)
+    category = Folder(str(root), "bottle", good=folder).category("bottle")
+    assert {sample.image.parent.name for sample in category.train} == {folder}
+    assert sorted((sample.image.name, sample.label) for sample in category.test) == sorted(expected)
+    assert {sample.kind for sample in category.test} == {"good", "scratch"}
+
+
+def test_normal_images_may_lie_in_several_folders(root: Path) -> None:
+    shutil.copytree(root / "bottle/test/good", root / "bottle/test/OK")
+    shutil.copytree(root / "bottle/train/good", root / "bottle/train/OK")
+    category = Folder(str(root), "bottle", good=["good", "OK"]).category("bottle")
+    assert len(category.train) == 8
+    assert [sample.label for sample in category.test] == [0] * 4 + [1] * 2
+
+
+@pytest.mark.parametrize("kind", ["Good", "OK", "gut", "0"])
+@pytest.mark.parametrize("require_masks", [True, False])
+def test_a_folder_that_seems_to_hold_normal_images_is_asked_about(
+    root: Path, kind: str, require_masks: bool
+) -> None:
+    shutil.copytree(root / "bottle/test/good", root / "bottle/test" / kind)
+    message = (
+        rf"test/{kind}: found 2 images without ground truth, .* Are they normal\? Then set dataset\.good={kind}, or "
+        rf"'dataset\.good=\[good,{kind}\]'"
+    )
+    with pytest.raises(DatasetError, match=message) as caught:
+        bottle(root, require_masks)
+    assert "require_masks" not in str(caught.value)
+
+
+def test_with_ground_truth_it_is_a_kind_of_defect(root: Path) -> None:
+    for part in ("test", "ground_truth"):
+        (root / "bottle" / part / "scratch").rename(root / "bottle" / part / "0")
+    assert [sample.kind for sample in bottle(root).test] == ["0", "0", "good", "good"]
+
+
+def test_a_train_folder_of_another_name_is_asked_about(root: Path) -> None:
+    (root / "bottle/train/good").rename(root / "bottle/train/Normal")
+    message = (
+        r"train/good: the folder is missing.*Does .*train/Normal hold them\? Then set dataset\.good=Normal"
+    )
+    with pytest.raises(DatasetError, match=message):
+        bottle(root)
+
+
+def test_good_is_no_kind_of_defect(root: Path) -> None:
+    for part in ("train", "test"):
+        shutil.copytree(root / "bottle" / part / "good", root / "bottle" / part / "OK")
+    message = r"test/good: a kind of defect cannot be called 'good'; .*'dataset\.good=\[OK,good\]'"
+    with pytest.raises(DatasetError, match=message):
+        Folder(str(root), "bottle", good="OK").category("bottle")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "train/good",
+        "test",
+        "test/good",
+        "ground_truth",
+        "ground_truth/scratch",
+        "ground_truth/scratch/000_mask.png",
+    ],
+)
+def test_a_link_that_leads_nowhere_is_named_wherever_it_lies(root: Path, path: str) -> None:
+    target = root / "bottle" / path
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    target.symlink_to("/mnt/gone")
+    for require_masks in (True, False):
+        with pytest.raises(
+            DatasetError, match=rf"bottle/{path}: found a link to /mnt/gone, which does not exist"
+        ):
+            bottle(root, require_masks)
+
+
+def test_a_category_that_is_a_link_that_leads_nowhere_is_named_if_it_is_chosen(root: Path) -> None:
+    (root / "cable").symlink_to("/mnt/gone")
+    for categories in ("all", "cable", ["bottle", "cable"]):
+        with pytest.raises(
+            DatasetError, match=r"data/cable: found a link to /mnt/gone, which does not exist"
+        ):
+            Folder(str(root), categories)
+    assert Folder(str(root), "bottle").categories == ("bottle",)
+
+
+def test_the_error_has_all_faults_of_a_category(root: Path) -> None:
+    shutil.rmtree(root / "bottle/train")
+    (root / "bottle/train").mkdir()
+    (root / "bottle/ground_truth/scratch/001_mask.png").unlink()
+    make_category(root / "other")
+    (root / "other/test/scratch").rename(root / "bottle/test/dent")
+    folder = Folder(str(root), "bottle")
+    with pytest.raises(DatasetError) as caught:
+        folder.category("bottle")
+    assert [fault.split(": ")[0].removeprefix(f"{root}/bottle/") for fault in caught.value.faults] == [
+        "train/good",
+        "test/dent/000.png",
+        "test/scratch/001.png",
+    ]
+    assert "(and that of 1 more of the 2 images)" in str(caught.value)
+
+
+@pytest.mark.parametrize("second", ["001.png", "001.bmp", "001_mask.tif"])
+def test_two_masks_of_one_image_are_refused(root: Path, second: str) -> None:
+    save(root / "bottle/ground_truth/scratch" / second, square_mask())
+    message = r"ground_truth/scratch: .* and .* both are the ground truth of 001\.png; expected one of them"
+    with pytest.raises(DatasetError, match=message):
+        bottle(root)
+
+
+def test_two_images_of_one_mask_are_refused(root: Path) -> None:
+    save(root / "bottle/test/scratch/001.jpg", noise(12, 16, 3))
+    message = (
+        r"test/scratch: 001\.jpg and 001\.png would have the same ground truth; expected images of different"
+    )
+    with pytest.raises(DatasetError, match=message):
+        bottle(root)
+
+
+def test_what_is_passed_over_is_named(root: Path) -> None:
+    folder = Folder(str(root))
+    assert folder.unused(bottle(root)) == ()
+    for part in ("train/good/batch2", "train/bad", "validation/good", "ground_truth/crack"):
+        save(root / "bottle" / part / "000.png", noise(12, 16, 3))
+    save(root / "bottle/ground_truth/good/000.png", square_mask())  # normal images have no anomalous pixel
+    (root / "bottle/test/crack").mkdir()
+    assert list(folder.unused(bottle(root))) == [
+        "ground_truth/crack: 1 image file is not used",
+        "train/bad: 1 image file is not used",
+        "train/good/batch2: 1 image file is not used",
+        "validation/good: 1 image file is not used",
+        "test/crack: it holds no image",
+    ]
 
 
 @pytest.mark.parametrize("root_option", [None, ""])
@@ -144,6 +340,29 @@ def test_root_that_is_not_set_is_named(root_option: str | None) -> None:
 def test_root_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=rf"dataset\.root={tmp_path}/typo: there is no such folder"):
         Folder(f"{tmp_path}/typo")
+
+
+def test_root_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data.tar.xz").touch()
+    with pytest.raises(
+        DatasetError, match=r"dataset\.root=.*data\.tar\.xz: this is a file; expected a folder"
+    ):
+        Folder(f"{tmp_path}/data.tar.xz")
+
+
+def test_root_that_is_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to("/mnt/gone")
+    with pytest.raises(DatasetError, match=r"data: found a link to /mnt/gone, which does not exist"):
+        Folder(f"{tmp_path}/data")
+
+
+@pytest.mark.parametrize(
+    "root_option", ["~nobody-of-this-name/data", "a\0b", os.fsdecode(b"/data/\xbb"), "a\nb"]
+)
+def test_root_that_is_no_path_is_named(root_option: str) -> None:
+    with pytest.raises(DatasetError, match=r"^dataset\.root=") as caught:
+        Folder(root_option)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("below", ["bottle/train", "bottle/test"])

@@ -1,5 +1,6 @@
 """The layout of MVTec 3D-AD: splits, point clouds and masks, what is missing, and the other layout recognised."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ from datasets.folder import Folder
 from datasets.folder_3d import Folder3D
 from datasets.mvtec_3d import CATEGORIES, MVTec3D
 from datasets.mvtec_ad import MVTecAD
-from tests.datasets.helpers import make_category, make_category_3d, save, square_mask
+from tests.datasets.helpers import (
+    make_category,
+    make_category_3d,
+    point_cloud,
+    save,
+    save_cloud,
+    square_mask,
+)
 
 
 @pytest.fixture
@@ -84,6 +92,38 @@ def test_a_missing_folder_is_named(root: Path, part: str, message: str) -> None:
     (root / "bagel" / part).rename(root / "elsewhere")
     with pytest.raises(DatasetError, match=message):
         Folder3D(str(root), "bagel").category("bagel")
+
+
+@pytest.mark.parametrize(
+    "path", ["validation", "train/good/rgb", "test/dent/xyz", "test/dent/gt", "test/good"]
+)
+def test_a_link_that_leads_nowhere_is_named_wherever_it_lies(root: Path, path: str) -> None:
+    target = root / "bagel" / path
+    shutil.rmtree(target)
+    target.symlink_to("/mnt/gone")
+    with pytest.raises(DatasetError, match=rf"bagel/{path}: found a link to /mnt/gone, which does not exist"):
+        Folder3D(str(root), require_masks=False).category("bagel")
+
+
+def test_normal_images_may_have_a_folder_of_another_name(root: Path) -> None:
+    expected = Folder3D(str(root)).category("bagel")
+    for split in ("train", "validation", "test"):
+        (root / "bagel" / split / "good").rename(root / "bagel" / split / "OK")
+    category = Folder3D(str(root), good="OK").category("bagel")
+    for split in ("train", "validation", "test"):
+        found, given = (
+            sorted((sample.image.name, sample.kind, sample.mask is None) for sample in getattr(each, split))
+            for each in (category, expected)
+        )
+        assert found == given
+
+
+def test_what_is_passed_over_is_named(root: Path) -> None:
+    folder = Folder3D(str(root))
+    category = folder.category("bagel")
+    assert folder.unused(category) == ()
+    save_cloud(root / "bagel/test/dent/xyz/900.tiff", point_cloud())
+    assert folder.unused(category) == ("test/dent/xyz: 1 image file is not used",)
 
 
 def test_the_root_may_be_one_category(root: Path) -> None:

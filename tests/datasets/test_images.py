@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.errors import DatasetError
-from datasets.images import image_files, read_image, read_mask, resize_image, resize_mask
+from datasets.images import (
+    LARGE,
+    Header,
+    read_header,
+    read_image,
+    read_mask,
+    read_mask_values,
+    resize_image,
+    resize_mask,
+    value_shares,
+)
 from tests.datasets.helpers import noise, save, square_mask
 
 RGB = noise(6, 5, 3)
@@ -41,6 +52,74 @@ def test_grey_is_repeated_over_the_channels(tmp_path: Path) -> None:
 def test_16_bit_grey_is_scaled(tmp_path: Path, suffix: str) -> None:
     expected = np.round(DEEP * (255 / 65535))
     np.testing.assert_array_equal(pixels_of(save(tmp_path / f"a{suffix}", DEEP)), repeated(expected))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_camera_of_fewer_bits_keeps_its_grey_levels(tmp_path: Path, bits: int) -> None:
+    top = 2**bits - 1
+    values = np.linspace(0, top, 256).round().astype(np.uint16).reshape(16, 16)
+    path = save(tmp_path / "a.png", values)
+    found = np.asarray(read_image(path, bits))[..., 0]
+    np.testing.assert_array_equal(found, np.arange(256).reshape(16, 16))
+    assert len(np.unique(np.asarray(read_image(path)))) == round(top / 257) + 1
+
+
+def test_values_above_the_bit_depth_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.array([[0, 4096]], np.uint16))
+    message = r"a\.png: found pixels of 0 to 4096; expected at most 4095 with dataset\.bit_depth=12"
+    with pytest.raises(DatasetError, match=message):
+        read_image(path, 12)
+
+
+def test_8_bit_images_do_not_depend_on_the_bit_depth(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", RGB)
+    np.testing.assert_array_equal(np.asarray(read_image(path, 12)), RGB)
+
+
+def test_a_bit_depth_of_16_bit_colours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png_of_16_bits(np.stack([DEEP] * 3, axis=-1)))
+    with pytest.raises(DatasetError, match=r"a\.png: found 16-bit colours.*dataset\.bit_depth=12"):
+        read_image(path, 12)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (RGB, Header((5, 6), "RGB", False)),
+        (GREY, Header((5, 6), "L", False)),
+        (DEEP, Header((5, 6), "I;16", False)),
+        (np.stack([DEEP] * 3, axis=-1), Header((5, 6), "RGB", True)),
+    ],
+    ids=["RGB", "grey", "16-bit grey", "16-bit RGB"],
+)
+def test_header_says_size_and_mode(tmp_path: Path, pixels: NDArray, expected: Header) -> None:
+    path = tmp_path / "a.png"
+    if expected.is_deep_colour:
+        path.write_bytes(png_of_16_bits(pixels))
+    else:
+        save(path, pixels)
+    assert read_header(path) == expected
+
+
+@pytest.mark.parametrize("read", [read_image, read_header])
+def test_an_image_above_the_limit_is_told_the_limit_and_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    path = save(tmp_path / "a.png", RGB)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 14)
+    message = rf"a\.png: the image is too large \(.*30 pixels.*\); expected at most {2 * LARGE} pixels: make the files"
+    with pytest.raises(DatasetError, match=message):
+        read(path)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_between_the_limit_and_its_half_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.png", RGB)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    np.testing.assert_array_equal(pixels_of(path), RGB)
 
 
 def test_16_bit_rgb_is_scaled(tmp_path: Path) -> None:
@@ -121,24 +200,6 @@ def test_pixels_of_unknown_range_are_refused(tmp_path: Path, pixels: NDArray, fo
         read_image(path)
 
 
-def test_image_files_are_sorted_and_hidden_and_foreign_ones_ignored(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "c.Tiff", ".hidden.png", "._a.png", "Thumbs.db", "notes.txt"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in image_files(tmp_path)] == ["a.JPG", "b.png", "c.Tiff"]
-
-
-def test_links_are_followed_and_those_that_lead_nowhere_named(tmp_path: Path) -> None:
-    save(tmp_path / "elsewhere/a.png", RGB)
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images/a.png").symlink_to(tmp_path / "elsewhere/a.png")
-    assert [path.name for path in image_files(tmp_path / "images")] == ["a.png"]
-    (tmp_path / "images/b.png").symlink_to("../annex/b.png")
-    message = r"images/b\.png: found a link to \.\./annex/b\.png, which does not exist"
-    with pytest.raises(DatasetError, match=message):
-        image_files(tmp_path / "images")
-
-
 MASK = square_mask(6, 5) > 0
 
 
@@ -180,14 +241,16 @@ SOFT = np.array([[0, 60, 120], [180, 240, 255]], np.uint8)
 
 def test_mask_of_many_values_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "mask.png", SOFT)
-    message = rf"{path}: the mask is not binary, found 6 values \(0, 60, 120, 180, 240, \.\.\.\).*"
+    message = (
+        rf"{path}: the mask is not binary, found 6 values: 0 \(16\.7 %\), 60 .*, 240 \(16\.7 %\), \.\.\.; .*"
+    )
     with pytest.raises(DatasetError, match=message + r"dataset\.mask_threshold"):
         read_mask(path, (3, 2))
 
 
 def test_mask_without_a_zero_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "mask.png", np.where(MASK, 255, 1).astype(np.uint8))
-    with pytest.raises(DatasetError, match=r"found 2 values \(1, 255\)"):
+    with pytest.raises(DatasetError, match=r"found 2 values: 1 \(46\.7 %\), 255 \(53\.3 %\)"):
         read_mask(path, (5, 6))
 
 
@@ -199,6 +262,80 @@ def test_above_the_threshold_is_defective(tmp_path: Path, threshold: int) -> Non
 
 def test_threshold_takes_1_bit_as_0_and_255(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(save(tmp_path / "mask.png", MASK), (5, 6), 127), MASK)
+
+
+def test_threshold_may_lie_between_floating_point_values(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.tif", np.where(MASK, 0.9, 0.2).astype(np.float32))
+    np.testing.assert_array_equal(read_mask(path, (5, 6), 0.5), MASK)
+
+
+def test_mask_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.tif", np.where(MASK, np.nan, 0).astype(np.float32))
+    with pytest.raises(DatasetError, match="the mask holds NaN or infinite values"):
+        read_mask(path, (5, 6))
+
+
+@pytest.mark.parametrize("colour", [(1, 0, 0), (0, 0, 1), (0, 0, 200)])
+def test_dark_colours_are_anomalous_too(tmp_path: Path, colour: tuple[int, int, int]) -> None:
+    path = save(tmp_path / "mask.png", MASK[..., None] * np.array(colour, np.uint8))
+    np.testing.assert_array_equal(read_mask(path, (5, 6)), MASK)
+
+
+def with_alpha(grey: NDArray[np.generic], alpha: NDArray[np.generic]) -> NDArray[np.uint8]:
+    return np.dstack([repeated(grey), alpha]).astype(np.uint8)
+
+
+WHITE, BLACK = np.full((6, 5), 255), np.zeros((6, 5))
+OTHER = square_mask(6, 5)[:, ::-1] > 0
+
+
+@pytest.mark.parametrize("grey", [WHITE, BLACK], ids=["white", "black"])
+@pytest.mark.parametrize("region", [MASK, BLACK > 0], ids=["region", "none"])
+def test_regions_in_the_alpha_channel_are_read_where_the_colours_are_constant(
+    tmp_path: Path, grey: NDArray, region: NDArray
+) -> None:
+    path = save(tmp_path / "mask.png", with_alpha(grey, region * 255))
+    np.testing.assert_array_equal(read_mask(path, (5, 6)), region)
+    assert read_mask_values(path, (5, 6)).from_alpha
+
+
+def test_regions_in_the_alpha_channel_of_grey_are_read(tmp_path: Path) -> None:
+    image = Image.fromarray(np.dstack([WHITE, MASK * 255]).astype(np.uint8), "LA")
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "mask.png", image), (5, 6)), MASK)
+
+
+@pytest.mark.parametrize("alpha", [WHITE, BLACK, MASK * 255], ids=["opaque", "transparent", "the same"])
+def test_regions_in_the_colours_are_read_where_alpha_says_nothing_else(
+    tmp_path: Path, alpha: NDArray
+) -> None:
+    path = save(tmp_path / "mask.png", with_alpha(MASK * 255, alpha))
+    np.testing.assert_array_equal(read_mask(path, (5, 6)), MASK)
+    assert not read_mask_values(path, (5, 6)).from_alpha
+
+
+def test_colours_and_alpha_of_different_regions_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.png", with_alpha(MASK * 255, OTHER * 200))
+    message = (
+        r"mask\.png: the mask's colours and its alpha channel mark different regions, found grey values "
+        r"0 \(46\.7 %\), 255 \(53\.3 %\) and alpha 0 \(46\.7 %\), 200 \(53\.3 %\)"
+    )
+    with pytest.raises(DatasetError, match=message):
+        read_mask(path, (5, 6))
+
+
+def test_soft_alpha_is_refused_as_such(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.png", with_alpha(WHITE, ALPHA))
+    with pytest.raises(
+        DatasetError, match=r"found \d+ values in its alpha channel: .*dataset\.mask_threshold"
+    ):
+        read_mask(path, (5, 6))
+    np.testing.assert_array_equal(read_mask(path, (5, 6), 127), ALPHA > 127)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_shares_of_values_add_up(dtype: type[np.generic]) -> None:
+    values = np.array([[0, 0, 0], [3, 200, 200]], dtype)
+    assert value_shares(values) == pytest.approx({0: 1 / 2, 3: 1 / 6, 200: 1 / 3})
 
 
 def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:

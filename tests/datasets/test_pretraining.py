@@ -58,3 +58,23 @@ def test_train_images_of_several_categories_hold_no_test_image(tmp_path: Path) -
     found = train_images(map(dataset.category, dataset.categories), 100).train
     assert len(found) == 6
     assert {sample.image.parts[-3] for sample in found} == {"train"}
+
+
+def test_a_folder_that_is_a_link_is_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / "n2").symlink_to(save(tmp_path.parent / "elsewhere" / "9.png", noise(8, 8, 3)).parent)
+    assert len(natural_images(folder, 100).train) == 7
+
+
+@pytest.mark.parametrize("name", ["9.png", "n2"])
+def test_a_link_that_leads_nowhere_is_named(folder: Path, name: str) -> None:
+    (folder / "n0" / name).symlink_to("/mnt/gone")
+    with pytest.raises(DatasetError, match=rf"n0/{name}: found a link to /mnt/gone, which does not exist"):
+        natural_images(folder, 100)
+
+
+def test_train_images_are_read_with_their_bit_depth(tmp_path: Path) -> None:
+    make_category(tmp_path / "a")
+    categories = [Folder(str(tmp_path), bit_depth=bits).category("a") for bits in (12, 12, 10)]
+    assert train_images(categories[:2], 100).bit_depth == 12
+    with pytest.raises(DatasetError, match=r"bit depths \['10', '12'\]; expected one for all"):
+        train_images(categories, 100)

@@ -149,14 +149,18 @@ def test_simultaneous_calls_write_once(tmp_path: Path, monkeypatch: pytest.Monke
     [
         (
             {"categories": ["granit"]},
-            r"unknown category 'granit' \(did you mean 'granite'\?\); expected all, or one or more of weave, granite",
+            r"'granit' is not a generated category \(did you mean 'granite'\?\); found: weave, granite",
         ),
-        ({"categories": ["all", "weave"]}, "unknown category 'all'; expected all, or one or more of weave"),
-        ({"categories": []}, r"categories=\[\]; expected all, or one or more of weave"),
-        ({"image_size": 31}, "image_size=31; expected at least 32 pixels"),
-        ({"train": 0}, "train=0; expected at least 1"),
-        ({"test_good": -1}, "test_good=-1; expected at least 1"),
-        ({"test_defective": 0}, "test_defective=0; expected at least 1"),
+        ({"categories": ["all", "weave"]}, "'all' is not a generated category; found: weave"),
+        ({"categories": []}, r"categories is empty; expected all, or some of weave"),
+        ({"image_size": 31}, "image_size=31; expected 32 to 2048"),
+        ({"train": 0}, "train=0; expected 1 to 10000"),
+        ({"test_good": -1}, "test_good=-1; expected 1 to 10000"),
+        ({"test_defective": 0}, "test_defective=0; expected 1 to 10000"),
+        ({"test_defective": 10**9}, "test_defective=1000000000; expected 1 to 10000"),
+        ({"image_size": 10**6}, "image_size=1000000; expected 32 to 2048"),
+        ({"seed": -1}, "seed=-1; expected 0 to 4294967295"),
+        ({"seed": 2**32}, "seed=4294967296; expected 0 to 4294967295"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path: Path, options: dict, message: str) -> None:

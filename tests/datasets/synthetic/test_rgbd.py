@@ -252,12 +252,16 @@ def test_simultaneous_calls_write_once(tmp_path: Path, monkeypatch: pytest.Monke
     [
         (
             {"categories": ["biscut"]},
-            r"unknown category 'biscut' \(did you mean 'biscuit'\?\); expected all, or one or more of biscuit, rod",
+            r"'biscut' is not a generated category \(did you mean 'biscuit'\?\); found: biscuit, rod",
         ),
-        ({"categories": []}, r"categories=\[\]; expected all, or one or more of biscuit, rod"),
-        ({"image_size": 31}, "image_size=31; expected at least 32 pixels"),
-        ({"validation": 0}, "validation=0; expected at least 1"),
-        ({"test_defective": 0}, "test_defective=0; expected at least 1"),
+        ({"categories": []}, r"categories is empty; expected all, or some of biscuit, rod"),
+        ({"image_size": 31}, "image_size=31; expected 32 to 2048"),
+        ({"validation": 0}, "validation=0; expected 1 to 10000"),
+        ({"test_defective": 0}, "test_defective=0; expected 1 to 10000"),
+        ({"test_defective": 10**9}, "test_defective=1000000000; expected 1 to 10000"),
+        ({"image_size": 10**6}, "image_size=1000000; expected 32 to 2048"),
+        ({"seed": -1}, "seed=-1; expected 0 to 4294967295"),
+        ({"seed": 2**32}, "seed=4294967296; expected 0 to 4294967295"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path: Path, options: dict, message: str) -> None:
