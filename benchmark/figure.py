@@ -68,7 +68,7 @@ def _show_image(axis: Axes, stored: StoredImages, i: int) -> None:
 
 
 def _show_mask(axis: Axes, stored: StoredImages, i: int) -> None:
-    if stored.masks is None:
+    if stored.masks is None or not stored.has_truth[i]:
         axis.text(0.5, 0.5, "no mask", ha="center", va="center", transform=axis.transAxes)
         return
     shown = (stored.images[i] * 0.45).astype(np.uint8)
@@ -98,7 +98,7 @@ def _map_row(scores: Scores, threshold: float) -> Row:
     low, high = _low_percentile(scores.maps), float(scores.map_max.max())
 
     def show(axis: Axes, stored: StoredImages, i: int) -> AxesImage:
-        shown = scores.maps[i]
+        shown = scores.maps[i].astype(np.float64)  # the distance of two float32 numbers may be none
         drawn = axis.imshow(shown, cmap="inferno", vmin=low, vmax=max(high, low + 1e-12))
         if np.isfinite(threshold) and shown.min() < threshold < shown.max():
             axis.contour(shown, [threshold], colors="cyan", linewidths=0.7)
@@ -111,4 +111,5 @@ def _low_percentile(maps: MapArray) -> float:
     """Return the 1st percentile of the pixels, of evenly spaced ones if there are more than `SAMPLE`."""
     count, *_ = maps.shape
     step = max(int(np.prod(maps.shape)) // SAMPLE, 1)
-    return float(np.percentile(np.concatenate([maps[i].ravel()[::step] for i in range(count)]), 1))
+    # copies, as a view of some pixels would keep the whole map in memory
+    return float(np.percentile(np.concatenate([maps[i].ravel()[::step].copy() for i in range(count)]), 1))

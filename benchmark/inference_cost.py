@@ -26,11 +26,14 @@ class InferenceCost:
         Median seconds per image, one at a time and in batches.
     multiply_adds
         Those of convolutions and matrix products, counted by torch.
+    batch_size
+        Number of images in the timed batches.
     """
 
     seconds_single: float
     seconds_batched: float
     multiply_adds: float
+    batch_size: int
 
 
 def measure_inference(method: Method, images: Images, batch_size: int, repeats: int = 5) -> InferenceCost:
@@ -41,10 +44,13 @@ def measure_inference(method: Method, images: Images, batch_size: int, repeats: 
 
     Parameters
     ----------
+    batch_size
+        Images in a batch; at most all of them, since a larger batch would hold copies.
     repeats
         Timed batches of each kind; fewer, but at least one, where they take over `BUDGET_SECONDS` together.
     """
     method.eval()
+    batch_size = min(batch_size, len(images))
     fresh = replace(images.features, cached=None) if images.features else None
     view = replace(images, features=fresh)
 
@@ -61,7 +67,7 @@ def measure_inference(method: Method, images: Images, batch_size: int, repeats: 
         if single * batch_size < BUDGET_SECONDS:
             run(batch_size)
         batched = _median_seconds(partial(run, batch_size), repeats) / batch_size
-        return InferenceCost(single, batched, multiply_adds)
+        return InferenceCost(single, batched, multiply_adds, batch_size)
 
 
 def _median_seconds(run: Callable[[int], None], repeats: int) -> float:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def measure(
     settings: Evaluation, stored: "StoredImages", scores: Scores, validation: Scores | None
 ) -> Measures:
-    """Take all measures of the test images.
+    """Take all measures of the test images; pixel measures of those with ground truth, if others lack it.
 
     Parameters
     ----------
@@ -32,11 +32,13 @@ def measure(
     MetricError
         See `metrics.evaluate`.
     """
+    _warn_of_missing_truth(stored)
     measures = evaluate(
         scores.maps,
         stored.masks,
         np.array([sample.label for sample in stored.samples]),
         scores.images,
+        has_truth=None if stored.has_truth.all() else stored.has_truth,
         threshold_policy=settings.threshold,
         validation_scores=validation.images if validation else None,
         validation_max=validation.map_max if validation else None,
@@ -48,3 +50,15 @@ def measure(
         causes = "; ".join(sorted(set(measures.missing.values())))
         log.warning("undefined, so left out: %s (%s)", ", ".join(measures.missing), causes)
     return measures
+
+
+def _warn_of_missing_truth(stored: "StoredImages") -> None:
+    """Say how many images the pixel measures leave out; without any mask, they are undefined, which is said later."""
+    unknown = [sample for sample, known in zip(stored.samples, stored.has_truth, strict=True) if not known]
+    if unknown and stored.masks is not None:
+        log.warning(
+            "pixel measures leave out %d of %d anomalous test images, which have no ground truth (the first is %s)",
+            len(unknown),
+            sum(sample.label for sample in stored.samples),
+            unknown[0].image,
+        )

@@ -15,7 +15,8 @@ LOCATIONS = 1000  # of each label
 def sample_pairs(method: Method, images: Images) -> Pairs | None:
     """Sample locations of some of the images, the same at every call.
 
-    There are up to `LOCATIONS` normal and as many anomalous ones, from up to `IMAGES` images of each label. Both
+    There are up to `LOCATIONS` normal and as many anomalous ones, from up to `IMAGES` images of each label that have
+    ground truth. Both
     outputs are shown in one random orthographic projection: projections barely differ, as a flow's outputs are
     spread equally in all directions (Rudolph et al., "Asymmetric Student-Teacher Networks", figure 5).
 
@@ -27,7 +28,8 @@ def sample_pairs(method: Method, images: Images) -> Pairs | None:
         return None
     method.eval()
     labels = torch.tensor([sample.label for sample in images.samples])
-    chosen = torch.cat([_spread(torch.nonzero(labels == label)[:, 0], IMAGES) for label in (0, 1)])
+    known = torch.from_numpy(images.stored.has_truth[images.indices.numpy()])
+    chosen = torch.cat([_spread(torch.nonzero((labels == label) & known)[:, 0], IMAGES) for label in (0, 1)])
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.no_grad(), images.runtime.autocast():
         for positions in chosen.split(IMAGES):

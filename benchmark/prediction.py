@@ -1,8 +1,8 @@
 """Predictions for images of any kind: decoded, scored and judged as in a cell."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from datasets.decoding import decode
 from datasets.images import resize_image
 from methods.backbone import FeatureBackbone
 from methods.method import Method
+
+PART = 8 * CHUNK
+"""Images that are held in memory together, unless a batch has more."""
 
 ImageInput = str | Path | Image.Image | NDArray[np.uint8]
 
@@ -60,7 +63,8 @@ def score_inputs(
     Parameters
     ----------
     preprocessing
-        `image_size` and `depth_size`, pixels a side; `mean` and `std` of the teacher.
+        `image_size` and `depth_size`, pixels a side; `mean` and `std` of the teacher; `bit_depth` as in
+        `datasets.category.Category`, none in detectors of earlier versions.
 
     Returns
     -------
@@ -76,13 +80,36 @@ def score_inputs(
     side = preprocessing["image_size"]
     normalisation = Normalisation(tuple(preprocessing["mean"]), tuple(preprocessing["std"]))
     maps, scores = [np.empty((0, side, side), np.float32)], [np.empty(0)]
-    size = math.lcm(CHUNK, batch_size)  # so that batches consist of the images that they have in a cell
-    for i in range(0, len(inputs), size):
-        stored = _decode(preprocessing, inputs[i : i + size], clouds[i : i + size])
-        part = _score(method, backbone, normalisation, runtime, stored, batch_size)
+    for decoded, scored in windows(len(inputs), batch_size):
+        stored = _decode(preprocessing, inputs[decoded], clouds[decoded])
+        part = _score(method, backbone, normalisation, runtime, stored, scored, batch_size)
         maps.append(part.maps[:])
         scores.append(part.images)
     return Predictions(np.concatenate(maps), np.concatenate(scores), None)
+
+
+def windows(count: int, batch_size: int) -> Iterator[tuple[slice, slice]]:
+    """Divide images into parts that are held in memory one after another.
+
+    As in a cell, where recorded numbers come from, every part consists of whole batches, and is decoded with all
+    images that share a chunk of the teacher with its own.
+
+    Yields
+    ------
+    Which of all images are decoded, and which of the decoded ones are scored.
+
+    Examples
+    --------
+    >>> list(windows(count=400, batch_size=300))
+    [(slice(0, 320, None), slice(0, 300, None)), (slice(288, 400, None), slice(12, 112, None))]
+    """
+    size = math.lcm(CHUNK, batch_size)
+    if size > PART:  # batches that share no borders with chunks: images at the borders are decoded twice
+        size = -(-PART // batch_size) * batch_size
+    for first in range(0, count, size):
+        last = min(first + size, count)
+        start = first // CHUNK * CHUNK
+        yield slice(start, min(-(-last // CHUNK) * CHUNK, count)), slice(first - start, last - start)
 
 
 def as_list(values: Any) -> list[Any]:
@@ -101,7 +128,7 @@ def _decode(
     for number, (image, cloud) in enumerate(zip(images, clouds, strict=True)):
         if isinstance(image, str | Path):
             sample = Sample(Path(image), xyz=None if cloud is None else Path(cloud))
-            arrays.append(decode(sample, side, depth_side).arrays)
+            arrays.append(decode(sample, side, depth_side, bit_depth=preprocessing.get("bit_depth")).arrays)
         elif cloud is None:
             sample = Sample(Path(f"image {number}"))
             arrays.append({"images": resize_image(_as_rgb(image, number), side)})
@@ -116,6 +143,10 @@ def _decode(
 
 
 def _as_rgb(image: Image.Image | NDArray[np.uint8], number: int) -> Image.Image:
+    if isinstance(image, Image.Image) and image.mode[0] in "IF":  # Pillow would cut their values at 255
+        raise BenchmarkError(
+            f"image {number}: found a PIL image of mode {image.mode}; expected 8 bits, or the path of the file"
+        )
     if isinstance(image, Image.Image):
         return image.convert("RGB")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -131,9 +162,10 @@ def _score(
     normalisation: Normalisation,
     runtime: Runtime,
     stored: StoredImages,
+    scored: slice,
     batch_size: int,
 ) -> Scores:
-    """Score decoded images, whose features the teacher computes in chunks as in a cell."""
+    """Score some of the decoded images, whose features the teacher computes in chunks as in a cell."""
     features = None
     if method.teacher_layers:
         teacher = runtime.move(backbone.teacher(method.teacher_layers))
@@ -143,4 +175,5 @@ def _score(
             layer: to_device(np.concatenate([chunk[layer] for chunk in chunks]), runtime.device)
             for layer in chunks[0]
         }
-    return score(method, as_batches(stored, features, normalisation, runtime, room_gb=math.inf), batch_size)
+    images = as_batches(stored, features, normalisation, runtime, room_gb=math.inf)
+    return score(method, replace(images, indices=images.indices[scored]), batch_size)

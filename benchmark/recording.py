@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.cell import Cell
+from benchmark.data.images import StoredImages
 from benchmark.figure import save_figure
 from benchmark.run_cell import CellResult
 from benchmark.settings.sweep import Tracking
+from benchmark.training.records import StageRecord
 from datasets.category import Sample
-from metrics import image_roc, overlaps_at, pixel_roc, pro_curve, pro_of_regions
+from metrics import image_roc, overlaps_at, pixel_roc, pro_curve, pro_of_regions, with_companions
 from store import files, tags
+from store.doubts import chance_auroc, chance_level, still_improving
 from store.pending import Pending
 
 log = logging.getLogger(__name__)
@@ -42,25 +45,51 @@ def record(
             tags.INFERENCE_SECONDS_SINGLE: cost.seconds_single,
             tags.INFERENCE_SECONDS_BATCHED: cost.seconds_batched,
             tags.INFERENCE_IMAGES_PER_SECOND: 1 / cost.seconds_batched,
+            tags.INFERENCE_BATCH_SIZE: cost.batch_size,
             tags.MULTIPLY_ADDS: cost.multiply_adds,
+            tags.WITHOUT_TRUTH: float(np.count_nonzero(~result.stored.has_truth)),
             tags.PEAK_MEMORY_GB: result.peak_memory_gb,
             tags.PARAMETERS: float(sum(p.numel() for p in method.parameters() if p.requires_grad)),
         }
     )
     for item in records:
-        curves = {item.name + tags.LOSS: item.losses, item.name + tags.SELECTION: item.selection}
-        pending.metrics |= {
-            name: {item.every * i: value for i, value in enumerate(values, 1)}
-            for name, values in curves.items()
-            if values
-        }
-        pending.add_metrics({item.name + tags.BEST_EPOCH: float(item.best_epoch)})
+        _add_curves(pending, item)
+    _add_chance(pending, cell.name, result)
     if measures.missing:
         pending.tags[tags.MISSING] = "; ".join(f"{name}: {cause}" for name, cause in measures.missing.items())
     _write_files(cell, result, tracking, pending.files)
     pending.save()
-    shown = (f"{name} {_number(measures.values.get(name, math.nan))}" for name in tables)
+    shown = (f"{name} {_number(measures.values.get(name, math.nan))}" for name in with_companions(tables))
     log.info("%s: %s; trained in %.1f s", cell.name, ", ".join(shown), seconds)
+
+
+def _add_curves(pending: Pending, item: StageRecord) -> None:
+    """Add the curves of a stage, and what they say about its end."""
+    curves = {item.name + tags.LOSS: item.losses, item.name + tags.SELECTION: item.selection}
+    pending.metrics |= {
+        name: {item.every * i: value for i, value in enumerate(values, 1)}
+        for name, values in curves.items()
+        if values
+    }
+    pending.add_metrics(
+        {
+            item.name + tags.BEST_EPOCH: float(item.best_epoch),
+            item.name + tags.STEPS: float(item.steps),
+            item.name + tags.STILL_IMPROVING: float(
+                still_improving(item.selection or item.losses, item.best_epoch)
+            ),
+        }
+    )
+
+
+def _add_chance(pending: Pending, name: str, result: CellResult) -> None:
+    """Add the image AUROC that chance reaches with these test images, and warn of one that is not above it."""
+    positives = sum(sample.label for sample in result.stored.samples)
+    limit = chance_auroc(positives, len(result.stored.samples) - positives)
+    pending.add_metrics({tags.CHANCE_AUROC: limit})
+    auroc = result.measures.values.get("image_auroc", math.nan)
+    if verdict := chance_level(auroc, limit):
+        log.warning("%s: image AUROC %.3f is %s with these test images", name, auroc, verdict)
 
 
 def _number(value: float) -> str:
@@ -77,13 +106,19 @@ def _write_files(cell: Cell, result: CellResult, tracking: Tracking, folder: Pat
     if tracking.maps:
         files.write_maps(folder, scores.maps, names)
     if tracking.pictures:
-        files.write_pictures(folder, stored.images, stored.masks, names)
+        files.write_pictures(folder, stored.images, _known_masks(stored), names)
     if result.pairs is not None:
         files.write_pairs(folder, result.pairs)
     if tracking.detector:
         result.detector.save(folder / tags.DETECTOR)
     if tracking.figure:
         save_figure(folder / tags.FIGURE, cell.name, stored, scores, result.measures.threshold)
+
+
+def _known_masks(stored: StoredImages) -> Iterator[np.ndarray | None]:
+    """Yield the mask of each image, None where there is no ground truth."""
+    for i, known in enumerate(stored.has_truth.tolist()):
+        yield stored.masks[i] if known and stored.masks is not None else None
 
 
 def _short(sample: Sample) -> str:
@@ -105,7 +140,8 @@ def _regions(
     cell: Cell, result: CellResult, names: Sequence[str]
 ) -> Iterator[tuple[str, str, int, float, float, float]]:
     """Yield the regions of the ground truth: see `store.files.REGION_COLUMNS`."""
-    pixels, samples = result.measures.pixels, result.stored.samples
+    pixels = result.measures.pixels
+    known = np.flatnonzero(result.stored.has_truth)  # the images whose pixels were counted
     side = result.stored.images.shape[1]
     columns = zip(
         pixels.images.tolist(),
@@ -115,5 +151,6 @@ def _regions(
         pro_of_regions(pixels, cell.evaluation.fpr_limit).tolist(),
         strict=True,
     )
-    for image, *rest in columns:
-        yield names[image], samples[image].kind, *rest
+    for counted, *rest in columns:
+        image = known[counted]
+        yield names[image], result.stored.samples[image].kind, *rest

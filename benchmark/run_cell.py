@@ -1,8 +1,11 @@
 """One cell's life: a detector, trained or loaded; scores of the test images; measures."""
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from benchmark.cell import Cell, CellImages
 from benchmark.data.images import StoredImages
@@ -13,6 +16,7 @@ from benchmark.inference_cost import InferenceCost, measure_inference
 from benchmark.measuring import measure
 from benchmark.pairs import sample_pairs
 from benchmark.scoring import Scores, score
+from benchmark.settings.evaluation import Evaluation
 from benchmark.training.trained import trained
 from datasets.category import Category
 from methods.method import Method
@@ -52,23 +56,23 @@ def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> Ce
     """
     restart_peak_memory()
     images = cell.open_images()
-    _check_threshold(cell)
+    check_threshold(cell.evaluation, _held_out(cell))
     detector = trained(cell, images, key, results_dir / "detectors", force)
-    validation = _score_validation(cell, images, detector.method)
     test = cell.as_batches(images.test, reread=False)
-    scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
+    with _named_batch_size(cell.evaluation):
+        validation = _score_validation(cell, images, detector.method)
+        scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
+        cost = measure_inference(detector.method, test, cell.evaluation.batch_size)
     measures = measure(cell.evaluation, images.test, scores, validation)
     thresholds = {
-        policy: {"pixel": pixel, "image": image}
-        for policy, (pixel, image) in measures.thresholds.items()
-        if math.isfinite(pixel) and math.isfinite(image)
+        policy: {"pixel": pixel, "image": image} for policy, (pixel, image) in measures.thresholds.items()
     }
     return CellResult(
         replace(detector, thresholds=thresholds, policy=cell.evaluation.threshold),
         images.test,
         scores,
         measures,
-        measure_inference(detector.method, test, cell.evaluation.batch_size),
+        cost,
         sample_pairs(detector.method, test),
         max(peak_memory(), detector.about["peak_memory_gb"]),
     )
@@ -78,11 +82,31 @@ def _held_out(cell: Cell) -> Category:
     return cell.category.hold_out(cell.training.validation_fraction, cell.training.validation_seed)
 
 
-def _check_threshold(cell: Cell) -> None:
-    if cell.evaluation.threshold == "train_quantile" and not _held_out(cell).validation:
+@contextmanager
+def _named_batch_size(evaluation: Evaluation) -> Iterator[None]:
+    """Turn the error of a device whose memory is too small into one that names the option."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
         raise BenchmarkError(
-            "evaluation.threshold=train_quantile takes the threshold from held-out normal images, and there are none; "
-            "set method.training.validation_fraction above 0"
+            f"evaluation.batch_size={evaluation.batch_size}: a batch does not fit into the device's memory ({reason}); "
+            "set a smaller one, which changes no training"
+        ) from error
+
+
+def check_threshold(evaluation: Evaluation, category: Category) -> None:
+    """Refuse a policy that takes the threshold from held-out images of a category that has none.
+
+    Raises
+    ------
+    BenchmarkError
+        If there are none.
+    """
+    if evaluation.threshold == "train_quantile" and not category.validation:
+        raise BenchmarkError(
+            "evaluation.threshold=train_quantile takes the threshold from held-out normal images, and category "
+            f"'{category.name}' has none; set method.training.validation_fraction above 0"
         )
 
 

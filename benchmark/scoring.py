@@ -1,5 +1,6 @@
 """From a trained method to anomaly maps and image scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.data.batches import Images
+from benchmark.errors import BenchmarkError
 from datasets.batch import Batch
 from methods.maps import resize_map
 from methods.method import Method
@@ -84,12 +86,34 @@ class Scores:
 
 
 def predict(method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the maps (B, H, W), resized bilinearly to image size, and the scores (B,) of a batch."""
-    anomaly_map = method.anomaly_map(batch).float()
-    size = (batch.image.shape[-2], batch.image.shape[-1])
+    """Return the maps (B, H, W), resized bilinearly to image size, and the scores (B,) of a batch.
+
+    Raises
+    ------
+    BenchmarkError
+        If the method returns something else than floating-point maps (B, h, w) and scores (B,).
+    """
+    count, size = len(batch), (batch.image.shape[-2], batch.image.shape[-1])
+    found = method.anomaly_map(batch)
+    anomaly_map = _checked(method, "anomaly_map", found, (count, "h", "w")).float()
     if anomaly_map.shape[-2:] != size:
         anomaly_map = resize_map(anomaly_map, size)
-    return anomaly_map, method.image_score(anomaly_map, batch)
+    return anomaly_map, _checked(method, "image_score", method.image_score(anomaly_map, batch), (count,))
+
+
+def _checked(method: Method, hook: str, found: Any, expected: tuple[int | str, ...]) -> Tensor:
+    """Return a floating-point tensor of the expected shape, in which letters are any positive numbers."""
+    is_tensor = isinstance(found, Tensor) and found.is_floating_point()
+    if is_tensor and found.numel() and found.dim() == len(expected) and len(found) == expected[0]:
+        return found
+    shape = (
+        f"shape {tuple(found.shape)} of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+    )
+    wanted = f"({', '.join(map(str, expected))}{',' * (len(expected) == 1)})"
+    raise BenchmarkError(
+        f"{type(method).__name__}.{hook}: found {shape} for {expected[0]} images; expected shape {wanted} of "
+        "floating-point numbers"
+    )
 
 
 def score(method: Method, images: Images, batch_size: int, scratch: Path | None = None) -> Scores:
@@ -103,6 +127,8 @@ def score(method: Method, images: Images, batch_size: int, scratch: Path | None 
 
     Raises
     ------
+    BenchmarkError
+        If the method returns something else than maps and scores, or NaN or infinity; the message names the image.
     OSError
         If the file cannot be written.
     """
@@ -118,11 +144,29 @@ def score(method: Method, images: Images, batch_size: int, scratch: Path | None 
         for batch in images.batches(batch_size):
             anomaly_map, image_score = predict(method, batch)
             values, rows = anomaly_map.cpu().numpy(), slice(first, first + len(batch))
+            scores[rows], map_max[rows] = image_score.double().cpu().numpy(), values.max((1, 2))
+            _check_finite(method, batch.paths, values, scores[rows])
             if in_file:
                 maps.write(first, values)
             else:
                 maps[rows] = values
-            scores[rows], map_max[rows] = image_score.double().cpu().numpy(), values.max((1, 2))
             first = rows.stop
             del batch, anomaly_map, values  # before the next batch needs the memory
     return Scores(maps, scores, map_max)
+
+
+def _check_finite(
+    method: Method, paths: Sequence[str], maps: NDArray[np.float32], scores: NDArray[np.float64]
+) -> None:
+    """Refuse NaN and infinity, which no measure could take; the first image is named."""
+    # they always show in the extremes, which are faster to find than a check of every value
+    finite_maps = np.isfinite(maps.max((1, 2))) & np.isfinite(maps.min((1, 2)))
+    bad = np.flatnonzero(~finite_maps | ~np.isfinite(scores))
+    if bad.size == 0:
+        return
+    image = int(bad[0])
+    pixels = maps[image].size - np.count_nonzero(np.isfinite(maps[image]))
+    where = f"{pixels} of {maps[image].size} pixels of its anomaly map" if pixels else "its image score"
+    raise BenchmarkError(
+        f"{paths[image]}: {type(method).__name__} gives NaN or infinity in {where}; expected finite numbers"
+    )

@@ -11,13 +11,13 @@ or take all of them with `evaluate`. Maps and masks may lie on disk. A measure t
 
 from metrics.auroc import image_auroc, pixel_auroc
 from metrics.average_precision import image_ap, pixel_ap
-from metrics.curves import image_roc, overlaps_at, pixel_roc, pro_curve, pro_of_regions
+from metrics.curves import image_roc, overlaps_at, pixel_roc, pro_curve
 from metrics.dice import dice, dice_image, dice_max
 from metrics.errors import MetricError
 from metrics.evaluate import Measures, evaluate
 from metrics.f1 import best_f1_threshold, image_f1
 from metrics.pixels import PixelCounts, count_pixels
-from metrics.pro import pro
+from metrics.pro import pro, pro_of_regions
 from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescaled
 from metrics.regions import Regions, find_regions
 from metrics.registry import (
@@ -27,6 +27,7 @@ from metrics.registry import (
     Measure,
     MeasureInputs,
     is_oracle,
+    with_companions,
 )
 
 __all__ = [
@@ -61,4 +62,5 @@ __all__ = [
     "pro_official_100",
     "pro_per_image_200",
     "pro_rescaled",
+    "with_companions",
 ]

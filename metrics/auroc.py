@@ -57,5 +57,6 @@ def pixel_auroc(pixels: PixelCounts) -> float:
     """
     if pixels.one_class:
         return np.nan
-    higher = (pixels.normal_above.mean() + pixels.normal_at_or_above.mean()) / 2
-    return float(1 - higher / pixels.normal_pixels)
+    # whole numbers, divided once: the nearest number to the exact value, so never outside [0, 1]
+    pairs = 2 * pixels.anomalous_pixels * pixels.normal_pixels
+    return (pairs - int(pixels.normal_above.sum()) - int(pixels.normal_at_or_above.sum())) / pairs

@@ -1,7 +1,7 @@
 """Average precision, of image scores and of all pixels."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from metrics.checks import checked_images
 from metrics.pixels import PixelCounts
@@ -25,9 +25,15 @@ def image_ap(labels: ArrayLike, scores: ArrayLike) -> float:
     labels, scores, one_class = checked_images(labels, scores)
     if one_class:
         return np.nan
-    from sklearn.metrics import average_precision_score  # here for the reason that `image_auroc` gives
+    anomalous = scores[labels]
+    true, predicted = (at_or_above(each, anomalous) for each in (anomalous, scores))
+    # the sum over thresholds as a mean over images, see `pixel_ap`: no rounding takes it outside [0, 1]
+    return float(np.mean(true / predicted))
 
-    return float(average_precision_score(labels, scores))
+
+def at_or_above(scores: NDArray[np.floating], thresholds: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Count the scores at or above each threshold."""
+    return scores.size - np.searchsorted(np.sort(scores), thresholds)
 
 
 def pixel_ap(pixels: PixelCounts) -> float:

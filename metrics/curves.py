@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.checks import checked_images, fraction
+from metrics.checks import checked_images
 from metrics.pixels import PixelCounts
-from metrics.pro import covered_rates
 
 
 def image_roc(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -38,8 +37,7 @@ def pixel_roc(pixels: PixelCounts, rates: ArrayLike) -> NDArray[np.float64]:
     >>> pixel_roc(count_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]]), [0, 0.25, 0.5, 1])
     array([0.5 , 0.75, 1.  , 1.  ])
     """
-    m = pixels.anomalous_pixels
-    return _curve(pixels, rates, np.full(m, 1 / max(m, 1)))
+    return _curve(pixels, rates, np.ones(pixels.anomalous_pixels))
 
 
 def pro_curve(pixels: PixelCounts, rates: ArrayLike) -> NDArray[np.float64]:
@@ -53,11 +51,11 @@ def pro_curve(pixels: PixelCounts, rates: ArrayLike) -> NDArray[np.float64]:
     >>> pro_curve(count_pixels([[[0.1, 0.9, 0.2, 0.8, 0.3]]], [[[0, 1, 0, 1, 1]]]), [0, 1])
     array([1., 1.])
     """
-    return _curve(pixels, rates, 1 / (pixels.area * max(pixels.regions, 1)))
+    return _curve(pixels, rates, 1 / pixels.area)
 
 
 def _curve(pixels: PixelCounts, rates: ArrayLike, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum the weights of the anomalous pixels that are found at each rate."""
+    """Return the share of the weights of all anomalous pixels that those have which are found at each rate."""
     rates = np.asarray(rates, dtype=np.float64)
     if pixels.one_class:
         return np.full(rates.shape, np.nan)
@@ -65,38 +63,14 @@ def _curve(pixels: PixelCounts, rates: ArrayLike, weights: NDArray[np.float64]) 
     before = pixels.normal_above[::-1] / pixels.normal_pixels
     after = pixels.normal_at_or_above[::-1] / pixels.normal_pixels
     found = np.append(0.0, np.cumsum(weights[::-1]))
+    found /= found[-1]  # the sum that ends at 1, whatever its rounding
     whole = np.searchsorted(after, rates, side="right")
     # at most one block of ties is found in part: it starts where the pixels end that are found as a whole
     first = np.minimum(whole, after.size - 1)
     last = np.searchsorted(before, before[first], side="right")
     width = after[first] - before[first]
     part = np.clip(np.divide(rates - before[first], width, out=np.zeros_like(width), where=width > 0), 0, 1)
-    values = np.where(whole < after.size, found[whole] + part * (found[last] - found[whole]), found[-1])
-    return np.minimum(values, 1)  # a sum of many weights may exceed 1 by rounding
-
-
-def pro_of_regions(pixels: PixelCounts, fpr_limit: float = 0.3) -> NDArray[np.float64]:
-    """Return each region's own overlap, averaged over false positive rates up to the limit, (K,).
-
-    The mean over regions is `metrics.pro`. Empty where there are no regions, NaN where there is no normal pixel.
-
-    Raises
-    ------
-    MetricError
-        If the limit is outside (0, 1].
-
-    Examples
-    --------
-    >>> from metrics import count_pixels
-    >>> pixels = count_pixels([[[0.9, 0.2, 0.1, 0.3, 0.0]]], [[[1, 0, 1, 0, 0]]])
-    >>> pro_of_regions(pixels, fpr_limit=1.0).round(3)
-    array([1.   , 0.333])
-    """
-    limit = fraction("fpr_limit", fpr_limit)
-    if pixels.one_class:
-        return np.full(pixels.regions, np.nan)
-    found = np.bincount(pixels.region, covered_rates(pixels, limit), minlength=pixels.regions)
-    return np.minimum(found / (pixels.areas * limit), 1)  # see `_curve`
+    return np.where(whole < after.size, found[whole] + part * (found[last] - found[whole]), found[-1])
 
 
 def overlaps_at(pixels: PixelCounts, threshold: float) -> NDArray[np.float64]:

@@ -1,18 +1,18 @@
 """All measures of one test set in one call."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.checks import checked_images, finite_array, fraction, known_name
+from metrics.checks import binary_array, checked_images, finite_array, fraction, known_name
 from metrics.dice import dice_max
 from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
 from metrics.pixels import PixelCounts, count_pixels
 from metrics.registry import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MeasureInputs
-from metrics.slices import Stack, open_stack
+from metrics.slices import Selection, Sliceable, Stack, map_maxima, open_stack, open_stacks
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Measures:
     missing : dict of str to str
         For each measure that is NaN, a sentence that names the cause.
     pixels : PixelCounts
-        The counted pixels, for curves and regions; of no class where there are no masks.
+        The counted pixels of the images with ground truth, for curves and regions; of no class without masks.
     """
 
     values: dict[str, float]
@@ -53,6 +53,7 @@ def evaluate(
     labels: ArrayLike,
     scores: ArrayLike,
     *,
+    has_truth: ArrayLike | None = None,
     threshold_policy: str = "f1_image",
     validation_scores: ArrayLike | None = None,
     validation_max: ArrayLike | None = None,
@@ -76,6 +77,9 @@ def evaluate(
         True where an image is anomalous.
     scores : float array (N,)
         Image scores; a higher score means more anomalous.
+    has_truth : bool or {0, 1} array (N,), optional
+        True where ``masks`` holds the ground truth of an image: pixel measures, and the threshold of ``dice_max``, are
+        taken of these images alone. None: of all images.
     threshold_policy : str
         ``f1_image``: the image threshold maximises F1 on the test images by their scores, the pixel threshold by the
         maxima of their maps (oracle). ``dice_max``: the pixel threshold maximises Dice on the test pixels and judges
@@ -108,17 +112,17 @@ def evaluate(
     labels, scores, _ = checked_images(labels, scores)
     known_name("threshold_policy", threshold_policy, THRESHOLD_POLICIES)
     variants = {"", *(known_name("pro_variants", name, PRO_VARIANTS) for name in pro_variants)}
-    images = open_stack("maps", maps).shape[0]
-    if images != len(scores):
-        raise MetricError(f"scores: found {len(scores)}; expected {images}, one for each map")
+    map_stack = open_stack("maps", maps)
+    if map_stack.shape[0] != len(scores):
+        raise MetricError(f"scores: found {len(scores)}; expected {map_stack.shape[0]}, one for each map")
     fraction("fpr_limit", fpr_limit)
     held_out = {"validation_scores": validation_scores, "validation_max": validation_max}
     quantiles = _train_quantiles(held_out, quantile, required=threshold_policy == "train_quantile")
 
-    pixels = count_pixels(maps, masks, quantiles[:1])
+    maps, masks, image_max, pixels = _counted(map_stack, masks, has_truth, quantiles[:1])
     dice_max_threshold = dice_max(pixels)[1]
     thresholds = {
-        "f1_image": (best_f1_threshold(labels, pixels.image_max), best_f1_threshold(labels, scores)),
+        "f1_image": (best_f1_threshold(labels, image_max), best_f1_threshold(labels, scores)),
         "dice_max": (dice_max_threshold, dice_max_threshold),
         "train_quantile": quantiles or (np.nan, np.nan),
     }
@@ -133,7 +137,7 @@ def evaluate(
         threshold=threshold,
         image_threshold=image_threshold,
         # Image scores may have another unit than pixels, so a threshold found on pixels judges maxima of maps.
-        judged_scores=pixels.image_max if threshold_policy == "dice_max" else scores,
+        judged_scores=image_max if threshold_policy == "dice_max" else scores,
     )
     causes = {"image": _image_cause(labels), "pixel": "no masks" if masks is None else _pixel_cause(pixels)}
     wanted = [measure for measure in MEASURES.values() if measure.pro_variant in variants]
@@ -150,6 +154,29 @@ def evaluate(
         missing,
         pixels,
     )
+
+
+def _counted(
+    maps: Sliceable, masks: Stack | None, has_truth: ArrayLike | None, thresholds: Sequence[float]
+) -> tuple[Sliceable, Stack | None, NDArray[np.floating], PixelCounts]:
+    """Count the pixels of the images with ground truth.
+
+    Returns
+    -------
+    Maps and masks of these images, the largest score of every map, and the counts.
+    """
+    if masks is None or has_truth is None:
+        pixels = count_pixels(maps, masks, thresholds)
+        return maps, masks, pixels.image_max, pixels
+    maps, masks = open_stacks(maps, masks)
+    chosen = binary_array("has_truth", has_truth, (maps.shape[0],))
+    others = map_maxima(Selection(maps, ~chosen))
+    maps, masks = Selection(maps, chosen), Selection(masks, chosen)
+    # the threshold of all images may be the maximum of a map without ground truth
+    pixels = count_pixels(maps, masks, [*thresholds, *others.tolist()])
+    image_max = np.empty(chosen.size, np.result_type(pixels.image_max, others))
+    image_max[chosen], image_max[~chosen] = pixels.image_max, others
+    return maps, masks, image_max, pixels
 
 
 def _train_quantiles(
@@ -169,8 +196,21 @@ def _train_quantiles(
     if absent:
         return ()
     fraction("quantile", quantile)
-    image, pixel = (float(np.quantile(array.astype(np.float64), quantile)) for array in arrays.values())
+    image, pixel = (
+        _finite_quantile(name, array.astype(np.float64), quantile) for name, array in arrays.items()
+    )
     return pixel, image
+
+
+def _finite_quantile(name: str, scores: NDArray[np.float64], quantile: float) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = float(np.quantile(scores, quantile))
+    if not np.isfinite(value):  # the difference of two neighbours exceeds the largest float64
+        raise MetricError(
+            f"{name}: found {scores.min():g} to {scores.max():g}, whose quantile {quantile:g} cannot be computed; "
+            "expected scores whose differences are finite"
+        )
+    return value
 
 
 def _image_cause(labels: NDArray[np.bool_]) -> str:

@@ -17,7 +17,8 @@ def pro(pixels: PixelCounts, fpr_limit: float = 0.3) -> float:
 
         pro = 1/(K L) * sum 1/A * (max(0, L - b) + clip(L - a, 0, b - a)^2 / (2 (b - a)))
 
-    with the second term 0 where a = b. NaN where there is no anomalous or no normal pixel.
+    with the second term 0 where a = b: the mean of `pro_of_regions`. NaN where there is no anomalous or no normal
+    pixel.
 
     Parameters
     ----------
@@ -40,16 +41,37 @@ def pro(pixels: PixelCounts, fpr_limit: float = 0.3) -> float:
     >>> round(pro(count_pixels([[[0.1, 0.5], [0.5, 0.9]]], [[[0, 0], [1, 1]]])), 6)
     0.65
     """
+    overlaps = pro_of_regions(pixels, fpr_limit)
+    return np.nan if pixels.one_class else float(overlaps.mean())
+
+
+def pro_of_regions(pixels: PixelCounts, fpr_limit: float = 0.3) -> NDArray[np.float64]:
+    """Return each region's own overlap, averaged over false positive rates up to the limit, (K,).
+
+    The mean over regions is `metrics.pro`. Empty where there are no regions, NaN where there is no normal pixel.
+
+    Raises
+    ------
+    MetricError
+        If the limit is outside (0, 1].
+
+    Examples
+    --------
+    >>> from metrics import count_pixels
+    >>> pixels = count_pixels([[[0.9, 0.2, 0.1, 0.3, 0.0]]], [[[1, 0, 1, 0, 0]]])
+    >>> pro_of_regions(pixels, fpr_limit=1.0).round(3)
+    array([1.   , 0.333])
+    """
     limit = fraction("fpr_limit", fpr_limit)
     if pixels.one_class:
-        return np.nan
-    covered = covered_rates(pixels, limit) / pixels.area
-    # a sum of many parts may exceed 1 by rounding
-    return float(np.minimum(covered.sum() / (pixels.regions * limit), 1))
+        return np.full(pixels.regions, np.nan)
+    # each pixel counts at most 1 in its region: however such numbers are rounded, a sum of A of them is at most A
+    found = np.bincount(pixels.region, _covered_part(pixels, limit), minlength=pixels.regions)
+    return found / pixels.areas
 
 
-def covered_rates(pixels: PixelCounts, limit: float) -> NDArray[np.float64]:
-    """For each anomalous pixel, the width of the false positive rates up to a limit at which it is found, (m,).
+def _covered_part(pixels: PixelCounts, limit: float) -> NDArray[np.float64]:
+    """For each anomalous pixel, the part of the false positive rates up to a limit at which it is found, (m,).
 
     Inside a block of tied scores a pixel is found in part, see `pro`.
     """
@@ -58,4 +80,4 @@ def covered_rates(pixels: PixelCounts, limit: float) -> NDArray[np.float64]:
     width = after - before
     inside = np.clip(limit - before, 0, width)
     in_ties = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
-    return np.maximum(0, limit - after) + in_ties
+    return (np.maximum(0, limit - after) + in_ties) / limit

@@ -4,7 +4,7 @@ To add a measure, write its function in a file of its own and add one entry to `
 all that are listed here, and reports present them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -94,6 +94,8 @@ class Measure:
         Whether it is an oracle under every threshold policy.
     at_threshold : bool
         Whether it is taken at one of the run's thresholds, and so is an oracle whenever the policy is.
+    companion : str
+        The measure that tables show next to it, as it is easily misread alone; empty: none.
     pro_variant : str
         The name by which a variant of PRO is requested; empty for measures that are always computed.
     """
@@ -105,6 +107,7 @@ class Measure:
     compute: Callable[[MeasureInputs], float] = field(repr=False, compare=False)
     oracle: bool = False
     at_threshold: bool = False
+    companion: str = ""
     pro_variant: str = ""
 
     def is_oracle(self, policy: str) -> bool:
@@ -171,9 +174,10 @@ MEASURES: dict[str, Measure] = {
             "dice",
             "Dice",
             "pixel",
-            "Over all test pixels, at the pixel threshold.",
+            "Over all test pixels, at the pixel threshold; Dice (max) tells how much of a low value is due to it.",
             lambda data: dice(data.pixels, data.threshold),
             at_threshold=True,
+            companion="dice_max",
         ),
         Measure(
             "dice_image",
@@ -187,7 +191,7 @@ MEASURES: dict[str, Measure] = {
             "dice_max",
             "Dice (max)",
             "pixel",
-            "The largest Dice over all thresholds.",
+            "The largest Dice over all test pixels that any one threshold gives: the upper bound of Dice.",
             lambda data: dice_max(data.pixels)[0],
             oracle=True,
         ),
@@ -215,6 +219,19 @@ MEASURES: dict[str, Measure] = {
         ),
     )
 }
+
+
+def with_companions(names: Iterable[str]) -> list[str]:
+    """Return the names of measures, each followed by that of its companion.
+
+    Examples
+    --------
+    >>> with_companions(["pro", "dice", "image_f1"])
+    ['pro', 'dice', 'dice_max', 'image_f1']
+    """
+    pairs = ((name, MEASURES[name].companion if name in MEASURES else "") for name in names)
+    return list(dict.fromkeys(name for pair in pairs for name in pair if name))
+
 
 #: The variants of PRO by name; ``exact`` is the measure ``pro``, any other one ``pro_<variant>``.
 PRO_VARIANTS: tuple[str, ...] = (

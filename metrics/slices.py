@@ -62,6 +62,48 @@ def open_stacks(maps: Stack, masks: Stack) -> tuple[Sliceable, Sliceable]:
     return map_stack, mask_stack
 
 
+class Selection:
+    """Some images of a stack, in ascending order: only what is asked for is read.
+
+    Parameters
+    ----------
+    stack
+        All images, (N, H, W).
+    chosen : bool array (N,)
+        True for each image that belongs to the selection.
+
+    Examples
+    --------
+    >>> Selection(np.arange(4.0).reshape(4, 1, 1), np.array([True, False, True, True]))[0:2].ravel()
+    array([0., 2.])
+    """
+
+    def __init__(self, stack: Sliceable, chosen: NDArray[np.bool_]) -> None:
+        self._stack, self._positions = stack, np.flatnonzero(chosen)
+        self.shape = (self._positions.size, *stack.shape[1:])
+
+    def __getitem__(self, images: slice, /) -> NDArray:
+        """Return some consecutive images of the selection, read in runs of consecutive images of the stack."""
+        positions = self._positions[images]
+        if not positions.size:
+            return np.asarray(self._stack[0:0])
+        runs = np.split(positions, np.flatnonzero(np.diff(positions) > 1) + 1)
+        parts = [np.asarray(self._stack[int(run[0]) : int(run[-1]) + 1]) for run in runs]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def map_maxima(maps: Sliceable) -> NDArray[np.floating]:
+    """Return the largest score of each map, (N,), read a few maps at a time.
+
+    Raises
+    ------
+    MetricError
+        If a map has NaN or infinity.
+    """
+    maxima = [read_maps(maps, part).max(axis=(1, 2)) for part in slices(maps)]
+    return np.concatenate(maxima) if maxima else np.empty(0, np.float32)
+
+
 def slices(stack: Sliceable, pixels: int = SLICE_PIXELS) -> list[slice]:
     """Cut a stack into slices of whole images that have about so many pixels.
 

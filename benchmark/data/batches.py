@@ -102,9 +102,9 @@ class Images:
         device = self.runtime.device
         samples = [self.stored.samples[i] for i in indices.tolist()]
         image = normalise(self.rows[indices], self.normalisation, self.runtime)
-        masks = None
-        if self.stored.masks is not None:
-            masks = torch.from_numpy(np.asarray(self.stored.masks[indices.numpy()]))[:, None].to(device)
+        rows, masks = indices.numpy(), None
+        if self.stored.masks is not None and self.stored.has_truth[rows].all():
+            masks = torch.from_numpy(np.asarray(self.stored.masks[rows]))[:, None].to(device)
         batch = Batch(
             image=image,
             label=torch.tensor([sample.label for sample in samples], device=device),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data.array_files import create_array
 from benchmark.data.arrays import to_device
 from benchmark.data.images import StoredImages
 from benchmark.data.teacher import CHUNK, TeacherFeatures, feature_chunks
@@ -77,7 +78,9 @@ def open_features(
         )
         return features
     resident = reread and size <= limits.resident_gb(runtime.device.type)
-    features.cached = {k: to_device(v, runtime.device if resident else None) for k, v in arrays.items()}
+    device = runtime.device if resident else None
+    # layer by layer, so that arrays in memory and their copies on the device do not all exist at once
+    features.cached = {layer: to_device(arrays.pop(layer), device) for layer in forms}
     return features
 
 
@@ -92,7 +95,7 @@ def _on_disk(
     def write(staging: Path) -> None:
         log.info("teacher features: %.2f GB, computed once for all epochs, methods and seeds", size)
         _make_room(folder.parent, settings.features.disk_gb - size)
-        arrays = {layer: _create(_file(staging, layer), *form) for layer, form in forms.items()}
+        arrays = {layer: create_array(_file(staging, layer), *form) for layer, form in forms.items()}
         _fill(arrays, stored, features, settings.progress)
         for array in arrays.values():
             array.flush()
@@ -121,14 +124,6 @@ def _read(folder: Path, forms: Forms) -> dict[str, NDArray[Any]]:
 
 def _file(folder: Path, layer: str) -> Path:
     return folder / f"{layer}.npy"
-
-
-def _create(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> np.memmap:
-    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
-    with path.open("r+b") as file:
-        # reserve the blocks now: on a full disk a mapped write would kill the process, this is an error
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
 
 
 def _fill(

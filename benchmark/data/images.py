@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data.array_files import create_array
 from benchmark.data.file_digests import FileDigests
 from datasets.category import Category, Sample
 from datasets.decoding import Decoded, decode
@@ -38,7 +38,7 @@ class StoredImages:
     images
         (N, side, side, 3) uint8 RGB.
     masks
-        (N, side, side) bool; None where an anomalous image has no ground truth.
+        (N, side, side) bool, empty where `has_truth` is False; None if no anomalous image has ground truth.
     key
         The key of the arrays' content: see `images_key`.
     depth, foreground
@@ -57,6 +57,11 @@ class StoredImages:
         """Return N."""
         return len(self.samples)
 
+    @cached_property
+    def has_truth(self) -> NDArray[np.bool_]:
+        """Whether the anomalous pixels of each image are known, (N,): a normal image has none."""
+        return np.array([_has_truth(sample) for sample in self.samples], dtype=np.bool_)
+
     def positions(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
         """Return the indices of the samples in the arrays."""
         index = {sample.image: i for i, sample in enumerate(self.samples)}
@@ -69,7 +74,7 @@ def images_key(
     """Return the key of the decoded images of one split.
 
     It depends on the contents of the image, mask and point cloud files, their order and kinds, the sizes, the
-    threshold of the masks, and the code that decodes; not on paths, names or times.
+    threshold of the masks, the bits of 16-bit images, and the code that decodes; not on paths, names or times.
 
     Parameters
     ----------
@@ -94,6 +99,8 @@ def images_key(
         parts["depth_side"] = depth_side
     if any(sample.mask is not None for sample in samples):
         parts["mask_threshold"] = category.mask_threshold
+    if category.bit_depth is not None:
+        parts["bit_depth"] = category.bit_depth
     return make_key(decode, image_side=image_side, **parts)
 
 
@@ -146,7 +153,11 @@ def open_images_store(
 
     def write(folder: Path) -> None:
         read = partial(
-            decode, image_side=sides[0], depth_side=sides[1], mask_threshold=category.mask_threshold
+            decode,
+            image_side=sides[0],
+            depth_side=sides[1],
+            mask_threshold=category.mask_threshold,
+            bit_depth=category.bit_depth,
         )
         title = f"decoding {category.name} {split}"
         _check(samples, _decode_all(folder, samples, sides, read, title, progress), split, image_side)
@@ -171,9 +182,14 @@ def _have_depth(samples: Sequence[Sample]) -> bool:
     return all(sample.xyz is not None for sample in samples)
 
 
+def _has_truth(sample: Sample) -> bool:
+    return sample.mask is not None or not sample.label
+
+
 def _have_masks(samples: Sequence[Sample]) -> bool:
-    """Return whether all anomalous images have ground truth."""
-    return all(sample.mask is not None or not sample.label for sample in samples)
+    """Return whether any anomalous image has ground truth, or there is none."""
+    anomalous = [sample for sample in samples if sample.label]
+    return not anomalous or any(map(_has_truth, anomalous))
 
 
 def _shapes(samples: Sequence[Sample], sides: Sides) -> dict[str, tuple[tuple[int, ...], type[np.generic]]]:
@@ -187,14 +203,11 @@ def _shapes(samples: Sequence[Sample], sides: Sides) -> dict[str, tuple[tuple[in
     return shapes
 
 
-_MODES: dict[str, Literal["r"]] = {"images": "r", "depth": "r"}  # memory-mapped; the others are small
-
-
 def _load(folder: Path, samples: tuple[Sample, ...], sides: Sides, key: str) -> StoredImages:
     """Open the arrays of a store; a StoreError says that they are not the expected ones."""
     shapes = _shapes(samples, sides)
     try:
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode=_MODES.get(name)) for name in shapes}
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in shapes}
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder}: the stored images cannot be read ({error})") from error
     for name, (shape, dtype) in shapes.items():
@@ -231,8 +244,10 @@ def _decode_all(
     title: str,
     progress: bool,
 ) -> list[_Findings]:
-    """Decode all samples into arrays in a folder."""
-    arrays = {name: np.zeros(shape, dtype) for name, (shape, dtype) in _shapes(samples, sides).items()}
+    """Decode all samples into arrays in a folder, which need not fit into memory together."""
+    arrays = {
+        name: create_array(folder / f"{name}.npy", *form) for name, form in _shapes(samples, sides).items()
+    }
     findings: list[_Findings] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
@@ -250,8 +265,8 @@ def _decode_all(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+    for array in arrays.values():
+        array.flush()
     return findings
 
 

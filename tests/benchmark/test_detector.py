@@ -98,6 +98,23 @@ def test_it_is_trained_once_and_measured_as_often_as_needed(
     assert again.detector.records == result.detector.records
 
 
+def test_a_batch_that_does_not_fit_into_the_devices_memory_is_named_by_its_option(
+    folder: Path, result: CellResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The detector is kept, so that only the scoring is repeated."""
+
+    def fill(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB\nin several lines")
+
+    monkeypatch.setattr("methods.stfpm.STFPM.anomaly_map", fill)
+    with pytest.raises(BenchmarkError) as refused:
+        run(make(folder), folder)
+    assert str(refused.value) == (
+        "evaluation.batch_size=4: a batch does not fit into the device's memory (CUDA out of memory. Tried to allocate "
+        "20 GiB); set a smaller one, which changes no training"
+    )
+
+
 def test_it_can_be_forced_to_train_again(
     folder: Path, result: CellResult, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -171,7 +188,7 @@ def test_a_detector_that_no_cell_has_measured_gives_scores_without_verdicts(
 
 
 def test_a_method_with_depth_predicts_from_images_and_point_clouds(tmp_path: Path) -> None:
-    sizes = {"train": 4, "validation": 2, "test_good": 2, "test_defective": 1}
+    sizes: dict[str, Any] = {"train": 4, "validation": 2, "test_good": 2, "test_defective": 1}
     category = Synthetic3D(tmp_path / "data", ["rod"], image_size=64, **sizes).category("rod")
     cell = make(
         tmp_path,

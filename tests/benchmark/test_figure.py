@@ -1,5 +1,6 @@
 """The picture of a cell: its rows and columns; it is drawn whatever is missing."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,15 +9,18 @@ import pytest
 from PIL import Image
 
 from benchmark.data.images import StoredImages
-from benchmark.figure import EACH, save_figure
-from benchmark.scoring import Scores
+from benchmark.figure import EACH, _low_percentile, save_figure
+from benchmark.scoring import MapFile, Scores
 from datasets.category import Sample
 
 
 def stored(count: int) -> StoredImages:
     random = np.random.default_rng(0)
     kinds = ["good", "dent"] * count
-    samples = tuple(Sample(Path(f"test/{kind}/{i:03d}.png"), kind) for i, kind in enumerate(kinds[:count]))
+    samples = tuple(
+        Sample(Path(f"test/{kind}/{i:03d}.png"), kind, None if kind == "good" else Path(f"{i:03d}_mask.png"))
+        for i, kind in enumerate(kinds[:count])
+    )
     images = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
     foreground = np.zeros((count, 8, 8), np.bool_)
     foreground[:, 2:6, 2:6] = True
@@ -45,6 +49,30 @@ def test_depth_and_foreground_are_two_further_rows(tmp_path: Path) -> None:
 def test_there_is_a_column_per_image(tmp_path: Path, count: int) -> None:
     width = draw(tmp_path / "few.png", stored(count))[0]
     assert width == pytest.approx(draw(tmp_path / "many.png", stored(20))[0] * count / (2 * EACH), abs=1)
+
+
+def test_the_ground_truth_of_an_image_is_shown_only_where_it_is_known(tmp_path: Path) -> None:
+    images = stored(2)
+    unknown = replace(images, samples=tuple(replace(sample, mask=None) for sample in images.samples))
+    draw(tmp_path / "known.png", images)
+    draw(tmp_path / "unknown.png", unknown)
+    assert (tmp_path / "known.png").read_bytes() != (tmp_path / "unknown.png").read_bytes()
+    draw(tmp_path / "none.png", replace(unknown, samples=images.samples[:1] + unknown.samples[1:]))
+    assert (tmp_path / "none.png").read_bytes() == (tmp_path / "unknown.png").read_bytes()
+
+
+def test_maps_on_disk_are_not_held_in_memory(tmp_path: Path) -> None:
+    count, side = 200, 256
+    with (tmp_path / "maps").open("w+b") as file:
+        maps = MapFile(file, (count, side, side))
+        for i in range(count):
+            maps.write(i, np.full((1, side, side), i, np.float32))
+        tracemalloc.start()
+        low = _low_percentile(maps)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert low == pytest.approx(1.99)
+    assert peak < 4 * count * side**2 / 2
 
 
 def test_it_is_drawn_without_masks_foreground_or_threshold(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ CHANGES = {
     "benchmark/training/loop.py": ("stage", "detector", "cell"),
     "methods/uninformed_students.py": ("stage", "detector", "cell"),
     "benchmark/training/fit.py": ("detector", "cell"),
+    "benchmark/training/rehearsal.py": ("detector", "cell"),
     "datasets/category.py": KINDS,
     "methods/maps.py": ("cell",),  # the scoring of every method resizes maps with it
     "benchmark/scoring.py": ("cell",),
@@ -230,6 +231,8 @@ CHANGES = {
     "benchmark/detector.py": (),
     "benchmark/job.py": (),
     "benchmark/training/progress.py": (),
+    "benchmark/training/trained.py": (),
+    "store/doubts.py": (),
     "datasets/synthetic/drawing.py": (),
     "run_benchmark.py": (),
 }

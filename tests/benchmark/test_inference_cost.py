@@ -105,6 +105,13 @@ def test_times_are_medians_without_the_warm_up(images: Images, monkeypatch: pyte
     assert (cost.seconds_single, cost.seconds_batched) == (1, 0.75)
 
 
+def test_a_batch_is_never_larger_than_the_test_set(images: Images) -> None:
+    method = OnTheClock(0)
+    cost = measure_inference(method, images, batch_size=10**9, repeats=1)
+    assert max(method.batches) == cost.batch_size == len(images) == 8
+    assert measure_inference(method, images, batch_size=3, repeats=1).batch_size == 3
+
+
 class OneConvolution(Method):
     """A 3x3 convolution from 3 to 8 channels, padded."""
 

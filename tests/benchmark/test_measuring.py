@@ -1,5 +1,6 @@
 """Measuring: labels and masks of the stored images, and the held-out scores, decide the measures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from benchmark.measuring import measure
 from benchmark.scoring import Scores
 from benchmark.settings.evaluation import Evaluation
 from datasets.category import Sample
+from metrics import MEASURES
 
 SAMPLES = tuple(
-    Sample(Path(f"test/{kind}/{i}.png"), kind) for i, kind in enumerate(["good", "dent", "good", "dent"])
+    Sample(Path(f"test/{kind}/{i}.png"), kind, None if kind == "good" else Path(f"{i}_mask.png"))
+    for i, kind in enumerate(["good", "dent", "good", "dent"])
 )
 MASKS = np.zeros((4, 4, 4), bool)
 MASKS[1, :2, :2] = MASKS[3, 3, 3] = True
@@ -39,6 +42,27 @@ def test_thresholds_are_quantiles_of_the_held_out_images() -> None:
     held_out = scores_of(np.full((3, 4, 4), 0.25, np.float32))
     measures = measure(settings, stored(), scores_of(MASKS.astype(np.float32)), held_out)
     assert (measures.threshold, measures.image_threshold) == (0.25, 0.125)
+
+
+def test_pixel_measures_are_those_of_the_images_with_ground_truth(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Evaluation(4, "dice_max", 0.995, 0.3, ["exact"])
+    maps = np.random.default_rng(0).random((4, 4, 4), np.float32)
+    images = stored()
+    partial = replace(images, samples=(*SAMPLES[:3], replace(SAMPLES[3], mask=None)))
+    found = measure(settings, partial, scores_of(maps), None)
+    (message,) = caplog.messages
+    assert message == (
+        "pixel measures leave out 1 of 2 anomalous test images, which have no ground truth (the first is "
+        "test/dent/3.png)"
+    )
+    whole = measure(settings, images, scores_of(maps), None)
+    alone = measure(
+        settings, replace(images, samples=SAMPLES[:3], masks=MASKS[:3]), scores_of(maps[:3]), None
+    )
+    for name, value in found.values.items():
+        if MEASURES[name].level == "pixel":
+            assert value == alone.values[name]
+    assert found.values["image_auroc"] == whole.values["image_auroc"] != alone.values["image_auroc"]
 
 
 def test_measures_without_ground_truth_are_reported(caplog: pytest.LogCaptureFixture) -> None:

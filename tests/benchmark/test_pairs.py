@@ -53,10 +53,25 @@ def test_the_projection_is_orthographic(images: Images) -> None:
 def test_both_kinds_are_drawn_from_the_locations_that_count(images: Images) -> None:
     found = sample_pairs(Echo(), images)
     assert found is not None
-    masks = torch.from_numpy(images.stored.masks)[:, :, :32]
+    masks = torch.tensor(images.stored.masks)[:, :, :32]
     hit = torch.nn.functional.max_pool2d(masks[:, None].float(), 4) > 0
     assert found.anomalous.sum() == min(int(hit.sum()), LOCATIONS)
     assert (~found.anomalous).sum() == min(int((~hit).sum()), LOCATIONS)
+
+
+def test_images_without_ground_truth_are_left_out(images: Images) -> None:
+    """Their anomalous pixels would count as normal ones."""
+    without = [replace(sample, mask=None) for sample in images.samples]
+    anomalous = [i for i, sample in enumerate(without) if sample.label]
+    kept, *left_out = anomalous
+    samples = tuple(images.samples[i] if i == kept else sample for i, sample in enumerate(without))
+    partial = sample_pairs(Echo(), replace(images, stored=replace(images.stored, samples=samples)))
+    indices = torch.tensor([i for i in range(len(images)) if i not in left_out])
+    alone = sample_pairs(Echo(), replace(images, indices=indices))
+    assert partial is not None
+    assert alone is not None
+    np.testing.assert_array_equal(partial.teacher, alone.teacher)
+    np.testing.assert_array_equal(partial.anomalous, alone.anomalous)
 
 
 def test_the_same_locations_are_drawn_each_time(images: Images) -> None:

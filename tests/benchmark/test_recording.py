@@ -1,6 +1,7 @@
 """The record of a cell agrees with its results; the forms of its files are tested in tests/store."""
 
 import math
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,11 +48,17 @@ class Weights(Method):
         self.teacher.requires_grad_(False)
 
 
-def make_result(masked: bool = True, anomalous: bool = True) -> CellResult:
+def make_sample(name: str, has_truth: bool) -> Sample:
+    kind = name.split("/")[1]
+    mask = Path("mask.png") if has_truth and kind != "good" else None
+    return Sample(Path("/data/washer") / name, kind, mask)
+
+
+def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> CellResult:
     """Return the results of a method that sees some of the squares in noise."""
     rng = np.random.default_rng(0)
     chosen = NAMES if anomalous else NAMES[:2]
-    samples = tuple(Sample(Path("/data/washer") / name, name.split("/")[1]) for name in chosen)
+    samples = tuple(make_sample(name, name not in without_truth) for name in chosen)
     masks = np.zeros((5, SIDE, SIDE), bool)
     masks[2, 4:9, 4:9] = masks[2, 20:30, 20:22] = masks[3, :6, :6] = masks[4, 10, 10:20] = True
     masks = masks[: len(samples)]
@@ -59,10 +66,12 @@ def make_result(masked: bool = True, anomalous: bool = True) -> CellResult:
     images = rng.integers(0, 256, (len(samples), SIDE, SIDE, 3), dtype=np.uint8)
     map_max = maps.max((1, 2))
     scores = Scores(maps, map_max.astype(np.float64), map_max)
-    truth = masks if masked else None
+    has_truth = np.array([name not in without_truth for name in chosen])
+    masks[~has_truth] = False
+    truth = masks if masks.any() or not anomalous else None
     stages = [
-        StageRecord("teacher", [3.0, 2.5], 100, [], 2, 8.0, 1000, shared=True),
-        StageRecord("student", [2.0, 1.0], 1, [0.5, 0.75], 1, 4.0, 40),
+        StageRecord("teacher", [3.0, 2.5], 100, [], 2, 8.0, 1000, shared=True, steps=200),
+        StageRecord("student", [2.0, 1.0], 1, [0.5, 0.75], 1, 4.0, 40, steps=2),
     ]
     about = {"stages": [asdict(stage) for stage in stages]}
     detector = Detector(Weights(), FeatureBackbone("resnet18.tv_in1k", "random"), CPU, about)
@@ -70,8 +79,8 @@ def make_result(masked: bool = True, anomalous: bool = True) -> CellResult:
         detector,
         StoredImages(samples, images, truth, "key"),
         scores,
-        evaluate(maps, truth, [sample.label for sample in samples], scores.images),
-        InferenceCost(0.1, 0.05, 1e9),
+        evaluate(maps, truth, [sample.label for sample in samples], scores.images, has_truth=has_truth),
+        InferenceCost(0.1, 0.05, 1e9, 4),
         Pairs(
             np.ones((4, 2), np.float32), np.ones((4, 2), np.float32), np.ones(4, np.float32), np.ones(4, bool)
         ),
@@ -95,6 +104,18 @@ def result() -> CellResult:
 @pytest.fixture(scope="module")
 def pending(result: CellResult, tmp_path_factory: pytest.TempPathFactory) -> Pending:
     return write(tmp_path_factory.mktemp("record"), result)
+
+
+def test_signs_of_a_training_that_ended_too_early_are_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both stages are too short for a verdict on their curves; chance is what the counts of test images allow."""
+    pending = write(tmp_path, make_result())
+    values = {name: history[0] for name, history in pending.metrics.items() if 0 in history}
+    assert (values["teacher/steps"], values["student/steps"]) == (200, 2)
+    assert values["student/still_improving"] == 0
+    assert 0.5 < values["chance_auroc"] <= 1
+    assert ("chance" in caplog.text) == (values["image_auroc"] <= values["chance_auroc"])
 
 
 def test_the_record_is_complete_and_can_be_loaded_again(pending: Pending) -> None:
@@ -122,6 +143,7 @@ def test_metrics_hold_measures_thresholds_and_costs(pending: Pending, result: Ce
     assert metrics["dice_max_threshold"] == measures.dice_max_threshold
     assert metrics["inference_seconds_single"] == 0.1
     assert metrics["inference_images_per_second"] == 20
+    assert metrics["inference_batch_size"] == 4
     assert metrics["multiply_adds"] == 1e9
     assert metrics["peak_memory_gb"] == 1.5
     assert metrics["parameters"] == 6
@@ -195,12 +217,30 @@ def test_scores_maps_and_pictures_bear_the_names_of_their_images(
 
 
 def test_without_masks_there_is_only_the_image_roc_and_the_reason_is_recorded(tmp_path: Path) -> None:
-    pending = write(tmp_path, make_result(masked=False))
+    pending = write(tmp_path, make_result(without_truth=NAMES[2:]))
     assert {*read_curves(pending.files / "curves.csv")["curve"]} == {"image_roc"}
     assert read_regions(pending.files / "regions.csv").empty
     assert Pictures(pending.files / "pictures.zip", []).mask(NAMES[2]) is None
     assert "pro: no masks" in pending.tags["missing"]
     assert not {"pro", "pixel_auroc"} & {*pending.metrics}
+    assert pending.metrics["images_without_ground_truth"] == {0: 3}
+
+
+def test_images_without_ground_truth_are_counted_and_have_no_regions_and_no_mask(
+    pending: Pending, tmp_path: Path
+) -> None:
+    partial = write(tmp_path, make_result(without_truth=[NAMES[2]]))
+    assert pending.metrics["images_without_ground_truth"] == {0: 0}
+    assert partial.metrics["images_without_ground_truth"] == {0: 1}
+    assert partial.metrics["image_auroc"] == pending.metrics["image_auroc"]
+    whole, regions = (read_regions(each.files / "regions.csv") for each in (pending, partial))
+    assert regions["image"].tolist() == [NAMES[3], NAMES[4]]
+    kept = whole[whole["image"] != NAMES[2]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(regions[["image", "kind", "area"]], kept[["image", "kind", "area"]])
+    assert regions["pro"].mean() == pytest.approx(partial.metrics["pro"][0], abs=1e-9)
+    pictures = Pictures(partial.files / "pictures.zip", [])
+    assert [name for name in NAMES if pictures.mask(name) is None] == [NAMES[2]]
+    assert all(pictures.image(name) for name in NAMES)
 
 
 def test_measures_that_are_undefined_are_no_numbers(tmp_path: Path) -> None:

@@ -106,11 +106,3 @@ def test_without_anomalous_pixels_there_is_no_curve_and_no_region() -> None:
     assert np.isnan(pro_curve(pixels, [0.0, 0.5])).all()
     assert np.isnan(pixel_roc(pixels, [0.0, 0.5])).all()
     assert pro_of_regions(pixels).size == 0
-
-
-def test_rounding_never_lifts_a_curve_above_one() -> None:
-    for seed in range(20):
-        _, masks = reference.random_test_set(seed)
-        pixels = count_pixels(masks.astype(float), masks)
-        curves = (pixel_roc(pixels, [0.0, 1.0]), pro_curve(pixels, [0.0, 1.0]), pro_of_regions(pixels))
-        assert max(map(np.max, curves)) <= 1

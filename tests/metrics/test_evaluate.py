@@ -258,6 +258,10 @@ def test_unknown_names_are_answered_with_the_known_ones(arrays: dict[str, Any]) 
             "quantile: found 95",
         ),
         ({"fpr_limit": 30}, "fpr_limit: found 30"),
+        (
+            {**HELD_OUT, "validation_max": [-1.7e308, 1.7e308]},
+            r"validation_max: found -1.7e\+308 to 1.7e\+308, whose quantile 0.995 cannot be computed",
+        ),
     ],
 )
 def test_input_that_cannot_be_measured_is_refused(

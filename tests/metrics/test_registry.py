@@ -2,11 +2,21 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
-from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MetricError, evaluate, is_oracle
+from metrics import (
+    MEASURES,
+    PRO_VARIANTS,
+    THRESHOLD_POLICIES,
+    Measure,
+    MetricError,
+    evaluate,
+    is_oracle,
+    with_companions,
+)
 from tests.conftest import PROJECT_ROOT
 
 
@@ -44,6 +54,24 @@ def test_a_measure_is_added_by_one_entry(monkeypatch: pytest.MonkeyPatch) -> Non
     measures = evaluate([[[1, 0]], [[0, 0]]], [[[1, 0]], [[0, 0]]], [1, 0], [1, 0])
     assert measures.values["regions"] == 1
     assert measures.missing == {"mine": "undefined on this test set"}
+
+
+def test_dice_at_a_threshold_is_shown_with_the_largest_one() -> None:
+    assert with_companions(["dice"]) == ["dice", "dice_max"]
+    assert with_companions(["dice_max", "pro", "dice"]) == ["dice_max", "pro", "dice"]
+    assert with_companions(["train_seconds"]) == ["train_seconds"]
+
+
+@pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
+def test_both_are_always_measured_and_only_the_largest_one_is_an_oracle_under_every_policy(
+    policy: str,
+) -> None:
+    held_out: dict[str, Any] = {"validation_scores": [0.5], "validation_max": [0.5]}
+    maps, masks = [[[1.0, 0.4]], [[0.0, 0.2]]], [[[1, 1]], [[0, 0]]]
+    values = evaluate(maps, masks, [1, 0], [1, 0], threshold_policy=policy, **held_out).values
+    assert values["dice"] == (1 if policy == "dice_max" else 2 / 3)
+    assert values["dice_max"] == 1
+    assert MEASURES["dice_max"].is_oracle(policy)
 
 
 def test_a_report_that_reads_names_imports_neither_scipy_nor_scikit_learn() -> None:

@@ -44,7 +44,8 @@ class RandomMaps(Method):
 
 def blank_images(count: int, side: int) -> StoredImages:
     """Return black images; every other one is anomalous, in a square of 1/36 of its area."""
-    samples = tuple(Sample(Path(f"{i}.png"), "square" if i % 2 else "good") for i in range(count))
+    kinds = [("square", Path("mask.png")) if i % 2 else ("good", None) for i in range(count)]
+    samples = tuple(Sample(Path(f"{i}.png"), kind, mask) for i, (kind, mask) in enumerate(kinds))
     masks = np.zeros((count, side, side), np.bool_)
     masks[1::2, : side // 6, : side // 6] = True
     images = np.broadcast_to(np.uint8(0), (count, side, side, 3))

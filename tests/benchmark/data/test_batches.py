@@ -1,5 +1,6 @@
 """Batches: every image with what belongs to it, wherever the arrays are kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,18 @@ def test_images_without_point_clouds_have_neither(washer: Category, tmp_path: Pa
     batch = images.batch(torch.tensor([0]))
     assert batch.depth is None
     assert batch.foreground is None
+
+
+def test_a_batch_has_masks_if_the_ground_truth_of_all_its_images_is_known(
+    images: Images, stored: StoredImages
+) -> None:
+    """An unknown mask would otherwise be taken for that of a normal image."""
+    unknown = next(i for i, sample in enumerate(stored.samples) if sample.label)
+    samples = tuple(replace(s, mask=None) if i == unknown else s for i, s in enumerate(stored.samples))
+    partial = replace(images, stored=replace(stored, samples=samples))
+    others = torch.tensor([i for i in range(len(stored)) if i != unknown])
+    batch = partial.batch(others)
+    assert batch.mask is not None
+    assert stored.masks is not None
+    np.testing.assert_array_equal(batch.mask[:, 0], stored.masks[others.numpy()])
+    assert partial.batch(torch.arange(len(stored))).mask is None

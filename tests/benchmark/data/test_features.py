@@ -1,6 +1,7 @@
 """Teacher features: computed once, the same wherever they are kept, and computed anew if anything changes."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,20 @@ def test_features_that_are_read_once_are_not_held_in_memory(
 ) -> None:
     features = open_with(stored, backbone, make_settings(tmp_path, disk_gb=0.0), reread=False)
     assert features.cached is None
+
+
+def test_features_in_memory_are_held_once(
+    stored: StoredImages, backbone: FeatureBackbone, tmp_path: Path
+) -> None:
+    settings = make_settings(tmp_path, disk_gb=0.0)
+    open_with(stored, backbone, settings)
+    tracemalloc.start()
+    features = open_with(stored, backbone, settings)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert features.cached is not None
+    sizes = [rows.tensor.nbytes for rows in features.cached.values() if rows.tensor is not None]
+    assert peak < 1.1 * (sum(sizes) + max(sizes))  # one layer at a time is copied
 
 
 def test_features_on_disk_are_shared(

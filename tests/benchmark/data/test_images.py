@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -67,6 +68,17 @@ def stores_in(cache: Path) -> list[Path]:
     return sorted(path for path in (cache / "images").iterdir() if path.suffix != ".lock")
 
 
+def test_decoding_does_not_hold_all_images_in_memory(folder: Path, cache: Path) -> None:
+    category = category_in(folder)
+    many = replace(category, test=category.test * 25)
+    tracemalloc.start()
+    stored = open_images_store(many, "test", 256, cache)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert stored.masks is not None
+    assert peak < (stored.images.nbytes + stored.masks.nbytes) / 2
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("side", [8, 16, 30])
 def test_store_equals_the_resized_files(folder: Path, cache: Path, split: str, side: int) -> None:
@@ -89,11 +101,25 @@ def test_masks_are_those_of_the_files_and_empty_for_normal_images(folder: Path, 
             assert mask.any()
 
 
-def test_there_are_no_masks_where_one_is_missing(folder: Path, cache: Path) -> None:
+def test_an_image_without_ground_truth_leaves_the_other_masks(folder: Path, cache: Path) -> None:
+    whole = open_split(folder, cache)
+    assert whole.masks is not None
+    assert whole.has_truth.tolist() == [True] * 4
     (folder / "ground_truth/scratch/000_mask.png").unlink()
-    category = category_in(folder, require_masks=False)
+    for _ in range(2):  # decoded, then read
+        stored = open_images_store(category_in(folder, require_masks=False), "test", SIDE, cache)
+        assert stored.has_truth.tolist() == [True, True, False, True]
+        assert stored.masks is not None
+        assert not stored.masks[2].any()
+        np.testing.assert_array_equal(stored.masks[[0, 1, 3]], whole.masks[[0, 1, 3]])
+
+
+def test_without_any_ground_truth_there_are_no_masks(folder: Path, cache: Path) -> None:
+    shutil.rmtree(folder / "ground_truth")
     for _ in range(2):
-        assert open_images_store(category, "test", SIDE, cache).masks is None
+        stored = open_images_store(category_in(folder, require_masks=False), "test", SIDE, cache)
+        assert stored.masks is None
+        assert stored.has_truth.tolist() == [True, True, False, False]
 
 
 def test_positions_find_the_samples(folder: Path, cache: Path) -> None:
@@ -298,14 +324,15 @@ def test_store_that_was_damaged_later_is_decoded_again(
     damage: Callable[[Path], object],
 ) -> None:
     before = open_split(folder, cache)
-    pixels, key = before.images.copy(), before.key
+    assert before.masks is not None
+    pixels, masks, key = before.images.copy(), before.masks.copy(), before.key  # they lie in the files
     (store,) = stores_in(cache)
     damage(store / name)
     decoded.clear()
 
     after = open_split(folder, cache)
     np.testing.assert_array_equal(after.images, pixels)
-    np.testing.assert_array_equal(after.masks, before.masks)
+    np.testing.assert_array_equal(after.masks, masks)
     assert after.key == key
     assert len(decoded) == 4
     (message,) = caplog.messages
@@ -395,6 +422,14 @@ def test_threshold_of_masks_counts_only_where_there_are_masks(folder: Path, cach
     low, high = (category_in(folder, mask_threshold=threshold) for threshold in (100, 200))
     assert images_key(low, "train", SIDE, 192, digests) == images_key(high, "train", SIDE, 192, digests)
     assert images_key(low, "test", SIDE, 192, digests) != images_key(high, "test", SIDE, 192, digests)
+
+
+def test_bits_of_the_camera_make_another_key(folder: Path, cache: Path) -> None:
+    category, digests = category_in(folder), FileDigests(cache)
+    keys = {
+        images_key(replace(category, bit_depth=bits), "train", SIDE, 192, digests) for bits in (None, 10, 12)
+    }
+    assert len(keys) == 3
 
 
 def test_key_of_images_without_depth_does_not_depend_on_its_size(folder: Path, cache: Path) -> None:
