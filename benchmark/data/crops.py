@@ -1,5 +1,6 @@
 """Random crops of natural images, for stages that are independent of the category."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from torchvision.transforms.v2.functional import resize
 
 from benchmark.data.arrays import to_tensor
 from benchmark.data.teacher import TeacherFeatures, normalise
+from benchmark.errors import BenchmarkError
 from benchmark.runtime import Runtime
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
@@ -72,6 +74,22 @@ class CropSource:
 def open_crops(
     stored: "StoredImages", crops: Crops, backbone: FeatureBackbone, runtime: Runtime
 ) -> CropSource:
-    """Return the source of a stage's crops."""
+    """Return the source of a stage's crops.
+
+    Raises
+    ------
+    BenchmarkError
+        If crops would be larger than an image, or have less than a pixel of it.
+    """
+    side, (smallest, largest) = stored.images.shape[1], crops.zoom
+    if smallest < 1:
+        raise BenchmarkError(
+            f"crops: found zoom {smallest:g}, a crop larger than its image; expected 1 or more"
+        )
+    if side < largest:
+        raise BenchmarkError(
+            f"method.training.pretraining.image_size: found {side}, of which a crop at zoom {largest:g} has less "
+            f"than one pixel a side; expected {math.ceil(largest)} or more"
+        )
     teacher = runtime.move(backbone.teacher(crops.layers)) if crops.layers else torch.nn.Identity()
     return CropSource(stored, crops, TeacherFeatures(teacher, backbone.normalisation, runtime), runtime)

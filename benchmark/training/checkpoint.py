@@ -21,7 +21,7 @@ from benchmark.training.records import StageRecord
 
 log = logging.getLogger(__name__)
 
-MAGIC = b"training state 1\n"  # a new form of the state gets a new number
+MAGIC = b"training state 2\n"  # a new form of the state gets a new number
 HEADER = len(MAGIC) + hashlib.sha256().digest_size
 
 

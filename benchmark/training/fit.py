@@ -1,8 +1,6 @@
-"""A detector in the making: a method with fresh weights, tried on one image, then trained."""
+"""A detector in the making: a rehearsal, then a method with fresh weights that is trained."""
 
 from collections.abc import Callable
-
-import torch
 
 from benchmark.data.batches import Images
 from benchmark.runtime import seed_everything
@@ -10,6 +8,7 @@ from benchmark.settings.training import Training
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.loop import Progress, SharedStages, TrainingData, train
 from benchmark.training.records import StageRecord
+from benchmark.training.rehearsal import rehearse
 from datasets.category import Category
 from methods.method import Method
 
@@ -42,23 +41,15 @@ def fit(
     Raises
     ------
     DatasetError, MethodError, BenchmarkError
-        See `datasets.category.Category.hold_out`, the method, and `train`.
+        See `datasets.category.Category.hold_out`, the method, `rehearse` and `train`.
     """
-    runtime = images.runtime
-    seed_everything(seed)
-    method = runtime.move(build())
     split = category.hold_out(training.validation_fraction, training.validation_seed)
     if validation is None and split.validation:
         validation = images.select(split.validation)
-    rehearse(method, images)
-    seed_everything(seed)
     data = TrainingData(images.select(split.train), validation, shared)
+    seed_everything(seed)
+    rehearse(images.runtime.move(build()), training, data, title)
+    seed_everything(seed)  # the method that is trained is another one: the rehearsal leaves no trace in it
+    method = images.runtime.move(build())
+    seed_everything(seed)
     return method, train(method, training, data, seed, title, progress, checkpoint)
-
-
-def rehearse(method: Method, images: Images) -> None:
-    """Score one image, so that images which the method cannot process are reported before the training."""
-    method.eval()
-    with torch.no_grad(), images.runtime.autocast():
-        batch = images.batch(torch.arange(1))
-        method.image_score(method.anomaly_map(batch).float(), batch)

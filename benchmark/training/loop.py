@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from benchmark.settings.training import StageConfig, Training
 from benchmark.training.checkpoint import Checkpoint, TrainingState, restore_random_states
 from benchmark.training.optimizers import build_optimizer
 from benchmark.training.records import StageRecord
+from datasets.batch import Batch
 from methods.method import Method, Stage
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ class SharedStages(Protocol):
 
     def train_once(self, method: Method, stage: Stage, config: StageConfig, title: str) -> StageRecord:
         """Give the stage's module its trained weights."""
+
+    def crops_of(self, method: Method, stage: Stage, config: StageConfig) -> CropSource | None:
+        """Return the crops on which the stage has yet to train; None if it has been trained."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +86,14 @@ def train(
     Raises
     ------
     BenchmarkError
-        If a loss is no longer finite or exceeds `method.max_loss` (method, category, stage and epoch are
-        named), or validation images are needed and there are none.
+        If a loss or validation score is no longer finite, or a loss exceeds `method.max_loss` (method, category,
+        stage, epoch and learning rate are named), or validation images are needed and there are none.
     """
     runtime = data.train.runtime
     generator = torch.Generator().manual_seed(seed)
     plan = stages_of(method, training)
     if data.validation is None:
-        _check_that_none_is_needed(method, title)
+        refuse_missing_validation(method, title)
     state = TrainingState(checkpoint, method, describe_plan(seed, runtime, plan), runtime.device)
     saved = state.load()
     for stage, config in plan[len(state.records) :]:
@@ -117,6 +121,7 @@ class StageProgress:
     losses: list[float] = field(default_factory=list)
     selection: list[float] = field(default_factory=list)
     images: int = 0
+    steps: int = 0
     seconds: float = 0.0
 
 
@@ -170,18 +175,16 @@ def train_stage(
             images = 0
             batches = source.batches(config.batch_size, generator)
             for batch in islice(batches, min(steps_per_round, steps - (number - 1) * steps_per_round)):
-                with runtime.autocast():
-                    loss = stage.loss(batch)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                total += loss.detach() * len(batch)
+                total += training_step(stage, optimizer, batch, runtime) * len(batch)
                 images += len(batch)
+                done.steps += 1
             done.losses.append(total.item() / images)  # the only wait for the device in a round
             done.images += images
-            _check_loss(done.losses[-1], method.max_loss, title, stage, config, min(number * every, steps))
+            where = Place(title, stage.name, config, min(number * every, steps), optimizer, runtime)
+            where.check("loss", done.losses[-1], method.max_loss)
             if method.keeps_best_epoch and validation is not None:
-                value = _validation_score(method, stage, validation, config.batch_size)
+                value = validation_score(method, stage, validation.batches(config.batch_size), runtime)
+                where.check("validation score", value)
                 if value < min(done.selection, default=math.inf):
                     done.best, done.best_round = copy.deepcopy(stage.module.state_dict()), number
                 done.selection.append(value)
@@ -193,8 +196,33 @@ def train_stage(
     if done.best:
         stage.module.load_state_dict(done.best)
     return StageRecord(
-        stage.name, done.losses, every, done.selection, done.best_round, done.seconds, done.images
+        stage.name,
+        done.losses,
+        every,
+        done.selection,
+        done.best_round,
+        done.seconds,
+        done.images,
+        steps=done.steps,
     )
+
+
+def training_step(stage: Stage, optimizer: torch.optim.Optimizer, batch: Batch, runtime: Runtime) -> Tensor:
+    """Take one step on a batch, and return its loss, which stays on the device."""
+    with runtime.autocast():
+        loss = stage.loss(batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def validation_score(method: Method, stage: Stage, batches: Iterable[Batch], runtime: Runtime) -> float:
+    """Return the mean of a stage's validation scores: see `methods.method.Method.validation_score`."""
+    method.eval()
+    with torch.no_grad(), runtime.autocast():
+        values = [method.validation_score(stage, batch) for batch in batches]
+    return torch.cat(values).double().mean().item()
 
 
 def stages_of(method: Method, training: Training) -> list[tuple[Stage, StageConfig]]:
@@ -223,8 +251,14 @@ def describe_plan(seed: int, runtime: Runtime, plan: Sequence[tuple[Stage, Stage
     return {"seed": str(seed), "runtime": repr(runtime), **stages}
 
 
-def _check_that_none_is_needed(method: Method, title: str) -> None:
-    """Refuse a training without validation images if the method needs some."""
+def refuse_missing_validation(method: Method, title: str) -> None:
+    """Refuse a training without held-out images if the method needs some.
+
+    Raises
+    ------
+    BenchmarkError
+        If it does; the message begins with `title`.
+    """
     reason = ""
     if method.needs_validation:
         reason = "its scores are standardised on them"
@@ -251,25 +285,29 @@ def _log_start(title: str, stage: Stage, config: StageConfig, images: int, done:
         log.info("%s: %s trains for %d %ss on %d images", title, stage.name, length, unit, images)
 
 
-def _check_loss(
-    loss: float, limit: float, title: str, stage: Stage, config: StageConfig, position: int
-) -> None:
-    """Stop a training that has diverged."""
-    if math.isfinite(loss) and abs(loss) <= limit:
-        return
-    unit = "epoch" if config.epochs else "the steps up to"
-    beyond = f" (a loss beyond {limit:g} has diverged)" if math.isfinite(loss) else ""
-    raise BenchmarkError(
-        f"{title}: the loss of stage '{stage.name}' became {loss:g} in {unit} {position}{beyond}; a lower "
-        "method.training.optimizer.lr, or runtime.precision=fp32, may help"
-    )
+@dataclass(frozen=True)
+class Place:
+    """Where a training is, for the message about one that has diverged; `position` counts epochs, or steps."""
 
+    title: str
+    stage: str
+    config: StageConfig
+    position: int
+    optimizer: torch.optim.Optimizer
+    runtime: Runtime
 
-def _validation_score(method: Method, stage: Stage, validation: Images, batch_size: int) -> float:
-    method.eval()
-    with torch.no_grad(), validation.runtime.autocast():
-        values = [method.validation_score(stage, batch) for batch in validation.batches(batch_size)]
-    return torch.cat(values).double().mean().item()
+    def check(self, name: str, value: float, limit: float = math.inf) -> None:
+        """Stop a training whose loss or validation score is no longer finite, or is beyond the limit."""
+        if math.isfinite(value) and abs(value) <= limit:
+            return
+        unit = "epoch" if self.config.epochs else "the steps up to"
+        beyond = f" (a {name} beyond {limit:g} has diverged)" if math.isfinite(value) else ""
+        precision = "" if self.runtime.precision == "fp32" else ", or runtime.precision=fp32,"
+        rate = self.optimizer.param_groups[0].get("lr", math.nan)
+        raise BenchmarkError(
+            f"{self.title}: the {name} of stage '{self.stage}' became {value:g} in {unit} {self.position}{beyond} with "
+            f"the learning rate {rate:g}; a lower method.training.optimizer.lr{precision} may help"
+        )
 
 
 def _stage_state(

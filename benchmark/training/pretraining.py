@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmark.data.crops import open_crops
+from benchmark.data.crops import CropSource, open_crops
 from benchmark.data.images import StoredImages
 from benchmark.runtime import Runtime, seed_everything
 from benchmark.settings.training import StageConfig
@@ -68,7 +68,7 @@ class PretrainedStages:
         """
         crops = method.crops(stage)
         assert crops is not None
-        folder = self.folder / f"{stage.name}-{self.key(method, stage, config)[:20]}"
+        folder = self._kept(method, stage, config)
         expected = stage.module.state_dict()
         checkpoint = None
         if self.checkpoint_seconds is not None:
@@ -100,6 +100,17 @@ class PretrainedStages:
         weights, record = _read(folder, expected)
         stage.module.load_state_dict(weights)
         return replace(record, shared=True)
+
+    def crops_of(self, method: Method, stage: Stage, config: StageConfig) -> CropSource | None:
+        """Return the crops on which a stage has yet to train; None if its weights are kept."""
+        crops = method.crops(stage)
+        assert crops is not None
+        if self._kept(method, stage, config).exists():
+            return None
+        return open_crops(self.stored, crops, self.backbone, self.runtime)
+
+    def _kept(self, method: Method, stage: Stage, config: StageConfig) -> Path:
+        return self.folder / f"{stage.name}-{self.key(method, stage, config)[:20]}"
 
     def key(self, method: Method, stage: Stage, config: StageConfig) -> str:
         """Return the key of a stage's trained weights."""

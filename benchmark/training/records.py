@@ -21,6 +21,8 @@ class StageRecord:
         Duration of the training itself, and the number of images it processed.
     shared
         Whether the stage is independent of the category, and may have been trained by an earlier run.
+    steps
+        Number of optimiser steps; 0 in a record of an earlier version.
     """
 
     name: str
@@ -31,3 +33,4 @@ class StageRecord:
     seconds: float
     images: int
     shared: bool = False
+    steps: int = 0

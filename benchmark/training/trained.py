@@ -15,6 +15,7 @@ from benchmark.training.fit import fit
 from benchmark.training.pretraining import PretrainedStages
 from benchmark.training.records import StageRecord
 from methods.method import Method
+from store.doubts import still_improving, too_few_steps
 from store.folders import write_folder_once
 from store.keys import versions_of
 
@@ -56,7 +57,25 @@ def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool 
         checkpoint.discard()
     if not done:
         log.info("%s: trained before, detector loaded from %s", cell.name, target)
-    return with_weights(target, cell.build_method(), cell.backbone, cell.runtime)
+    detector = with_weights(target, cell.build_method(), cell.backbone, cell.runtime)
+    for record in detector.records:
+        _warn(cell.name, record)
+    return detector
+
+
+def _warn(title: str, record: StageRecord) -> None:
+    """Warn of a stage that ended too early to say much about its method."""
+    if too_few_steps(record.steps):
+        log.warning(
+            "%s: stage '%s' took %d optimiser steps, too few to train a network (published schedules take 200 or "
+            "more); raise method.training.epochs",
+            *(title, record.name, record.steps),
+        )
+    if still_improving(record.selection or record.losses, record.best_epoch):
+        log.warning(
+            "%s: the %s of stage '%s' was still falling when the training ended; raise method.training.epochs",
+            *(title, "held-out value" if record.selection else "training loss", record.name),
+        )
 
 
 def _train(cell: Cell, images: CellImages, checkpoint: Checkpoint | None) -> tuple[Method, list[StageRecord]]:
@@ -112,6 +131,7 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
         "preprocessing": {
             "image_size": cell.training.image_size,
             "depth_size": cell.training.depth_size,
+            "bit_depth": cell.category.bit_depth,
             "interpolation": "bilinear, antialiased",
             **asdict(backbone.normalisation),
         },

@@ -233,3 +233,23 @@ def test_the_file_stays_until_it_is_discarded(toy: Setting, path: Path) -> None:
     checkpoint.discard()
     checkpoint.discard()
     assert names_in(path.parent) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit], ids=["Ctrl-C twice", "SIGTERM twice"])
+def test_a_second_interruption_while_the_first_cleans_up_leaves_the_previous_state(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    content = write(path)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Hashing, "write", interrupted)
+        patched.setattr(Path, "unlink", interrupted)
+        with pytest.raises(error):
+            Checkpoint(path, 0).maybe_save(lambda: STATE)
+    assert path.read_bytes() == content
+    assert write(path) == content  # a leftover of the write is in nobody's way
+    Checkpoint(path, 0).discard()
+    assert names_in(path.parent) == []

@@ -1,4 +1,4 @@
-"""A fit: fresh weights from the seed, one image tried before the training, validation images given or held out."""
+"""A fit: fresh weights from the seed, a rehearsal on a method of its own, validation images given or held out."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -80,8 +80,21 @@ def test_validation_images_of_the_category_itself_leave_all_train_images_to_the_
     assert set(method.trained) == {str(sample.image) for sample in washer.train}
 
 
-def test_one_image_is_scored_before_the_training(images: Images, washer: Category) -> None:
-    assert fit_on(images, washer).scored == [str(washer.train[0].image)]
+def test_the_rehearsal_scores_and_trains_on_one_method_and_the_training_on_another(
+    images: Images, washer: Category
+) -> None:
+    built: list[Mean] = []
+
+    def build() -> Mean:
+        built.append(Mean())
+        return built[-1]
+
+    fitted, _ = fit(build, make_training(), washer, images, None, 0, "toy washer")
+    rehearsed, trained = built
+    first = str(washer.hold_out(0.25, 0).train[0].image)
+    assert fitted is trained
+    assert (rehearsed.scored, rehearsed.trained) == ([first], [first])  # 9 images in batches of 4 leave one
+    assert trained.scored == []
 
 
 class TooSmall(Mean):

@@ -1,5 +1,6 @@
 """The training loop: what it trains, which epoch it keeps, what it never sees, and when it stops."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -206,3 +207,30 @@ def test_progress_is_reported_with_every_loss(data: TrainingData) -> None:
 
     (record,) = train(Toy(), make_training(epochs=3), data, 0, "toy washer", progress)
     assert reported == [("toy washer first", 3, i, loss) for i, loss in enumerate(record.losses, 1)]
+
+
+def test_a_loss_that_diverges_names_the_learning_rate(data: TrainingData) -> None:
+    with pytest.raises(BenchmarkError, match=r"in epoch \d+ with the learning rate 1e\+30; a lower"):
+        train_on(data, Toy(), epochs=20, optimizer={"_target_": "torch.optim.SGD", "lr": 1e30})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_validation_score_that_is_no_number_stops_as_no_epoch_can_be_chosen_by_it(
+    data: TrainingData, value: float
+) -> None:
+    method = Toy(keeps_best_epoch=True)
+    method.validation_score = lambda stage, batch: torch.full((len(batch),), value)  # type: ignore[method-assign]
+    with pytest.raises(
+        BenchmarkError, match=r"^toy washer: the validation score of stage 'first' became (nan|inf) "
+    ):
+        train_on(data, method)
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [({"epochs": 4, "batch_size": 4}, 12), ({"batch_size": 3, "stages": {"first": {"steps": 11}}}, 11)],
+    ids=["epochs", "steps"],
+)
+def test_a_record_has_the_number_of_steps(data: TrainingData, changes: dict[str, Any], steps: int) -> None:
+    (record,) = train_on(data, Toy(), **changes)  # 9 images: 3 batches of 4
+    assert record.steps == steps

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from benchmark.data.batches import as_batches
 from benchmark.data.images import open_images_store
 from benchmark.runtime import seed_everything
+from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.loop import TrainingData, train
 from benchmark.training.pretraining import RECORD, WEIGHTS, PretrainedStages
 from benchmark.training.records import StageRecord
@@ -201,3 +202,22 @@ def test_another_training_does_not_resume_from_a_checkpoint(train_once: TrainOnc
     other = Pretrained(target=2.0)
     train_once(other, checkpoint_seconds=0.0)
     assert other.teacher_steps == 7
+
+
+@pytest.mark.usefixtures("rounds_of_two")
+def test_an_interruption_while_the_checkpoint_is_discarded_does_not_lose_the_weights(
+    train_once: TrainOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Checkpoint) -> None:
+        raise KeyboardInterrupt
+
+    first, second = Pretrained(), Pretrained()
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "discard", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_once(first, checkpoint_seconds=0.0)
+    assert list((tmp_path / "stages").glob("*.checkpoint"))
+    train_once(second, checkpoint_seconds=0.0)
+    assert (first.teacher_steps, second.teacher_steps) == (7, 0)
+    assert torch.equal(first.teacher.weight, second.teacher.weight)
+    assert not list((tmp_path / "stages").glob("*.checkpoint"))
