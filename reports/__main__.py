@@ -16,7 +16,10 @@ from store.tags import RESULTS, STORE
 
 
 def main() -> int:
-    """Write a report: tables, statistics, figures, gallery and one HTML page."""
+    """Write a report: tables, statistics, figures, gallery and one HTML page.
+
+    Exit code 1: a part of it failed, and the page names it. 2: no report.
+    """
     parser = argparse.ArgumentParser(prog="python -m reports", description=main.__doc__)
     parser.add_argument("--uri", default=STORE, help="MLflow tracking URI (default: the local store)")
     parser.add_argument(
@@ -58,14 +61,16 @@ def main() -> int:
         sweeps = [ALL] if arguments.sweep == [ALL] else selection.names(arguments.uri)
         title = ", ".join(filter(None, [*sweeps, str(selection)]))
         folder = arguments.out or RESULTS / "reports" / _folder_name(sweeps, only)
-        page = write_report(
+        written = write_report(
             arguments.uri, cells, title, folder, arguments.metric, arguments.relevant, console
         )
     except (ReportError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(page)
-    return 0
+    for failure in written.failures:
+        print(f"error: part of the report is missing: {failure}", file=sys.stderr)
+    print(written.page)
+    return int(bool(written.failures))
 
 
 def _folder_name(sweeps: list[str], only: Mapping[str, Sequence[str]]) -> str:

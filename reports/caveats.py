@@ -1,72 +1,78 @@
 """Warnings about facts that a reader of the tables might overlook, one sentence each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pandas as pd
 
 from metrics import MEASURES, is_oracle
+from reports.data_caveats import DATA_RULES
+from reports.parts import Parts
+from reports.sentences import are, by, cell_names, keys, listed_parts, method_names, mixed, one_each, titles
 from reports.tables.captions import pretraining
 from reports.tables.cost import machines
 from reports.tables.literature import PROTOCOLS, published_networks
 from reports.tables.seeds import ENOUGH_SEEDS
 from reports.teachers import UNTRAINED, teachers
+from reports.training_caveats import training_caveats
 from store.table import labels, rows
 from store.tags import FORMAT, OWN_IMAGES
-
-NAMED = 4
-"""So many cells are named one by one; the others are counted."""
+from store.text import counted, listed
 
 
-def caveats(cells: pd.DataFrame) -> list[str]:
+def caveats(cells: pd.DataFrame, parts: Parts | None = None) -> list[str]:
     """Return the warnings of a report, the most serious first, each naming the methods that it concerns.
 
     First what is missing, then what makes numbers incomparable with others or with each other, then the limits of
-    what they can show. Empty if there is nothing to warn of.
+    what they can show. Empty if there is nothing to warn of. With `parts`, a rule that fails costs its warnings only.
     """
+
+    def found(rules: Sequence[_Rule], table: pd.DataFrame) -> list[str]:
+        checks = [partial(rule, table) for rule in rules]
+        results = [parts.make_all("warnings", check) if parts else check() for check in checks]
+        return [sentence for sentences in results for sentence in sentences]
+
     named = cells.assign(label=labels, row=rows)
     done = named[named["status"] == "FINISHED"]
-    sentences = [sentence for rule in _OF_ALL for sentence in rule(named)]
-    if done.empty:
-        return sentences
-    return sentences + [sentence for rule in _OF_FINISHED for sentence in rule(done)]
+    return found(_OF_ALL, named) + ([] if done.empty else found(_OF_FINISHED, done))
 
 
 def _not_finished(named: pd.DataFrame) -> list[str]:
     """Warn of cells without numbers: failed, running, interrupted."""
-    runs = _one_each(named)
+    runs = one_each(named)
     verbs = {"FAILED": "failed", "RUNNING": "still running"}
     states = runs["status"].map(lambda status: verbs.get(status, f"unfinished ({status.lower()})"))
     return [
-        f"{len(part)} of {len(runs)} cells {_be(part, state)} and missing from means: {_cells(part)}."
-        for state, part in _by(runs.assign(state=states), "state")
+        f"{len(part)} of {counted(len(runs), 'cell')} {_be(part, state)} and missing from means: {cell_names(part)}."
+        for state, part in by(runs.assign(state=states), "state")
         if (part["status"] != "FINISHED").all()
     ]
 
 
 def _never_ran(named: pd.DataFrame) -> list[str]:
-    """Warn of combinations of method, category and seed that no sweep ran."""
-    keys = ["label", "row", "seed"]
-    expected = pd.MultiIndex.from_product([pd.unique(named[key]) for key in keys], names=keys)
-    missing = expected.difference(pd.MultiIndex.from_frame(named[keys]), sort=False).to_frame(index=False)
+    """Warn of combinations of method, category and a seed of the method that no sweep ran."""
+    columns = ["label", "row", "seed"]
+    seeds, categories = named[["label", "seed"]].drop_duplicates(), named[["row"]].drop_duplicates()
+    expected = pd.MultiIndex.from_frame(seeds.merge(categories, how="cross")[columns])
+    missing = expected.difference(pd.MultiIndex.from_frame(named[columns]), sort=False).to_frame(index=False)
     if missing.empty:
         return []
     was = "was" if len(missing) == 1 else "were"
-    return [
-        f"{len(missing)} of {len(expected)} cells {was} never run and missing from means: {_cells(missing)}."
-    ]
+    total = counted(len(expected), "cell")
+    return [f"{len(missing)} of {total} {was} never run and missing from means: {cell_names(missing)}."]
 
 
 def _undefined(done: pd.DataFrame) -> list[str]:
     """Warn of measures that some finished cells have and others lack."""
     sentences = []
-    every = _one_each(done)
+    every = one_each(done)
     for name, measure in MEASURES.items():
-        having = _one_each(done[(done["metric"] == name) & done["value"].notna()])
-        lacking = every[~_keys(every).isin(_keys(having))]
+        having = one_each(done[(done["metric"] == name) & done["value"].notna()])
+        lacking = every[~keys(every).isin(keys(having))]
         if len(having) and len(lacking):
             sentences.append(
-                f"{measure.label} is undefined or was not measured in {len(lacking)} of {len(every)} finished cells, "
-                f"missing from means: {_cells(lacking)}."
+                f"{measure.label} is undefined or was not measured in {len(lacking)} of "
+                f"{counted(len(every), 'finished cell')}, missing from means: {cell_names(lacking)}."
             )
     return sentences
 
@@ -74,8 +80,8 @@ def _undefined(done: pd.DataFrame) -> list[str]:
 def _untrained(done: pd.DataFrame) -> list[str]:
     untrained = done[done["weights"] == UNTRAINED]
     return [
-        f"The teacher of {_labels(part)} is {teacher}: no comparison with published numbers."
-        for teacher, part in _by(untrained.assign(teacher=teachers), "teacher")
+        f"The teacher of {method_names(part)} is {teacher}: no comparison with published numbers."
+        for teacher, part in by(untrained.assign(teacher=teachers), "teacher")
     ]
 
 
@@ -86,36 +92,38 @@ def _other_networks(done: pd.DataFrame) -> list[str]:
     pairs = zip(runs["backbone"], published, strict=True)
     differ = [bool(networks) and network not in networks for network, networks in pairs]
     sentences = []
-    for network, part in _by(runs.assign(published=published.map(" or ".join))[differ], "backbone"):
-        used = [f"{name} for {_listed(pd.unique(own['method']))}" for name, own in _by(part, "published")]
-        listed = "; ".join(used) if len(used) > 1 else part["published"].iloc[0]
-        sentences.append(f"The teacher of {_labels(part)} is {network}, but published numbers used {listed}.")
+    for network, part in by(runs.assign(published=published.map(" or ".join))[differ], "backbone"):
+        used = [f"{name} for {listed(pd.unique(own['method']))}" for name, own in by(part, "published")]
+        networks = "; ".join(used) if len(used) > 1 else part["published"].iloc[0]
+        sentences.append(
+            f"The teacher of {method_names(part)} is {network}, but published numbers used {networks}."
+        )
     return sentences
 
 
 def _other_protocols(done: pd.DataFrame) -> list[str]:
     return [
-        f"Protocol {protocol} of {_labels(part)} is not the published one: no comparison with published numbers."
-        for protocol, part in _by(done[~done["protocol"].isin(PROTOCOLS)], "protocol")
+        f"Protocol {protocol} of {method_names(part)} is not the published one: no comparison with published numbers."
+        for protocol, part in by(done[~done["protocol"].isin(PROTOCOLS)], "protocol")
     ]
 
 
 def _changed(done: pd.DataFrame) -> list[str]:
     return [
-        f"Settings were changed from the protocol's for {_labels(part)}: {changes}."
-        for changes, part in _by(done, "changes")
+        f"Settings were changed from the protocol's for {method_names(part)}: {changes}."
+        for changes, part in by(done, "changes")
         if changes
     ]
 
 
 def _earlier(done: pd.DataFrame) -> list[str]:
-    runs = _one_each(done)
+    runs = one_each(done)
     old = runs[runs["format"] != FORMAT]
     if old.empty:
         return []
     return [
-        f"{len(old)} of {len(runs)} finished cells ({_labels(old)}) were recorded by an earlier version, and which of "
-        "their settings were changed is not known."
+        f"{len(old)} of {counted(len(runs), 'finished cell')} ({method_names(old)}) {_were(len(old))} recorded by an "
+        "earlier version, and which settings were changed is not known."
     ]
 
 
@@ -128,42 +136,42 @@ def _own_images(done: pd.DataFrame) -> list[str]:
 
 
 def _mixed_protocols(done: pd.DataFrame) -> list[str]:
-    return _mixed(done, "protocol", "protocols", "so schedules and sizes of images may differ")
+    return mixed(done, "protocol", "protocols", "so schedules and sizes of images may differ")
 
 
 def _mixed_limits(done: pd.DataFrame) -> list[str]:
     overlaps = done[done["metric"].str.startswith("pro")]
     consequence = "so their PROs are different measures"
-    return _mixed(overlaps, "fpr_limit", "limits of the false-positive rate", consequence)
+    return mixed(overlaps, "fpr_limit", "limits of the false-positive rate", consequence)
 
 
 def _mixed_policies(done: pd.DataFrame) -> list[str]:
     at_threshold = done[done["metric"].isin([m.name for m in MEASURES.values() if m.at_threshold])]
-    consequence = f"so values of {_titles(at_threshold)} do not compare"
-    return _mixed(at_threshold, "threshold_policy", "rules for thresholds", consequence)
+    consequence = f"so values of {titles(at_threshold)} do not compare"
+    return mixed(at_threshold, "threshold_policy", "rules for thresholds", consequence)
 
 
 def _mixed_teachers(done: pd.DataFrame) -> list[str]:
     consequence = "so a difference between methods may be one between teachers"
-    return _mixed(done.assign(teacher=teachers), "teacher", "teachers", consequence)
+    return mixed(done.assign(teacher=teachers), "teacher", "teachers", consequence)
 
 
 def _oracles(done: pd.DataFrame) -> list[str]:
     """Warn of measures whose thresholds use the test labels."""
     sentences = []
-    for policy, part in _by(done, "threshold_policy"):
+    for policy, part in by(done, "threshold_policy"):
         measures = [m.name for m in MEASURES.values() if m.at_threshold and is_oracle(policy)]
         concerned = part[part["metric"].isin(measures)]
         if len(concerned):
             sentences.append(
-                f"Oracle: {_titles(concerned)} of {_labels(concerned)} {_be_of(concerned)} taken at thresholds chosen "
-                f"on the test images ({policy}), which production does not have."
+                f"Oracle: {titles(concerned)} of {method_names(concerned)} {_are(concerned)} taken at thresholds "
+                f"chosen on the test images ({policy}), which production does not have."
             )
     always = done[done["metric"].isin([m.name for m in MEASURES.values() if m.oracle])]
     if len(always):
         sentences.append(
-            f"Oracle: {_titles(always)} of {_labels(always)} {_be_of(always)} the best over all thresholds, chosen on "
-            "the test images."
+            f"Oracle: {titles(always)} of {method_names(always)} {_are(always)} the best over all thresholds, chosen "
+            "on the test images."
         )
     return sentences
 
@@ -171,16 +179,16 @@ def _oracles(done: pd.DataFrame) -> list[str]:
 def _code(done: pd.DataFrame) -> list[str]:
     """Warn of several commits, unknown ones, and uncommitted changes."""
     short = done.assign(commit=done["git_commit"].str[:10].replace("", "unknown"))
-    sentences = _mixed(short, "commit", "states of the code (commits)", "so the code may differ too")
+    sentences = mixed(short, "commit", "states of the code (commits)", "so the code may differ too")
     dirty = short[short["git_dirty"] == "true"]
     if len(dirty):
         sentences.append(
-            f"The code of {_labels(dirty)} had uncommitted changes: commit "
-            f"{_listed(pd.unique(dirty['commit']))} alone does not reproduce these numbers."
+            f"The code of {method_names(dirty)} had uncommitted changes: commit "
+            f"{listed(pd.unique(dirty['commit']))} alone does not reproduce these numbers."
         )
     unknown = short[short["commit"] == "unknown"]
     if len(unknown):
-        sentences.append(f"The state of the code is not recorded for {_labels(unknown)}.")
+        sentences.append(f"The state of the code is not recorded for {method_names(unknown)}.")
     return sentences
 
 
@@ -188,7 +196,9 @@ def _one_category(done: pd.DataFrame) -> list[str]:
     categories = pd.unique(done["row"])
     if len(categories) > 1:
         return []
-    return [f"There is only one category, {categories[0]} ({_labels(done)}): other categories may differ."]
+    return [
+        f"There is only one category, {categories[0]} ({method_names(done)}): other categories may differ."
+    ]
 
 
 def _few_seeds(done: pd.DataFrame) -> list[str]:
@@ -197,13 +207,13 @@ def _few_seeds(done: pd.DataFrame) -> list[str]:
     sentences = []
     if len(one):
         sentences.append(
-            f"One seed of {_listed(one.index)}: the variation between seeds is unknown, and there are neither "
+            f"One seed of {listed(one.index)}: the variation between seeds is unknown, and there are neither "
             "deviations nor confidence intervals."
         )
     if len(few):
-        counted = [f"{label} ({count})" for label, count in few.items()]
+        named = [f"{label} ({count})" for label, count in few.items()]
         sentences.append(
-            f"Fewer than {ENOUGH_SEEDS} seeds of {_listed(counted)}: deviations are themselves uncertain, and "
+            f"Fewer than {ENOUGH_SEEDS} seeds of {listed(named)}: deviations are themselves uncertain, and "
             "there are no confidence intervals."
         )
     return sentences
@@ -212,66 +222,25 @@ def _few_seeds(done: pd.DataFrame) -> list[str]:
 def _mixed_machines(done: pd.DataFrame) -> list[str]:
     timed = done[done["metric"].str.endswith("_seconds") | done["metric"].str.startswith("inference_")]
     setups: dict[str, list[str]] = {}
-    for label, part in _by(timed, "label"):
+    for label, part in by(timed, "label"):
         for setup in machines(part):
             setups.setdefault(setup, []).append(label)
     if len(setups) < 2:
         return []
-    listed = "; ".join(f"{setup} ({_listed(methods)})" for setup, methods in setups.items())
-    return [f"Costs were measured with {len(setups)} setups, so times do not compare: {listed}."]
-
-
-def _mixed(done: pd.DataFrame, column: str, title: str, consequence: str) -> list[str]:
-    """Return a sentence if a column has several values, each with its methods; "" counts as a value."""
-    if column not in done or done[column].nunique() < 2:
-        return []
-    listed = "; ".join(f"{value or 'none'} for {_labels(part)}" for value, part in _by(done, column))
-    return [f"Different {title} are compared, {consequence}: {listed}."]
-
-
-def _by(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
-    """Return the parts of a table by the values of a column, in order of appearance."""
-    return [(str(value), part) for value, part in table.groupby(column, sort=False)]
-
-
-def _one_each(named: pd.DataFrame) -> pd.DataFrame:
-    return named.drop_duplicates(["label", "row", "seed", "protocol", "status"])
-
-
-def _keys(named: pd.DataFrame) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(named[["label", "row", "seed", "protocol"]])
-
-
-def _cells(runs: pd.DataFrame) -> str:
-    """Name cells by method: categories and seeds."""
-    parts = []
-    for label, part in _by(runs, "label"):
-        items = [f"{row} seed {seed}" for row, seed in part[["row", "seed"]].itertuples(index=False)]
-        more = [f"{len(items) - NAMED} more"] if len(items) > NAMED else []
-        parts.append(f"{label} ({_listed([*items[:NAMED], *more])})")
-    return "; ".join(parts)
-
-
-def _labels(part: pd.DataFrame) -> str:
-    return _listed(pd.unique(part["label"]))
-
-
-def _titles(part: pd.DataFrame) -> str:
-    return _listed(measure.label for name, measure in MEASURES.items() if (part["metric"] == name).any())
+    named = listed_parts([f"{setup} ({listed(methods)})" for setup, methods in setups.items()])
+    return [f"Costs were measured with {len(setups)} setups, so times do not compare: {named}."]
 
 
 def _be(part: pd.DataFrame, state: str) -> str:
-    if state == "failed":
-        return state
-    return f"{'is' if len(part) == 1 else 'are'} {state}"
+    return state if state == "failed" else f"{are(len(part))} {state}"
 
 
-def _be_of(part: pd.DataFrame) -> str:
-    return "is" if part["metric"].nunique() == 1 else "are"
+def _are(measures: pd.DataFrame) -> str:
+    return are(measures["metric"].nunique())
 
 
-def _listed(items: Iterable[object]) -> str:
-    return ", ".join(map(str, items))
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 _Rule = Callable[[pd.DataFrame], list[str]]
@@ -279,14 +248,23 @@ _OF_ALL: Sequence[_Rule] = (_not_finished, _never_ran)
 _OF_FINISHED: Sequence[_Rule] = (
     *(
         _undefined,
+        *DATA_RULES,
+        training_caveats,
         _untrained,
         _other_networks,
         _other_protocols,
         _changed,
         _earlier,
+    ),
+    *(
         _mixed_protocols,
         _mixed_limits,
         _mixed_policies,
+        _oracles,
+        _own_images,
+        _mixed_teachers,
+        _code,
+        _one_category,
     ),
-    *(_oracles, _own_images, _mixed_teachers, _code, _one_category, _few_seeds, _mixed_machines),
+    *(_few_seeds, _mixed_machines),
 )

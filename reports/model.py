@@ -30,10 +30,12 @@ class Sheet:
         Marked entries, same shape; None: no marks.
     rules
         Positions of the rows above which a rule is drawn.
+    means
+        Positions of the rows of means, which stay last however the table is sorted.
     spans
         Headings over neighbouring columns, (text, number of columns); together they cover all columns.
     section
-        Section of the page: `results`, `published`, `cost` or `statistics`.
+        Section of the page: `results`, `published`, `cost`, `statistics` or `data`.
     category, method
         The category or method whose own view shows the sheet; "" for neither.
     """
@@ -46,6 +48,7 @@ class Sheet:
     best: pd.DataFrame | None = None
     second: pd.DataFrame | None = None
     rules: tuple[int, ...] = ()
+    means: tuple[int, ...] = ()
     spans: tuple[tuple[str, int], ...] = ()
     section: str = "results"
     category: str = ""

@@ -1,56 +1,49 @@
 """The report of a selection of cells: tables, figures, gallery and page, in one folder."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from datetime import datetime
-from itertools import repeat
-from multiprocessing import get_context
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from metrics import MEASURES
 from reports.caveats import caveats
+from reports.drawing import Step, draw_figures, steps
 from reports.errors import ReportError
+from reports.facts import configs, environments, failed_cells, overview
 from reports.figures.curves import curve_figures
 from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
 from reports.figures.pairs import pair_figures
 from reports.figures.pareto import cost_figures
 from reports.figures.sizes import size_figures
-from reports.figures.style import save
 from reports.figures.summaries import summary_figures
-from reports.model import Figure, Report
+from reports.folder import PAGE, written_aside
+from reports.model import Figure, Report, Sheet
 from reports.page import page
 from reports.page.gallery import gallery
+from reports.parts import Parts, WrittenReport
 from reports.statistics.significance import limits_of, statistics_of
-from reports.tables.comparison import category_sheets, comparison_sheet, method_sheets
-from reports.tables.cost import MACHINE, cost_sheets
+from reports.tables.captions import title_of
+from reports.tables.comparison import category_sheets, comparison_sheet, lowest_rows, method_sheets
+from reports.tables.cost import cost_sheets
+from reports.tables.data import data_sheets, data_warnings
 from reports.tables.files import write_tables
 from reports.tables.published import published_sheets
-from reports.teachers import teachers
 from store import tags
 from store.artifacts import Artifacts
-from store.passwords import without_password
-from store.table import ended, labels, rows
+from store.data_facts import DataFacts, data_facts_of
+from store.dataset_names import WITH_A_NAME
+from store.table import find_sweep, labels, rows
+from store.text import counted
 
-PAGE = "report.html"
-HEADLINE = ("image_auroc", "pixel_auroc", "pro", "dice")
+HEADLINE = ("image_auroc", "pixel_auroc", "pro", "dice", "dice_max")
 """Measures with their own figures and statistics; if no cell has any, the first measures instead."""
-MANY, PROCESSES = 40, 4
-"""At least `MANY` figures are drawn by up to `PROCESSES` processes, each of which takes seconds to start."""
-PARTS = ("tables", "figures", "pictures", PAGE)
-"""Contents of a report's folder."""
-SETUP = (*MACHINE, tags.GIT_COMMIT, tags.GIT_DIRTY)
-"""Columns in which the environments of cells may differ."""
-ENVIRONMENT = (*MACHINE, tags.CPU_COUNT, tags.PYTHON, *tags.LIBRARIES, tags.GIT_COMMIT, tags.GIT_DIRTY)
-"""Tags that describe an environment."""
+SHOWN = 60
+"""Of more categories than this, only these many have tables, figures and a gallery of their own."""
 
 
 def write_report(
@@ -61,7 +54,7 @@ def write_report(
     metrics: Sequence[str] = (),
     relevant: float = 0.0,
     console: Console | None = None,
-) -> Path:
+) -> WrittenReport:
     """Write the report of some cells.
 
     Parameters
@@ -83,89 +76,193 @@ def write_report(
 
     Returns
     -------
-    Path of the page.
+    Path of the page, and the parts that failed. A part that fails costs only itself: the page names it.
 
     Raises
     ------
     ReportError
-        If the folder holds something else, or no cell has one of the measures.
+        If the folder holds something else or cannot be written, or no cell has one of the measures.
     """
-    _check(folder)
     metrics = _measures(cells, metrics)
     headline = [name for name in HEADLINE if name in metrics] or list(metrics[: len(HEADLINE)])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=".report-") as temporary, _steps(console) as step:
-        made, artifacts = Path(temporary) / "made", Artifacts(uri, Path(temporary) / "fetched")
-        step("tables", 1, 0)
-        statistics = [statistics_of(cells, metric) for metric in headline]
-        untested = [metric for metric, (tested, _) in zip(headline, statistics, strict=True) if not tested]
-        sheets = [
-            *filter(None, (comparison_sheet(cells, metric, relevant) for metric in metrics)),
-            *category_sheets(cells, metrics),
-            *method_sheets(cells, metrics),
-            *(sheet for metric in metrics for sheet in published_sheets(cells, metric)),
-            *(sheet for tested, _ in statistics for sheet in tested),
-            *cost_sheets(cells),
-        ]
-        write_tables(cells, metrics, sheets, made / "tables")
-        step("tables", 1, 1)
-        figures = [
-            *summary_figures(cells, headline),
-            *cost_figures(cells, headline[0]),
-            *(figure for _, diagrams in statistics for figure in diagrams),
-            *curve_figures(cells, artifacts),
-            *score_figures(cells, artifacts),
-            *size_figures(cells, artifacts),
-            *loss_figures(cells, artifacts),
-            *pair_figures(cells, artifacts),
-        ]
-        with _drawing(figures, made / "figures", step) as drawn:
-            pictures, note = gallery(
-                cells, artifacts, made, progress=lambda done, of: step("gallery", of, done)
-            )
-        step("page", 1, 0)
-        page.write(
+    with written_aside(folder) as temporary, steps(console) as step:
+        writer = _Writer(uri, cells, metrics, headline, temporary, step)
+        writer.write(title, relevant)
+    return WrittenReport(folder / PAGE, tuple(writer.parts.failures))
+
+
+class _Writer:
+    """Writes the parts of one report to the folder `made` in a temporary folder."""
+
+    def __init__(
+        self,
+        uri: str,
+        cells: pd.DataFrame,
+        metrics: Sequence[str],
+        headline: Sequence[str],
+        temporary: Path,
+        step: Step,
+    ) -> None:
+        self.uri, self.cells, self.metrics, self.headline, self.step = uri, cells, metrics, headline, step
+        self.made, self.parts = temporary / "made", Parts()
+        self.made.mkdir()
+        self.artifacts = Artifacts(uri, temporary / "fetched")
+        every = list(pd.unique(rows(cells)))
+        self.only: Sequence[str] | None = None
+        if len(every) > SHOWN:
+            self.only = self.parts.make("categories", partial(lowest_rows, cells, headline[0], SHOWN))
+            self.only = self.only or every[:SHOWN]
+        self.left_out = len(every) - len(self.only or every)
+
+    def write(self, title: str, relevant: float) -> None:
+        """Write tables, figures, pictures and page."""
+        cells, files, make, make_all = self.cells, self.artifacts, self.parts.make, self.parts.make_all
+        self.step("tables", 1, 0)
+        tests = {
+            metric: make(f"statistics of {metric}", partial(statistics_of, cells, metric)) or ([], [])
+            for metric in self.headline
+        }
+        found = self._data()
+        sheets = self._sheets(relevant, [sheet for tested, _ in tests.values() for sheet in tested], found)
+        write = partial(write_tables, cells, self.metrics, sheets, self.made / "tables", self.parts)
+        sheets = list(make_all("tables", write))
+        self.step("tables", 1, 1)
+        figures = self._figures([figure for _, diagrams in tests.values() for figure in diagrams])
+        with draw_figures(figures, self.made / "figures", self.parts, self.step) as drawn:
+            draw = partial(gallery, cells, files, self.made, only=self.only, progress=self._show_gallery)
+            pictures, note = make("gallery", draw) or ([], "")
+        self.step("page", 1, 0)
+        failed = make("failed cells", partial(failed_cells, cells))
+        self._write_page(
             Report(
                 title=title,
-                facts=_facts(uri, cells),
-                warnings=[*caveats(cells), *_untested(cells, untested), *_unread(cells, artifacts)],
-                failures=_failures(cells),
+                facts=make_all("facts", partial(overview, self.uri, cells)),
+                warnings=self._warnings(
+                    found, [metric for metric, (tested, _) in tests.items() if not tested]
+                ),
+                failures=pd.DataFrame() if failed is None else failed,
                 sheets=sheets,
                 figures=drawn,
                 gallery=pictures,
                 gallery_note=note,
-                configs=_configs(cells, artifacts),
-                environments=_environments(cells, artifacts),
-            ),
-            made / PAGE,
+                configs=make_all("configurations", partial(configs, cells, files)),
+                environments=make_all("environments", partial(environments, cells, files)),
+            )
         )
-        step("page", 1, 1)
-        _replace(made, folder)
-    return folder / PAGE
+        self.step("page", 1, 1)
+
+    def _show_gallery(self, done: int, total: int) -> None:
+        self.step("gallery", total, done)
+
+    def _sheets(
+        self, relevant: float, statistics: Sequence[Sheet], found: Sequence[DataFacts]
+    ) -> list[Sheet]:
+        """Return all tables in their order on the page."""
+        cells, make, make_all = self.cells, self.parts.make, self.parts.make_all
+        compared = [
+            make(f"table {metric}", partial(comparison_sheet, cells, metric, relevant))
+            for metric in self.metrics
+        ]
+        published = [
+            make_all("published numbers", partial(published_sheets, cells, metric)) for metric in self.metrics
+        ]
+        return [
+            *(sheet for sheet in compared if sheet),
+            *make_all("tables of categories", partial(category_sheets, cells, self.metrics, self.only)),
+            *make_all("tables of methods", partial(method_sheets, cells, self.metrics)),
+            *(sheet for sheets in published for sheet in sheets),
+            *statistics,
+            *make_all("table of cost", partial(cost_sheets, cells)),
+            *make_all("table of data", partial(data_sheets, found, cells)),
+        ]
+
+    def _figures(self, diagrams: Sequence[Figure]) -> list[Figure]:
+        """Return all figures, still to be drawn."""
+        cells, files, make_all, only = self.cells, self.artifacts, self.parts.make_all, self.only
+        figures = [
+            *(
+                figure
+                for metric in self.headline
+                for figure in make_all(
+                    f"figures of {metric}", partial(summary_figures, cells, [metric], only)
+                )
+            ),
+            *make_all("figures of cost", partial(cost_figures, cells, self.headline[0])),
+            *diagrams,
+            *make_all("curves", partial(curve_figures, cells, files, only)),
+            *make_all("distributions of scores", partial(score_figures, cells, files, only)),
+            *make_all("overlap by size", partial(size_figures, cells, files)),
+            *make_all("training curves", partial(loss_figures, cells, files, only)),
+            *make_all("outputs of teacher and student", partial(pair_figures, cells, files, only)),
+        ]
+        own = _own_dataset(cells)
+        return [replace(figure, title=f"{figure.title} ({own})") for figure in figures] if own else figures
+
+    def _data(self) -> list[DataFacts]:
+        """Return what was found in the data; nothing where sweeps did not record it."""
+        found: list[DataFacts] = []
+        for sweep in pd.unique(self.cells[tags.SWEEP]):
+            with suppress(Exception):  # an extra, and cells may come from elsewhere
+                found += data_facts_of(self.uri, find_sweep(self.uri, sweep))
+        return found
+
+    def _warnings(self, found: Sequence[DataFacts], untested: Sequence[str]) -> list[str]:
+        cells, make_all = self.cells, self.parts.make_all
+        warnings = [
+            *caveats(cells, self.parts),
+            *make_all("warnings about the data", partial(data_warnings, found, cells)),
+            *make_all("limits of the tests", partial(self._untested, untested)),
+            *make_all("damaged files", self._unread),
+        ]
+        if self.left_out:
+            warnings.append(
+                f"Of {counted(self.left_out + SHOWN, 'category')}, only the {SHOWN} with the lowest mean "
+                f"{title_of(self.headline[0])} have figures, tables and a gallery of their own; "
+                "--category selects others."
+            )
+        return warnings
+
+    def _write_page(self, report: Report) -> None:
+        """Write the page, at worst one that holds only what the report is of and what failed."""
+        bare = replace(report, figures=(), gallery=(), gallery_note="", configs=(), environments=())
+        for attempt in (report, bare, replace(bare, sheets=(), failures=pd.DataFrame(), facts=())):
+            failed = [
+                f"This part of the report failed and is missing: {failure}" for failure in self.parts.failures
+            ]
+            complete = replace(attempt, warnings=[*failed, *attempt.warnings])
+            try:
+                page.write(complete, self.made / PAGE)
+                return
+            except Exception as error:  # whatever names and numbers do to it
+                self.parts.fail("page", error)
+        raise ReportError(f"the page cannot be written: {self.parts.failures[-1]}")
+
+    def _untested(self, metrics: Sequence[str]) -> list[str]:
+        """Return why measures have no statistics."""
+        return list(
+            dict.fromkeys(sentence for metric in metrics for sentence in limits_of(self.cells, metric))
+        )
+
+    def _unread(self) -> list[str]:
+        """Return sentences on finished cells without files to draw, and on damaged files."""
+        runs = self.cells[self.cells["status"] == "FINISHED"].drop_duplicates("run_id").assign(label=labels)
+        lacking = [self.artifacts.path(run, tags.CURVES) is None for run in runs["run_id"]]
+        counts = runs["label"][lacking].value_counts(sort=False)
+        without = ", ".join(f"{label} ({count})" for label, count in counts.items())
+        missing = (
+            [f"Figures and gallery leave out cells whose artifacts lack the files: {without}."]
+            if without
+            else []
+        )
+        return missing + [
+            f"Damaged and left out: {reason}." for reason in dict.fromkeys(self.artifacts.damaged)
+        ]
 
 
-@contextmanager
-def _drawing(
-    figures: Sequence[Figure], folder: Path, step: Callable[[str, int, int], None]
-) -> Iterator[list[tuple[Figure, Path]]]:
-    """Draw figures, if many in other processes while the block runs; the list yielded is complete after the block."""
-    drawn: list[tuple[Figure, Path]] = []
-
-    def collect(paths: Iterable[Path]) -> None:
-        for figure, path in zip(figures, paths, strict=True):
-            drawn.append((figure, path))
-            step("figures", len(figures), len(drawn))
-
-    step("figures", len(figures), 0)
-    if len(figures) < MANY:
-        yield drawn
-        collect(save(figure, folder) for figure in figures)
-        return
-    # spawned: a fork of a process with threads may hang
-    with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1), get_context("spawn")) as pool:
-        paths = pool.map(save, figures, repeat(folder))
-        yield drawn
-        collect(paths)
+def _own_dataset(cells: pd.DataFrame) -> str:
+    """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
+    names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
+    return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""
 
 
 def _measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
@@ -180,105 +277,3 @@ def _measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     if lacking:
         raise ReportError(f"--metric: no cell has {', '.join(lacking)}; expected any of {', '.join(known)}")
     return list(metrics) or known
-
-
-def _check(folder: Path) -> None:
-    """Reject a folder that holds something other than a report."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ReportError(f"{folder}: found a file; expected a folder, new, empty or with an earlier report")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in PARTS)
-    if others or (any(folder.iterdir()) and not (folder / PAGE).exists()):
-        content = ", ".join(others[:5]) or "parts of a report without its page"
-        raise ReportError(
-            f"{folder}: found {content}; expected a folder, new, empty or with an earlier report"
-        )
-
-
-def _replace(made: Path, folder: Path) -> None:
-    """Move a finished report to its folder; the page comes last, as it refers to the rest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in PARTS:
-        old, new = folder / name, made / name
-        if old.is_dir():
-            shutil.rmtree(old)
-        if new.exists():
-            new.replace(old)
-
-
-@contextmanager
-def _steps(console: Console | None) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function that shows the progress of a step: (name, total, done)."""
-    columns = (TextColumn("{task.description:8}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=console is None, transient=True) as progress:
-        tasks = {}
-
-        def step(name: str, total: int, done: int) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=total)
-            progress.update(tasks[name], completed=done)
-
-        yield step
-
-
-def _facts(uri: str, cells: pd.DataFrame) -> list[tuple[str, str]]:
-    runs = cells.drop_duplicates("run_id")
-    states = runs["status"].str.lower().value_counts()
-    columns = {
-        "sweep": runs["sweep"],
-        "methods": labels(runs),
-        "categories": rows(runs),
-        "seeds": runs["seed"],
-        "protocol": runs["protocol"],
-        "teacher": teachers(runs),
-        "threshold": runs["threshold_policy"],
-        "code": runs["git_commit"].str[:10],
-    }
-    return [
-        ("cells", ", ".join(f"{count} {state}" for state, count in states.items())),
-        *((name, ", ".join(pd.unique(values))) for name, values in columns.items()),
-        ("store", without_password(uri)),
-        ("written", f"{datetime.now():%Y-%m-%d %H:%M}"),
-    ]
-
-
-def _untested(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Return why measures have no statistics."""
-    return list(dict.fromkeys(sentence for metric in metrics for sentence in limits_of(cells, metric)))
-
-
-def _unread(cells: pd.DataFrame, artifacts: Artifacts) -> list[str]:
-    """Return sentences on finished cells without files to draw, and on damaged files."""
-    runs = cells[cells["status"] == "FINISHED"].drop_duplicates("run_id").assign(label=labels)
-    counts = runs["label"][[artifacts.path(run, tags.CURVES) is None for run in runs["run_id"]]].value_counts(
-        sort=False
-    )
-    without = ", ".join(f"{label} ({count})" for label, count in counts.items())
-    missing = (
-        [f"Figures and gallery leave out cells whose artifacts lack the files: {without}."] if without else []
-    )
-    return missing + [f"Damaged and left out: {reason}." for reason in dict.fromkeys(artifacts.damaged)]
-
-
-def _failures(cells: pd.DataFrame) -> pd.DataFrame:
-    runs = cells[cells["status"] == "FAILED"].drop_duplicates("run_id")
-    return runs.assign(method=labels, category=rows)[["method", "category", "seed", "reason"]]
-
-
-def _configs(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, str]]:
-    """Return the configuration of one cell of each method."""
-    first = ended(cells).assign(label=labels).drop_duplicates("label")
-    runs = first[["label", "run_id"]].itertuples(index=False)
-    return [(label, text) for label, run in runs if (text := artifacts.text(run, tags.CONFIG))]
-
-
-def _environments(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, str]]:
-    """Return machine and software of one cell for each machine and state of the code."""
-    runs = ended(cells).drop_duplicates(list(SETUP))
-    environments = []
-    for run, method, category in runs[["run_id", "method", "category"]].itertuples(index=False):
-        recorded = artifacts.tags(run)
-        lines = [f"{name}: {recorded[name]}" for name in ENVIRONMENT if name in recorded]
-        environments.append((f"{method} {category}", "\n".join(lines)))
-    return environments

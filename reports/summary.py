@@ -1,19 +1,27 @@
 """The end of a sweep: tables on the console, and tables and report among the artifacts of the parent run."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from mlflow import MlflowClient
 from rich.console import Console
 
+from reports.model import Sheet
+from reports.parts import Parts, WrittenReport
 from reports.tables.comparison import comparison_sheet
 from reports.tables.files import write_tables
 from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
-from store.table import find_sweep, read_cells
+from store.client import open_store
+from store.table import find_sweep, labels, read_cells, rows
+
+DICE, DICE_MAX = "dice", "dice_max"
+FAILURES = 20
+"""So many failed cells are named."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +36,21 @@ class SweepSummary:
         {measure/method: mean over categories}.
     tags
         The methods, datasets, protocols, backbones and weights of the cells, separated by commas.
+    failures
+        The parts of the summary that failed and are missing, each with the reason, in one line.
     """
 
     cells: int
     failed: int
     means: dict[str, float]
     tags: dict[str, str]
+    failures: tuple[str, ...] = ()
 
 
 def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     """Print a sweep's tables and log them as artifacts of its parent run, in the folder `tables`.
+
+    A table that fails costs only itself; it is named on the console and in the result.
 
     Parameters
     ----------
@@ -46,51 +59,98 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     sweep
         Name of the sweep.
     metrics
-        Names of the measures, one table each.
+        Names of the measures, one table each. Next to Dice at the threshold stands the Dice at the best one.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
     """
     cells = read_cells(uri, [sweep])
     if cells.empty:
         return SweepSummary(0, 0, {}, {})
-    console = Console()
-    means: dict[str, float] = {}
-    sheets = [sheet for metric in metrics if (sheet := comparison_sheet(cells, metric))]
+    console, parts, means = Console(), Parts(), dict[str, float]()
+    sheets = [
+        sheet
+        for metric in _shown(metrics)
+        if (sheet := parts.make(f"table {metric}", partial(comparison_sheet, cells, metric)))
+    ]
     for sheet in sheets:
-        averages = sheet.values.T[MEAN].astype(float)
-        means |= {metric_name(f"{sheet.name}/{label}"): value for label, value in averages.items()}
-        title, _, rest = sheet.caption.partition("; ")
-        console.print("", title, to_rich(sheet), sep="\n", style="bold", highlight=False)
-        console.print(rest, style="dim", markup=False, highlight=False)
+        parts.make(f"means of {sheet.name}", partial(_add_means, means, sheet))
+        parts.make(f"table {sheet.name}", partial(_print, console, sheet))
     with TemporaryDirectory() as folder:
-        write_tables(cells, [sheet.name for sheet in sheets], sheets, Path(folder))
-        _log(uri, sweep, Path(folder), "tables")
+        names = [sheet.name for sheet in sheets]
+        parts.make("tables", partial(write_tables, cells, names, sheets, Path(folder), parts))
+        parts.make("artifacts", partial(_log, uri, sweep, Path(folder), "tables"))
     runs = cells.drop_duplicates("run_id")
     failed = runs[runs["status"] == "FAILED"]
-    for method, category, reason in failed[["method", "category", "reason"]].itertuples(index=False):
-        console.print(f"failed: {method} {category}: {reason}", style="red", markup=False, highlight=False)
+    _print_failed(console, failed)
     tags = {
         name: ", ".join(pd.unique(runs[name]))
         for name in ("method", "dataset", "protocol", "backbone", "weights")
     }
-    return SweepSummary(len(runs), len(failed), means, tags)
+    _report(parts.failures, "part of the summary is missing")
+    return SweepSummary(len(runs), len(failed), means, tags, tuple(parts.failures))
 
 
-def attach_report(uri: str, sweep: str, folder: Path) -> Path | None:
-    """Write the report of a sweep, log it as artifacts of the parent run, and return the path of its page.
+def attach_report(uri: str, sweep: str, folder: Path) -> WrittenReport | None:
+    """Write the report of a sweep, and log it as artifacts of the parent run.
 
-    None if no cell has finished.
+    Returns
+    -------
+    Path of the page, and the parts that failed, which are also named on the console; None if no cell has finished.
+
+    Raises
+    ------
+    StoreError, ReportError
+        If the store cannot be read, or the folder not be written.
     """
     from reports.report import write_report  # takes seconds to import, which `summarize` does not need
 
     cells = read_cells(uri, [sweep])
     if not (cells["status"] == "FINISHED").any():
         return None
-    page = write_report(uri, cells, sweep, folder, console=Console(stderr=True))
-    _log(uri, sweep, folder)
-    return page
+    written = write_report(uri, cells, sweep, folder, console=Console(stderr=True))
+    copying = Parts()
+    copying.make("copy among the artifacts", partial(_log, uri, sweep, folder))
+    failures = (*written.failures, *copying.failures)
+    _report(failures, "part of the report is missing")
+    return WrittenReport(written.page, failures)
+
+
+def _shown(metrics: Sequence[str]) -> list[str]:
+    """Return the measures, with the best Dice after Dice."""
+    shown = [name for metric in metrics for name in ((DICE, DICE_MAX) if metric == DICE else (metric,))]
+    return list(dict.fromkeys(shown))
+
+
+def _add_means(means: dict[str, float], sheet: Sheet) -> None:
+    for label, value in sheet.values.T[MEAN].astype(float).items():
+        name = metric_name(f"{sheet.name}/{label}")
+        means[name if name not in means else f"{name} {len(means)}"] = value
+
+
+def _print(console: Console, sheet: Sheet) -> None:
+    title, _, rest = sheet.caption.partition("; ")
+    console.print("", title, to_rich(sheet), sep="\n", style="bold", highlight=False)
+    console.print(rest, style="dim", markup=False, highlight=False)
+
+
+def _print_failed(console: Console, failed: pd.DataFrame) -> None:
+    named = failed.assign(label=labels, row=rows)[["label", "row", "reason"]]
+    for method, category, reason in named[:FAILURES].itertuples(index=False):
+        console.print(f"failed: {method} {category}: {reason}", style="red", markup=False, highlight=False)
+    if len(failed) > FAILURES:
+        console.print(f"failed: {len(failed) - FAILURES} more", style="red", markup=False, highlight=False)
+
+
+def _report(failures: Sequence[str], what: str) -> None:
+    for failure in failures:
+        print(f"error: {what}: {failure}", file=sys.stderr)
 
 
 def _log(uri: str, sweep: str, folder: Path, target: str | None = None) -> None:
-    MlflowClient(tracking_uri=uri).log_artifacts(find_sweep(uri, sweep).info.run_id, str(folder), target)
+    open_store(uri).log_artifacts(find_sweep(uri, sweep).info.run_id, str(folder), target)
 
 
 def metric_name(label: str) -> str:

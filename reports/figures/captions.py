@@ -1,13 +1,14 @@
 """Captions of figures, and the runs that a figure shows."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
-from reports.tables.seeds import seeds_of
+from reports.tables.seeds import all_seeds, seed_order, seeds_of
 from store.table import labels, rows
+from store.text import counted, listed
 
 T = TypeVar("T")
 Seeds = dict[str, T]
@@ -18,10 +19,12 @@ Found = dict[str, dict[str, Seeds[T]]]
 
 def columns(cells: pd.DataFrame) -> list[str]:
     """Return the labels of the methods, in the order of the sweep."""
-    return list(pd.unique(labels(cells)))
+    return list(pd.unique(labels(cells.drop_duplicates(["method", "variant"]))))
 
 
-def find(cells: pd.DataFrame, read: Callable[[str], T | None]) -> Found[T]:
+def find(
+    cells: pd.DataFrame, read: Callable[[str], T | None], only: Collection[str] | None = None
+) -> Found[T]:
     """Read something of every finished cell.
 
     Parameters
@@ -30,15 +33,20 @@ def find(cells: pd.DataFrame, read: Callable[[str], T | None]) -> Found[T]:
         The tidy table.
     read
         Takes the id of a run; returns None where the run lacks it.
+    only
+        Rows of the tables to read; None: all.
 
     Returns
     -------
     The results by category, label and seed.
     """
     named = cells.assign(category=rows, label=labels)
-    found: Found[T] = {c: {label: {} for label in columns(cells)} for c in pd.unique(named["category"])}
+    if only is not None:
+        named = named[named["category"].isin(only)]
+    order = columns(cells)
+    found: Found[T] = {c: {label: {} for label in order} for c in pd.unique(named["category"])}
     runs = named[named["status"] == "FINISHED"].drop_duplicates("run_id")
-    runs = runs.sort_values("seed", key=lambda seeds: seeds.map(int), kind="stable")
+    runs = runs.sort_values("seed", key=lambda seeds: seeds.map(seed_order), kind="stable")
     keys = ["run_id", "category", "label", "seed"]
     for run_id, category, label, seed in runs[keys].itertuples(index=False):
         value = read(run_id)
@@ -86,28 +94,25 @@ def drawn_seeds(cells: pd.DataFrame, methods: Mapping[str, Mapping[str, T]]) -> 
         return f"seeds: {listed(f'{label} {listed(seeds)}' for label, seeds in drawn.items())}"
     (seeds,) = set(drawn.values())
     if len(seeds) > 1:
-        return f"mean over {len(seeds)} seeds ({listed(seeds)})"
-    all_seeds = seeds_of(cells)
-    return f"seed {seeds[0]}" + (f" of {listed(all_seeds)}" if len(all_seeds) > 1 else "")
+        return f"mean over {counted(len(seeds), 'seed')} ({listed(seeds)})"
+    # of methods, or of the one method whose categories are drawn
+    known = seeds_of(cells)
+    every = all_seeds({label: own for label, own in known.items() if label in drawn} or known)
+    return f"seed {seeds[0]}" + (f" of {listed(every)}" if len(every) > 1 else "")
 
 
 def about(cells: pd.DataFrame, category: str = "") -> str:
     """Return the data and protocol of all cells, or of one row of the tables."""
-    chosen = cells.assign(row=rows)
+    chosen = cells.drop_duplicates(["dataset", "category", "protocol"]).assign(row=rows)
     if category:
         chosen = chosen[chosen["row"] == category]
     parts = [
-        f"{name} {listed(Path(value).name for value in pd.unique(chosen[name]))}"
-        for name in ("dataset", "protocol")
+        f"dataset {listed(pd.unique(chosen['dataset']))}",
+        f"protocol {listed(Path(value).name for value in pd.unique(chosen['protocol']))}",
     ]
     if category:
         parts.insert(1, f"category {listed(pd.unique(chosen['category']))}")
     return "; ".join(parts)
-
-
-def listed(items: Iterable[object]) -> str:
-    """Return items separated by commas."""
-    return ", ".join(map(str, items))
 
 
 def _why(cells: pd.DataFrame, label: str, category: str) -> str:

@@ -1,6 +1,6 @@
 """Curves against the false-positive rate: ROC of images and pixels, and the overlap of regions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from metrics import MEASURES
 from reports.figures.captions import Found, Seeds, caption, columns, find
-from reports.figures.style import FAINT, PAGE, drawing, linestyles, palette, wrap
+from reports.figures.style import FAINT, PAGE, drawing, linestyles, palette, shorten, wrap
 from reports.model import Figure
 from reports.naming import slug
 from reports.tables.seeds import values_by_seed
 from store.artifacts import Artifacts
+from store.text import counted
 
 GRID = 501
 """Number of false-positive rates at which several curves are averaged."""
@@ -32,6 +33,8 @@ PANELS = (
 WHAT = "ROC of image scores and of pixels, and mean overlap of the ground-truth regions"
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """False-positive rates and values, (N,) each."""
+Curves = Mapping[str, Curve]
+"""By their names in `curves.csv`."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +45,24 @@ class Line:
     note: str
 
 
-def curve_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
-    """Return the ROC and PRO curves: one figure of the means over categories, one figure per category.
+def curve_figures(
+    cells: pd.DataFrame, artifacts: Artifacts, only: Collection[str] | None = None
+) -> list[Figure]:
+    """Return the ROC and PRO curves: one figure of the means over categories, one figure per category (of `only`).
 
     Curves of several seeds or categories are averaged vertically, at equal false-positive rates (Fawcett, 2006:
     An introduction to ROC analysis), so that the area under a mean is the mean of the areas. A category without
     curves has no figure.
     """
-    found = find(cells, artifacts.curves)
+    found = find(cells, lambda run: curves_in(artifacts.curves(run)))
     drawn = {category: methods for category, methods in found.items() if any(methods.values())}
     values = {measure: values_by_seed(cells, measure) for _, measure, *_ in PANELS}
     limits = sorted({float(limit) for limit in pd.unique(cells["fpr_limit"]) if limit})
     order = columns(cells)
     figures = [_overview(cells, found, values, limits)] if len(drawn) > 1 else []
     for category, methods in drawn.items():
+        if only is not None and category not in only:
+            continue
         panels = {
             name: {
                 label: Line(mean_curve(own), _number(values[measure], [category], label))
@@ -80,14 +87,19 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     return grid, np.mean([np.interp(grid, rates, values) for rates, values in curves], axis=0)
 
 
-def curves_of(tables: Iterable[pd.DataFrame], name: str) -> list[Curve]:
-    """Return the curves of one name in tables of `curves.csv`, without tables that lack it."""
-    chosen = (table[table["curve"] == name] for table in tables)
-    return [
-        (table["false_positive_rate"].to_numpy(float), table["value"].to_numpy(float))
-        for table in chosen
-        if not table.empty
-    ]
+def curves_in(table: pd.DataFrame | None) -> Curves | None:
+    """Return the curves in a table of `curves.csv`, {name: curve}: a tenth of its size in memory."""
+    if table is None:
+        return None
+    return {
+        str(name): (own["false_positive_rate"].to_numpy(float), own["value"].to_numpy(float))
+        for name, own in table.groupby("curve", sort=False)
+    }
+
+
+def curves_of(runs: Iterable[Curves], name: str) -> list[Curve]:
+    """Return the curves of one name, without runs that lack it."""
+    return [curves[name] for curves in runs if name in curves]
 
 
 def draw_curves(
@@ -105,7 +117,7 @@ def draw_curves(
         False-positive rates to which PRO was integrated; the range up to the first is shaded.
     """
     legends = {
-        name: {label: wrap(f"{label} {line.note}", WIDTH) for label, line in lines.items()}
+        name: {label: wrap(f"{shorten(label)} {line.note}", WIDTH) for label, line in lines.items()}
         for name, lines in panels.items()
     }
     entries = max(len(texts) for texts in legends.values())
@@ -140,7 +152,7 @@ def _mark(panel: Axes, limits: Sequence[float]) -> None:
 
 def _overview(
     cells: pd.DataFrame,
-    found: Found[pd.DataFrame],
+    found: Found[Curves],
     values: Mapping[str, pd.DataFrame],
     limits: Sequence[float],
 ) -> Figure:
@@ -155,11 +167,11 @@ def _overview(
                 fewer = f" [{len(covered)} of {len(found)}]" if len(covered) < len(found) else ""
                 mean = mean_curve([mean_curve(by_category[category]) for category in covered])
                 panels[name][label] = Line(mean, _number(values[measure], covered, label) + fewer)
-    seeds: dict[str, Seeds[pd.DataFrame]] = {
+    seeds: dict[str, Seeds[Curves]] = {
         label: {seed: table for methods in found.values() for seed, table in methods[label].items()}
         for label in order
     }
-    what = f"{WHAT}{_limited(limits)}; means over {len(found)} categories, or fewer where the legend says so"
+    what = f"{WHAT}{_limited(limits)}; means over {counted(len(found), 'category')}, or fewer where the legend says so"
     return Figure(
         name="curves",
         title="Mean curves",

@@ -1,7 +1,7 @@
 """Image scores: their distribution over normal and anomalous images, and the AUROC of each kind of defect."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import mannwhitneyu
 
 from reports.figures.captions import Seeds, caption, columns, find, lowest
-from reports.figures.style import ANOMALOUS, NORMAL, PAGE, drawing, legend_below, side_by_side, wrap
+from reports.figures.style import ANOMALOUS, NORMAL, PAGE, drawing, legend_below, shorten, side_by_side, wrap
 from reports.model import Figure
 from reports.naming import slug
 from reports.tables.captions import policies
@@ -24,9 +24,11 @@ ACROSS = 3
 """Panels side by side."""
 
 
-def score_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
-    """Return two figures per category: histograms of image scores, and the AUROC of each kind of defect."""
-    found = find(cells, artifacts.scores)
+def score_figures(
+    cells: pd.DataFrame, artifacts: Artifacts, only: Collection[str] | None = None
+) -> list[Figure]:
+    """Return two figures per category (of `only`): histograms of image scores, and the AUROC of each kind of defect."""
+    found = find(cells, artifacts.scores, only)
     order, thresholds = columns(cells), _thresholds(cells)
     figures = []
     for category, methods in found.items():
@@ -106,7 +108,7 @@ def draw_histograms(panels: Mapping[str, tuple[pd.DataFrame, float]]) -> Drawing
             panel.axvline(threshold, color="black", linewidth=1, linestyle="--", label="image threshold")
         left_out = len(scores) - len(finite)
         note = f" ({left_out} not finite)" if left_out else ""
-        panel.set(title=wrap(label + note, 28), xlabel="Image score", ylabel="Images")
+        panel.set(title=wrap(shorten(label) + note, 28), xlabel="Image score", ylabel="Images")
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     legend_below(figure)
@@ -120,7 +122,7 @@ def draw_kinds(kinds: pd.DataFrame, counts: "pd.Series[int]", order: Sequence[st
     panel.axhline(0.5, color="black", linewidth=0.7, linestyle=(0, (1, 1)))
     bottom = min(0.9, float(np.nanmin(kinds.to_numpy(float), initial=1)) - 0.05)
     panel.set(xlabel="Kind of defect (number of images)", ylabel="Image AUROC", ylim=(bottom, 1.02))
-    ticks = [wrap(f"{kind} ({counts[kind]})", 14) for kind in kinds.index]
+    ticks = [wrap(f"{shorten(kind, 42)} ({counts[kind]})", 14) for kind in kinds.index]
     panel.set_xticks(range(len(ticks)), ticks)
     legend_below(figure)
     return figure

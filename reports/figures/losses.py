@@ -1,7 +1,7 @@
 """Training curves: losses, and the validation scores by which an epoch was chosen."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,15 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.captions import about, columns, drawn_seeds, find, listed, lowest
-from reports.figures.style import PAGE, drawing, legend_below, linestyles, log_scale, palette
+from reports.figures.captions import about, columns, drawn_seeds, find, lowest
+from reports.figures.style import FAINT, PAGE, drawing, legend_below, linestyles, log_scale, palette
 from reports.model import Figure
 from reports.naming import slug
 from store.artifacts import Artifacts
 from store.tags import BEST_EPOCH, LOSS, SELECTION
+from store.text import listed
 
 ACROSS = 3
 """Panels side by side."""
+CROWDED = 20
+"""Of more categories than this, the median is drawn, and each one as a thin grey line."""
 STEEP = 100
 """Values are drawn on a logarithmic axis where the largest is this many times the smallest."""
 
@@ -31,8 +34,10 @@ class LossCurve:
     kept: int | None
 
 
-def loss_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
-    """Return one figure per method: a panel per stage and curve, a line per category, for the lowest seed.
+def loss_figures(
+    cells: pd.DataFrame, artifacts: Artifacts, only: Collection[str] | None = None
+) -> list[Figure]:
+    """Return one figure per method: a panel per stage and curve, a line per category (of `only`), for the lowest seed.
 
     A method without curves has no figure.
     """
@@ -43,7 +48,7 @@ def loss_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
     names = {
         run: [name for name in metrics if name.endswith((LOSS, SELECTION))] for run, metrics in last.items()
     }
-    found = find(cells, lambda run: run if names[run] else None)
+    found = find(cells, lambda run: run if names[run] else None, only)
     figures = []
     for label in columns(cells):
         runs = lowest({category: methods[label] for category, methods in found.items()})
@@ -77,6 +82,10 @@ def draw_losses(panels: Mapping[str, Mapping[str, LossCurve]], order: Sequence[s
     for panel in axes.flat[len(panels) :]:
         panel.remove()
     for panel, (name, curves) in zip(axes.flat, panels.items(), strict=False):
+        if len(order) > CROWDED:
+            _draw_many(panel, list(curves.values()))
+            _name_axes(panel, name, list(curves.values()))
+            continue
         for category, curve in curves.items():
             look = {"color": colours[category], "linestyle": styles[category], "linewidth": 0.8}
             panel.plot(list(curve.values), list(curve.values.values()), label=category, **look)
@@ -86,6 +95,17 @@ def draw_losses(panels: Mapping[str, Mapping[str, LossCurve]], order: Sequence[s
         _name_axes(panel, name, list(curves.values()))
     legend_below(figure)
     return figure
+
+
+def _draw_many(panel: Axes, curves: Sequence[LossCurve]) -> None:
+    """Draw all curves alike, and their median where at least half of them have a value."""
+    for i, curve in enumerate(curves):
+        label = "a category" if i == 0 else "_"
+        steps, values = list(curve.values), list(curve.values.values())
+        panel.plot(steps, values, color=FAINT, linewidth=0.4, label=label)
+    table = pd.DataFrame([curve.values for curve in curves]).sort_index(axis=1)
+    median = table.median()[table.count() * 2 >= len(curves)]
+    panel.plot(median.index, median.to_numpy(float), color="black", label=f"median of {len(curves)}")
 
 
 def _curve(values: Mapping[int, float], name: str, last: Mapping[str, float]) -> LossCurve:
@@ -113,8 +133,11 @@ def _name_axes(panel: Axes, name: str, curves: Sequence[LossCurve]) -> None:
 def _caption(
     cells: pd.DataFrame, runs: Mapping[str, Mapping[str, str]], panels: Mapping[str, Mapping[str, LossCurve]]
 ) -> str:
-    parts = ["Training curves, a line per category"]
-    if any(name.endswith(SELECTION) for name in panels):
+    many = len(runs) > CROWDED
+    parts = [
+        "Training curves, a line per category" + (f" ({len(runs)} of them), and their median" if many else "")
+    ]
+    if any(name.endswith(SELECTION) for name in panels) and not many:
         parts.append("dots: the epoch that was kept, the one with the lowest value on the validation images")
     parts += [about(cells), drawn_seeds(cells, runs)]
     if absent := [category for category, seeds in runs.items() if not seeds]:

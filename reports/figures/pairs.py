@@ -1,5 +1,6 @@
 """Outputs of teacher and student at sampled locations of the test images."""
 
+from collections.abc import Collection
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from reports.model import Figure
 from reports.naming import slug
 from store.artifacts import Artifacts
 from store.files import Pairs
+from store.text import counted
 
 BINS = 40
 DRAWN = 400
@@ -27,9 +29,11 @@ WHAT = (
 )
 
 
-def pair_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
-    """Return a figure per category and method that keeps pairs, for the lowest seed."""
-    found = find(cells, artifacts.pairs)
+def pair_figures(
+    cells: pd.DataFrame, artifacts: Artifacts, only: Collection[str] | None = None
+) -> list[Figure]:
+    """Return a figure per category (of `only`) and method that keeps pairs, for the lowest seed."""
+    found = find(cells, artifacts.pairs, only)
     figures = []
     for label in columns(cells):
         for category, methods in found.items():
@@ -83,7 +87,11 @@ def _draw_distances(panel: Axes, pairs: Pairs) -> None:
             fractions = np.histogram(chosen, edges)[0] / chosen.size
             panel.stairs(fractions, edges, fill=True, color=colour, alpha=0.35)
             panel.stairs(
-                fractions, edges, color=colour, hatch=hatch, label=f"{name} ({chosen.size} locations)"
+                fractions,
+                edges,
+                color=colour,
+                hatch=hatch,
+                label=f"{name} ({counted(chosen.size, 'location')})",
             )
     log_scale(panel, "x")
     panel.set(

@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from reports.figures.captions import columns
-from reports.figures.style import FAINT, PAGE, drawing, log_scale, markers, palette
+from reports.figures.style import FAINT, PAGE, drawing, log_scale, markers, palette, shorten
 from reports.model import Figure
 from reports.statistics.significance import samples
 from reports.tables.captions import title_of
@@ -147,7 +147,7 @@ def _name(axes: Axes, points: pd.DataFrame, steps: Sequence[Bbox]) -> None:
     markers_at = axes.transData.transform(points[["latency", "accuracy"]].to_numpy(float))
     taken = [Bbox.from_bounds(x - 4 * dot, y - 4 * dot, 8 * dot, 8 * dot) for x, y in markers_at] + [*steps]
     for label, place in zip(points.index, markers_at, strict=True):
-        name = fill(str(label), WIDE)
+        name = fill(shorten(str(label)), WIDE)
         width, height = _size(axes, name)
         tried = [
             (distance, direction, _box(place, width, height, distance * dot, direction))

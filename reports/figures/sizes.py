@@ -6,10 +6,11 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports.figures.captions import Found, Seeds, caption, columns, find, listed
+from reports.figures.captions import Found, Seeds, caption, columns, find
 from reports.figures.style import PAGE, drawing, legend_below, side_by_side
 from reports.model import Figure
 from store.artifacts import Artifacts
+from store.text import listed
 
 EDGES = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 """Edges of bins of the area of a region as a fraction of its image, the upper edge included."""
@@ -43,7 +44,7 @@ def size_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
 def pool(found: Found[pd.DataFrame]) -> pd.DataFrame:
     """Return the regions of all cells in one table with the additional columns `category`, `label` and `seed`."""
     tables = [
-        table.assign(category=category, label=label, seed=seed)
+        table[["part", "pro"]].assign(category=category, label=label, seed=seed)
         for category, methods in found.items()
         for label, seeds in methods.items()
         for seed, table in seeds.items()

@@ -34,6 +34,12 @@ LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 CHARACTERS = 16
 """Approximate number of characters of a legend per inch."""
+LOW = 3
+"""So many lines of a legend fit into the usual height of a figure."""
+LINE = 100
+"""Characters on a line of a legend over the whole page."""
+LONGEST = 60
+"""Names are shortened to so many characters."""
 FAINT = "#B3B3B3"
 NORMAL, ANOMALOUS = COLOURS[:2]
 """Colours of normal and anomalous images and locations."""
@@ -130,15 +136,18 @@ def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def legend_below(figure: Drawing) -> None:
-    """Put one legend for all axes below them, each name once, in as many columns as fit."""
+    """Put one legend for all axes below them, each name once, in as many columns as fit; a high one adds its height."""
     entries = {
-        text: handle
+        wrap(shorten(text, 2 * LINE), LINE): handle
         for axes in figure.axes
         for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     if entries:
-        wide = figure.get_figwidth() * CHARACTERS / (6 + max(map(len, entries)))
+        longest = max(len(line) for text in entries for line in text.split("\n"))
+        wide = figure.get_figwidth() * CHARACTERS / (6 + longest)
         number = max(1, min(len(entries), int(wide)))
+        lines = -(-sum(text.count("\n") + 1 for text in entries) // number)
+        figure.set_figheight(figure.get_figheight() + 0.13 * max(0, lines - LOW))
         figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=number)
 
 
@@ -165,6 +174,18 @@ def side_by_side(axes: Axes, table: pd.DataFrame, order: Sequence[str]) -> None:
         axes.axvline(border, color="#E0E0E0", linewidth=0.5)
     axes.set_xlim(-0.5, len(table) - 0.5)
     axes.grid(axis="y")
+
+
+def shorten(name: str, most: int = LONGEST) -> str:
+    """Return a name on one line, its middle left out if it is longer than `most` characters.
+
+    Examples
+    --------
+    >>> shorten("a name\\nof two lines"), shorten("uninformed_students", 12)
+    ('a name of two lines', 'uninfo…dents')
+    """
+    line = " ".join(name.split())
+    return line if len(line) <= most else f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"
 
 
 def wrap(name: str, width: int) -> str:

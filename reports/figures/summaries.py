@@ -1,6 +1,6 @@
 """The comparison tables as figures: heat maps, and box plots over categories."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,23 +10,28 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from metrics import MEASURES
-from reports.figures.captions import about, listed
-from reports.figures.style import PAGE, drawing, palette, wrap
+from reports.figures.captions import about
+from reports.figures.style import PAGE, drawing, palette, shorten, wrap
 from reports.model import DASH, Figure
 from reports.naming import slug
 from reports.tables.captions import policies, title_of
 from reports.tables.formatting import DIGITS, states
-from reports.tables.seeds import Spread, summary
+from reports.tables.seeds import Spread, describe_seeds, summary
+from store.text import counted, listed
 
 COLOUR_MAP = "viridis"
 ENOUGH = 3
 """Quartiles need at least so many categories."""
+LINE, LABEL = 90, 36
+"""Characters on a line over the whole figure, and at most in the name of a category."""
 CROWDED = 20
 """Points of more categories than this are drawn smaller, as they would cover the box."""
 
 
-def summary_figures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Figure]:
-    """Return two figures per measure: a heat map of method and category, and a box plot over enough categories."""
+def summary_figures(
+    cells: pd.DataFrame, metrics: Sequence[str], only: Collection[str] | None = None
+) -> list[Figure]:
+    """Return two figures per measure: a heat map of method and category (of `only`), and a box plot over all."""
     figures = []
     for metric in metrics:
         if (found := summary(cells, metric, {})) is None:
@@ -34,7 +39,10 @@ def summary_figures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Figure]
         table, spread = found
         title, details = title_of(metric), _details(cells, metric, table, spread)
         what = f"{title} of each method and category, hatched where there is no value"
-        draw = partial(draw_heat, table, words(cells, table), title)
+        part = table if only is None else table[table.index.isin(only)]
+        if len(part) < len(table):
+            what = f"{what}; {len(part)} of {counted(len(table), 'category')}"
+        draw = partial(draw_heat, part, words(cells, part), title)
         figures.append(Figure(slug("heat", metric), f"{title}, all", f"{what}; {details}", draw, "results"))
         if len(table) >= ENOUGH:
             what = f"{title} over {len(table)} categories: median, quartiles, and each category as a point"
@@ -52,7 +60,8 @@ def words(cells: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 def draw_heat(table: pd.DataFrame, words: pd.DataFrame, title: str) -> Drawing:
     """Draw a heat map with a number or word in each field."""
-    names = _broken([*map(str, table)])
+    places = [shorten(str(row), LABEL) for row in table.index]
+    names = _broken([*map(str, table)], LINE - max(map(len, places)))
     figure, [[panel]] = drawing(PAGE, max(1.2, 0.4 + 0.19 * len(table)) + _room(names))
     seaborn.heatmap(
         table.astype(float),
@@ -69,14 +78,14 @@ def draw_heat(table: pd.DataFrame, words: pd.DataFrame, title: str) -> Drawing:
         panel.text(x + 0.5, y + 0.5, words.iat[y, x], ha="center", va="center", fontsize=7, bbox=box)
     panel.set(xlabel="", ylabel="")
     panel.set_xticks(np.arange(len(names)) + 0.5, names, rotation=0)
-    panel.set_yticks(np.arange(len(table)) + 0.5, list(table.index), rotation=0)
+    panel.set_yticks(np.arange(len(table)) + 0.5, places, rotation=0)
     panel.tick_params(length=0)
     return figure
 
 
 def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
     """Draw a box per method, with its categories as points."""
-    names, colours = _broken([*map(str, table)]), palette(map(str, table))
+    names, colours = _broken([*map(str, table)], LINE), palette(map(str, table))
     figure, [[panel]] = drawing(PAGE, 2.3 + _room(names))
     values = [table[name].dropna().to_numpy(float) for name in table]
     # not seaborn's boxplot, which uses a deprecated option of matplotlib
@@ -107,11 +116,11 @@ def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
 
 def _details(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spread) -> str:
     """Return the rest of a caption: data, seeds, categories that methods lack, thresholds."""
-    number, measure = len(spread.seeds), MEASURES.get(metric)
-    over = f"mean over {number} seeds ({listed(spread.seeds)})" if number > 1 else f"seed {spread.seeds[0]}"
-    parts = [about(cells), over]
-    if fewer := int(((spread.counts > 0) & (spread.counts < number)).to_numpy().sum()):
-        parts.append(f"{fewer} of {table.size} entries from fewer seeds")
+    measure = MEASURES.get(metric)
+    parts = [about(cells), describe_seeds(spread.seeds)]
+    numbers = pd.Series({label: len(seeds) for label, seeds in spread.seeds.items()})
+    if fewer := int(((spread.counts > 0) & (spread.counts < numbers)).to_numpy().sum()):
+        parts.append(f"{fewer} of {counted(table.size, 'entry')} from fewer seeds")
     covered = table.count()
     if lacking := [f"{label} ({n} of {len(table)})" for label, n in covered.items() if n < len(table)]:
         parts.append(f"not all categories: {listed(lacking)}")
@@ -122,9 +131,9 @@ def _details(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spre
     return "; ".join(parts)
 
 
-def _broken(names: Sequence[str]) -> list[str]:
-    """Return the methods' names, wrapped to the width of their columns."""
-    return [wrap(name, max(7, 76 // len(names))) for name in names]
+def _broken(names: Sequence[str], characters: int) -> list[str]:
+    """Return the methods' names, wrapped to the width of their columns, which together hold so many characters."""
+    return [wrap(shorten(name), max(7, characters // len(names))) for name in names]
 
 
 def _room(names: Sequence[str]) -> float:

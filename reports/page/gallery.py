@@ -1,7 +1,7 @@
 """The gallery: the test images on which methods disagree most, with ground truth and each method's anomaly map."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,15 @@ from PIL import Image
 
 from reports.model import GalleryRow, Tile
 from reports.naming import slug
+from reports.tables.seeds import seed_order
 from store.artifacts import Artifacts
 from store.files import Pictures
 from store.table import labels, rows
+from store.text import listed
 
 THUMBNAIL = 112  # pixels
+NAMED = 10
+"""So many categories are named in the note."""
 RED = (240, 60, 60)
 KEYS = ["image", "kind", "label"]
 LOWEST, HIGHEST = 1.0, 99.9
@@ -39,6 +43,7 @@ def gallery(
     artifacts: Artifacts,
     folder: Path,
     per_category: int = 8,
+    only: Collection[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[list[GalleryRow], str]:
     """Choose the images of each category on which the methods disagree most, and draw them.
@@ -53,6 +58,8 @@ def gallery(
         The report's folder; full pictures go to its subfolder `pictures`.
     per_category
         Number of images of each category.
+    only
+        Rows of the tables to show; None: all.
     progress
         Called with the number of categories done and of all, before each category and at the end.
 
@@ -66,7 +73,7 @@ def gallery(
     columns = list(pd.unique(labels(cells)))
     shown: list[GalleryRow] = []
     without: list[str] = []
-    categories = list(pd.unique(rows(cells)))
+    categories = [row for row in pd.unique(rows(cells)) if only is None or row in only]
     for place, category in enumerate(categories):
         if progress:
             progress(place, len(categories))
@@ -81,13 +88,13 @@ def gallery(
         progress(len(categories), len(categories))
     note = NOTE.format(count=per_category)
     return shown, note + (
-        f" Without image scores, and so not shown: {', '.join(without)}." if without else ""
+        f" Without image scores, and so not shown: {listed(without, NAMED)}." if without else ""
     )
 
 
 def _lowest_seeds(done: pd.DataFrame) -> dict[str, str]:
     """Return {label: run} of the lowest seed of each label."""
-    ordered = done.assign(number=done["seed"].astype(int)).sort_values("number", kind="stable")
+    ordered = done.sort_values("seed", key=lambda seeds: seeds.map(seed_order), kind="stable")
     first = ordered.drop_duplicates("label")
     return dict(zip(first["label"], first["run_id"], strict=True))
 

@@ -4,6 +4,7 @@
 
 const find = (selector, within = document) => [...within.querySelectorAll(selector)];
 const one = (id) => document.getElementById(id);
+const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 const links = find("nav a");
 const boxes = find("#methods input");
@@ -155,13 +156,13 @@ function filterGallery(text, methods) {
       tile.hidden = methods.has(method) || (only !== undefined && method !== "-" && method !== only);
     }
   }
-  if (one("count")) one("count").value = `${find("#gallery article:not([hidden])").length} images`;
+  if (one("count")) one("count").value = counted(find("#gallery article:not([hidden])").length, "image");
 }
 
 function showHidden(filtered) {
   const names = boxes.filter((box) => !box.checked).map((box) => box.parentElement.textContent.trim());
   const parts = [];
-  if (filtered) parts.push(`${filtered} table ${filtered === 1 ? "row" : "rows"} by the filter`);
+  if (filtered) parts.push(`${counted(filtered, "table row")} by the filter`);
   if (names.length) parts.push(`${names.join(", ")} (still counted for best, second and disagreement)`);
   one("hidden").hidden = !parts.length;
   one("hidden").textContent = `Hidden: ${parts.join("; ")}.`;

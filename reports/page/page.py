@@ -22,14 +22,13 @@ SECTIONS = {
     "statistics": "Statistics",
     "cost": "Cost",
     "published": "Published",
+    "data": "Data",
 }
 """Sections of sheets; a sheet of an unknown section goes to the results."""
 ON_OVERVIEW = 3
 """So many sheets of the results are also on the overview."""
 COLOURS = 128
 """Number of colours to which a figure's PNG is reduced; its PDF keeps all."""
-MEANS = ("mean", "average")
-"""First words of the names of rows of means, which stay last however a table is sorted."""
 
 
 def write(report: Report, path: Path) -> None:
@@ -85,34 +84,40 @@ def render(report: Report) -> str:
 
 @dataclass(frozen=True)
 class _Names:
-    """The categories and methods that have their own views, `category/<n>` and `method/<n>`."""
+    """The categories and methods that have their own views, `category/<n>` and `method/<n>`, with their n."""
 
-    categories: list[str]
-    methods: list[str]
+    categories: dict[str, int]
+    methods: dict[str, int]
 
     @classmethod
     def of(cls, report: Report) -> "_Names":
         """Return the names in order of appearance in sheets, figures and gallery."""
         parts: list[Sheet | Figure] = [*report.sheets, *(figure for figure, _ in report.figures)]
         ranked = [label for row in report.gallery for label in row.ranks]
+        categories = _distinct(
+            [*(part.category for part in parts), *(row.category for row in report.gallery)]
+        )
+        methods = _distinct([*(part.method for part in parts), *ranked])
         return cls(
-            _distinct([*(part.category for part in parts), *(row.category for row in report.gallery)]),
-            _distinct([*(part.method for part in parts), *ranked]),
+            {name: i for i, name in enumerate(categories)}, {name: i for i, name in enumerate(methods)}
         )
 
     def views(self, *others: str, category: str = "", method: str = "") -> str:
         """Return the views of an element, separated by spaces."""
         views = list(others)
         if category:
-            views.append(f"category/{self.categories.index(category)}")
+            views.append(f"category/{self.categories[category]}")
         if method:
-            views.append(f"method/{self.methods.index(method)}")
+            views.append(f"method/{self.methods[method]}")
         return " ".join(views)
 
-    def numbers(self, values: Iterable[object]) -> str:
-        """Return the method's number for each column or row that is named after one, else `-`."""
-        known = {method: str(number) for number, method in enumerate(self.methods)}
-        return " ".join(known.get(str(value), "-") for value in values)
+    def numbers(self, values: Iterable[object], are_methods: bool = True) -> str:
+        """Return the number of the method that each column or row is named after, `-` for others.
+
+        Where they are not methods, all are `-`: a category may have the name of a method.
+        """
+        known = self.methods if are_methods else {}
+        return " ".join(str(known.get(str(value), "-")) for value in values)
 
     def owner(self, label: str) -> str:
         """Return the method with which a configuration's label begins, the longest if several fit; "" for none."""
@@ -176,15 +181,14 @@ def _by_section(sheets: Sequence[Sheet]) -> list[tuple[str, str, list[tuple[Shee
 def _shown_sheet(sheet: Sheet, names: _Names, overview: bool) -> _ShownSheet:
     section = sheet.section if sheet.section in SECTIONS else "results"
     views = names.views(*["overview"] * overview, section, category=sheet.category, method=sheet.method)
-    lines = [str(name) for name in sheet.values.index]
     return _ShownSheet(
         sheet=sheet,
         # to_html has escaped all names
         html=Markup(to_html(sheet)),
         views=views,
-        columns=names.numbers(sheet.values.columns),
-        lines=names.numbers(lines),
-        fixed=" ".join(str(i) for i, name in enumerate(lines) if name.split(" ")[0] in MEANS),
+        columns=names.numbers(sheet.values.columns, sheet.values.index.name == "category"),
+        lines=names.numbers(sheet.values.index, sheet.values.index.name == "method"),
+        fixed=" ".join(map(str, sheet.means)),
     )
 
 

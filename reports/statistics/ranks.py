@@ -14,6 +14,10 @@ ALPHA = 0.05
 RESAMPLES = 9999
 # values and differences that are equal up to rounding errors are ties
 DECIMALS = 9
+BATCH = 2**22
+"""So many values are permuted at once, which bounds the memory."""
+EXACT = 200
+"""Wilcoxon's test is exact for at most so many differences; for more, the normal distribution is as good."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def friedman(table: pd.DataFrame) -> Friedman:
         permutation_type="samples",
         vectorized=True,
         n_resamples=RESAMPLES,
+        batch=max(1, BATCH // ranks.size),
         alternative="greater",
         rng=0,
     )
@@ -133,8 +138,11 @@ def _compare(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[st
 def _signed_rank_p(signs: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
     """Return the probability of a sum of signed ranks at least this far from zero if signs are random.
 
-    Exact; `scipy.stats.wilcoxon` is exact without ties only, or by trying all sign patterns.
+    Exact up to `EXACT` differences; `scipy.stats.wilcoxon` is exact without ties only, or by trying all sign patterns.
     """
+    if np.count_nonzero(signs) > EXACT:
+        deviation = math.sqrt(np.sum(ranks[signs != 0] ** 2))  # of a sum of ranks with random signs
+        return float(2 * stats.norm.sf(abs(np.sum(signs * ranks)) / deviation))
     doubled = (2 * ranks[signs != 0]).astype(int)  # tied ranks may be halves
     chances = np.ones(1)  # probability of each sum of the positive ranks
     for rank in doubled:

@@ -8,18 +8,30 @@ import scikit_posthocs as posthocs
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.captions import columns
-from reports.figures.style import PAGE, drawing, palette
+from reports.figures.style import PAGE, drawing, palette, shorten
 from reports.model import Figure, Sheet
-from reports.statistics.ranks import ALPHA, RESAMPLES, Friedman, average_ranks, friedman, pairwise, smallest_p
+from reports.statistics.ranks import (
+    ALPHA,
+    EXACT,
+    RESAMPLES,
+    Friedman,
+    average_ranks,
+    friedman,
+    pairwise,
+    smallest_p,
+)
 from reports.tables.captions import title_of
 from reports.tables.comparison import comparison
-from reports.tables.seeds import MEAN, seeds_of
+from reports.tables.seeds import MEAN, seeds_of, several_seeds
 from store.table import rows
+from store.text import counted, listed
 
 # above both numbers the chi-squared distribution fits Friedman's statistic (Demsar, 2006, section 3.2.2)
 MANY_CATEGORIES, MANY_METHODS = 10, 5
 # characters of a name on one line of the diagram
 WIDE = 34
+NAMED = 10
+"""So many categories are named in a sentence."""
 
 
 def statistics_of(cells: pd.DataFrame, metric: str) -> tuple[list[Sheet], list[Figure]]:
@@ -77,7 +89,8 @@ def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
         return []
     if categories < 2:
         return [
-            f"{title_of(metric)} is not tested: {categories} of {len(everything)} categories have a value of every "
+            f"{title_of(metric)} is not tested: {categories} of "
+            f"{counted(len(everything), 'category')} {'has' if categories == 1 else 'have'} a value of every "
             "method, and a test needs at least two."
         ]
     return [
@@ -86,7 +99,7 @@ def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
         f"The samples are {categories} categories of {_datasets(cells, table)}; categories of one dataset are not "
         "independent samples of all inspection tasks.",
         "Each is a mean over seeds; the tests do not consider the variation between seeds."
-        if len(seeds_of(cells)) > 1
+        if several_seeds(seeds_of(cells))
         else "Each comes from one seed; the tests do not consider the variation between seeds.",
         f"A p of {ALPHA} or more does not show that methods are equal.",
     ]
@@ -104,8 +117,8 @@ def _left_out(everything: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         sentences.append(f"Left out, as they have no value: {', '.join(methods)}.")
     if categories := [str(name) for name in everything.index if name not in table.index]:
         sentences.append(
-            f"{len(categories)} of {len(everything)} categories left out, as not every method has a value there: "
-            f"{', '.join(categories)}."
+            f"{len(categories)} of {counted(len(everything), 'category')} left out, as not every method has a value "
+            f"there: {listed(categories, NAMED)}."
         )
     return sentences
 
@@ -127,7 +140,7 @@ def draw_critical_differences(
         (methods, methods).
     """
     names = list(ranks.sort_values(kind="stable").index)
-    shown = [fill(str(name), WIDE) for name in names]
+    shown = [fill(shorten(str(name)), WIDE) for name in names]
     lines = max(text.count("\n") + 1 for text in shown)
     figure, [[axes]] = drawing(PAGE, 0.9 + 0.16 * len(ranks) * lines)
     axes.set_xlim(1, len(ranks))
@@ -194,7 +207,7 @@ def _friedman_sentence(test: Friedman, categories: int, methods: int) -> str:
     rough = categories <= MANY_CATEGORIES or methods <= MANY_METHODS
     verdict = "the methods do not all rank alike" if test.p < ALPHA else "no difference is shown"
     return (
-        f"Friedman's test: chi-squared {test.chi_squared:.2f} with {methods - 1} degrees of freedom "
+        f"Friedman's test: chi-squared {test.chi_squared:.2f} with {counted(methods - 1, 'degree')} of freedom "
         f"(p {_p(test.p_chi_squared)}){f}; by permutations within categories (all, or {RESAMPLES} random ones) "
         f"p {_p(test.p)}: {verdict}."
         + (
@@ -222,14 +235,19 @@ def _pairs_sheet(metric: str, pairs: pd.DataFrame, limits: str) -> Sheet:
     return Sheet(
         name=f"{metric}_wilcoxon",
         title=f"{title_of(metric)}: pairs of methods",
-        caption=f"Wilcoxon's signed-rank test, two-sided and exact, of every two methods over {count} categories: "
-        "the median over categories of the first's value minus the second's; the matched-pairs rank-biserial "
-        "correlation r, from -1 to 1, positive where the first is better; in how many categories the first is "
-        f"better, equal and worse; p, and p after Holm's correction for {len(pairs)} comparisons. {limits}",
+        caption=f"Wilcoxon's signed-rank test, two-sided and {_exact(count)}, of every two methods over {count} "
+        "categories: the median over categories of the first's value minus the second's; the matched-pairs "
+        "rank-biserial correlation r, from -1 to 1, positive where the first is better; in how many categories the "
+        "first is better, equal and worse; p, and p after Holm's correction for "
+        f"{counted(len(pairs), 'comparison')}. {limits}",
         values=values,
         shown=shown,
         section="statistics",
     )
+
+
+def _exact(categories: int) -> str:
+    return "exact" if categories <= EXACT else "by the normal distribution"
 
 
 def _formatted(column: "pd.Series[float]") -> "pd.Series[str]":

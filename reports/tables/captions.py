@@ -9,10 +9,11 @@ import pandas as pd
 from metrics import MEASURES, is_oracle
 from reports.model import DASH
 from reports.tables.formatting import FAILED, UNDEFINED
-from reports.tables.seeds import MEAN, describe_seeds, seeds_of
+from reports.tables.seeds import MEAN, Seeds, explain_seeds, seeds_of, several_seeds
 from reports.teachers import name_teachers
 from store.table import labels
 from store.tags import OWN_IMAGES, PRETRAINING_COUNT, PRETRAINING_IMAGES
+from store.text import counted
 
 
 def title_of(metric: str) -> str:
@@ -25,7 +26,7 @@ def caption(cells: pd.DataFrame, metric: str) -> str:
     return "; ".join([title_of(metric), *facts(cells, [metric], seeds_of(cells))])
 
 
-def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: str = MEAN) -> list[str]:
+def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: Seeds, mean: str = MEAN) -> list[str]:
     """Return the parts of a caption about measures and their cells.
 
     Parameters
@@ -35,14 +36,13 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: s
     metrics
         Names of the measures.
     seeds
-        Seeds of the whole table.
+        Seeds of the methods shown, see `seeds_of`.
     mean
         Name of the row of means; "": there is none.
     """
     parts = []
-    for name in ("dataset", "protocol"):
-        values = [Path(value).name for value in pd.unique(cells[name])]
-        parts.append(f"{name} {', '.join(values)}")
+    parts.append(f"dataset {', '.join(pd.unique(cells['dataset']))}")
+    parts.append(f"protocol {', '.join(Path(value).name for value in pd.unique(cells['protocol']))}")
     parts += name_teachers(cells)
     parts += [
         f"teachers of {method} pretrained on {images}" for method, images in pretraining(cells, "method")
@@ -51,7 +51,7 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: list[str], mean: s
         methods = "" if len(part) == len(cells) else f" for {', '.join(pd.unique(labels(part)))}"
         parts.append(f"changed{methods}: {changes}")
     parts += _about(cells, metrics)
-    parts.append(describe_seeds(seeds, metrics[0] if len(metrics) == 1 else "<measure>", mean))
+    parts.append(explain_seeds(seeds, metrics[0] if len(metrics) == 1 else "<measure>", mean))
     commits = {
         (commit[:10] or "unknown") + (" with changes" if dirty == "true" else "")
         for commit, dirty in zip(cells["git_commit"], cells["git_dirty"], strict=True)
@@ -67,9 +67,9 @@ def pretraining(cells: pd.DataFrame, column: str) -> list[tuple[str, str]]:
     return [
         (
             value,
-            f"{count} train images of the tested categories"
+            f"{counted(int(count), 'train image')} of the tested categories"
             if images == OWN_IMAGES
-            else f"{count} images of {images}",
+            else f"{counted(int(count), 'image')} of {images}",
         )
         for value, images, count in pretrained.itertuples(index=False)
     ]
@@ -111,7 +111,7 @@ def marking(anything: bool, relevant: float, line: str) -> str:
     return rule if anything else ""
 
 
-def words(shown: pd.DataFrame, seeds: list[str]) -> str:
+def words(shown: pd.DataFrame, seeds: Seeds) -> str:
     """Return the meaning of the words and counts in entries that have no value, or that cover only a part."""
     entries = {str(entry) for entry in shown.to_numpy().ravel()}
     meanings = {
@@ -121,5 +121,5 @@ def words(shown: pd.DataFrame, seeds: list[str]) -> str:
     }
     parts = [f"{word}: {meaning}" for word, meaning in meanings.items() if word in entries]
     if any(re.search(r"\[\d+ of \d+\]", entry) for entry in entries):
-        parts.append(f"[n of m]: n of m {'seeds' if len(seeds) > 1 else 'categories'} have a value")
+        parts.append(f"[n of m]: n of m {'seeds' if several_seeds(seeds) else 'categories'} have a value")
     return "; ".join(parts)

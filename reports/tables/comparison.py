@@ -1,6 +1,6 @@
 """The comparison of methods over categories: the sheets of measures, categories and methods."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -22,6 +22,15 @@ def comparison(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     result = summary(cells, metric, {MEAN: pd.unique(rows(cells)).tolist()})
     return pd.DataFrame() if result is None else result[0]
+
+
+def lowest_rows(cells: pd.DataFrame, metric: str, count: int) -> list[str]:
+    """Return the categories with the lowest mean of a measure over the methods, at most `count`, the lowest first."""
+    table = comparison(cells, metric)
+    if table.empty:
+        return list(pd.unique(rows(cells)))[:count]
+    means = table.drop(index=MEAN).mean(axis=1)
+    return [str(row) for row in means.sort_values(kind="stable").index[:count]]
 
 
 def seed_entries(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -65,24 +74,32 @@ def comparison_sheet(cells: pd.DataFrame, metric: str, relevant: float = 0.0) ->
         best=best,
         second=second,
         rules=rules([*entries.values.index], cells),
+        means=entries.means,
         spans=spans(cells),
     )
 
 
-def category_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
-    """Return a sheet per category: a row per method, a column per measure that some cell has."""
-    entries = _all_entries(cells, metrics)
+def category_sheets(
+    cells: pd.DataFrame, metrics: Sequence[str], only: Collection[str] | None = None
+) -> list[Sheet]:
+    """Return a sheet per category (of `only`): a row per method, a column per measure that some cell has."""
+    if not (entries := _all_entries(cells, metrics)):
+        return []
+    seeds = seeds_of(cells)
+    parts = dict(list(cells.groupby(rows(cells), sort=False)))
     sheets = []
     for row in row_order(cells):
+        if only is not None and row not in only:
+            continue
         values = pd.DataFrame({title: part.values.loc[row] for title, part in entries.items()})
         shown = pd.DataFrame({title: part.shown.loc[row] for title, part in entries.items()})
         best, second = (marked.T for marked in ranked(values.T, {}))
-        own = cells[rows(cells) == row]
+        own = {label: seeds[label] for label in pd.unique(labels(parts[row]))}
         text = [
             row,
-            *facts(own, metrics, seeds_of(cells), mean=""),
+            *facts(parts[row], metrics, own, mean=""),
             marking(bool(best.to_numpy().any()), 0, "column"),
-            words(shown, seeds_of(cells)),
+            words(shown, seeds),
         ]
         sheets.append(
             Sheet(
@@ -96,18 +113,20 @@ def category_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
                 category=row,
             )
         )
-    return sheets if entries else []
+    return sheets
 
 
 def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
     """Return a sheet per method: a row per category and mean, a column per measure that some cell has."""
-    entries = _all_entries(cells, metrics)
+    if not (entries := _all_entries(cells, metrics)):
+        return []
+    seeds, means = seeds_of(cells), next(iter(entries.values())).means
     sheets = []
     for label in column_order(cells):
         values = pd.DataFrame({title: part.values[label] for title, part in entries.items()})
         shown = pd.DataFrame({title: part.shown[label] for title, part in entries.items()})
         own = cells[labels(cells) == label]
-        text = [label, *facts(own, metrics, seeds_of(cells)), words(shown, seeds_of(cells))]
+        text = [label, *facts(own, metrics, {label: seeds[label]}), words(shown, seeds)]
         sheets.append(
             Sheet(
                 name=slug("method", label),
@@ -116,18 +135,20 @@ def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
                 values=values.rename_axis(index="category"),
                 shown=shown.rename_axis(index="category"),
                 rules=rules([*values.index], cells),
+                means=means,
                 method=label,
             )
         )
-    return sheets if entries else []
+    return sheets
 
 
 @dataclass(frozen=True)
 class Entries:
-    """Values and texts of one measure's table, rows and columns in their order."""
+    """Values and texts of one measure's table, rows and columns in their order, and positions of rows of means."""
 
     values: pd.DataFrame
     shown: pd.DataFrame
+    means: tuple[int, ...]
 
 
 def entries_of(cells: pd.DataFrame, metric: str) -> Entries | None:
@@ -138,7 +159,8 @@ def entries_of(cells: pd.DataFrame, metric: str) -> Entries | None:
         return None
     order, columns = [*row_order(cells), *means], column_order(cells)
     shown = format_entries(*result, states(cells), means)
-    return Entries(result[0].loc[order, columns], shown.loc[order, columns])
+    positions = tuple(range(len(order) - len(means), len(order)))
+    return Entries(result[0].loc[order, columns], shown.loc[order, columns], positions)
 
 
 def _all_entries(cells: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Entries]:

@@ -1,24 +1,42 @@
 """The tables of a report as files."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from reports.model import Sheet
+from reports.parts import Parts
 from reports.tables.comparison import seed_entries
 from reports.tables.rendering import write
-from reports.tables.seeds import seeds_of
+from reports.tables.seeds import seeds_of, several_seeds
 
 
-def write_tables(cells: pd.DataFrame, metrics: Sequence[str], sheets: Sequence[Sheet], folder: Path) -> None:
-    """Write the sheets in every format, the entries of each measure seed by seed, and all values as one tidy table."""
+def write_tables(
+    cells: pd.DataFrame, metrics: Sequence[str], sheets: Sequence[Sheet], folder: Path, parts: Parts
+) -> list[Sheet]:
+    """Write the sheets in every format, the entries of each measure seed by seed, and all values as one tidy table.
+
+    Returns
+    -------
+    The sheets that could be written; `parts` names the others.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     values = cells.drop(columns="params")
-    values.to_csv(folder / "cells.csv", index=False)
-    values.to_parquet(folder / "cells.parquet", index=False)
-    for sheet in sheets:
-        write(sheet, folder)
-    if len(seeds_of(cells)) > 1:
+    parts.make("cells.csv", partial(values.to_csv, folder / "cells.csv", index=False))
+    parts.make("cells.parquet", partial(values.to_parquet, folder / "cells.parquet", index=False))
+    if parts.make("seeds", lambda: several_seeds(seeds_of(cells))):
         for metric in metrics:
-            seed_entries(cells, metric).to_csv(folder / f"{metric}_seeds.csv", index=False)
+            name = f"{metric}_seeds.csv"
+            parts.make(name, partial(_write_seeds, cells, metric, folder / name))
+    return [sheet for sheet in sheets if parts.make(f"table {sheet.name}", partial(_write, sheet, folder))]
+
+
+def _write(sheet: Sheet, folder: Path) -> bool:
+    write(sheet, folder)
+    return True
+
+
+def _write_seeds(cells: pd.DataFrame, metric: str, path: Path) -> None:
+    seed_entries(cells, metric).to_csv(path, index=False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from reports.model import DASH
-from reports.tables.seeds import Spread
+from reports.tables.seeds import Spread, several_seeds
 from store.table import labels, rows
 
 DIGITS = 3
@@ -47,13 +47,15 @@ def states(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _counts(table: pd.DataFrame, spread: Spread, means: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Return " [n of m]" for entries that cover only some of the seeds, or for means some of the categories."""
-    seeds = len(spread.seeds)
+    """Return " [n of m]" for entries that cover only some of a method's seeds, or for means some of the categories."""
     counts = pd.DataFrame("", index=table.index, columns=table.columns, dtype=object)
-    if seeds > 1:
-        fewer = table.notna() & (spread.counts < seeds)
-        counts = spread.counts.map(lambda count: f" [{count} of {seeds}]").astype(object).where(fewer, "")
-    unit = " categories" if seeds > 1 else ""
+    for label in map(str, table):
+        number = len(spread.seeds[label])
+        if number > 1:
+            fewer = table[label].notna() & (spread.counts[label] < number)
+            texts = spread.counts[label].map(lambda count, number=number: f" [{count} of {number}]")
+            counts[label] = texts.astype(object).where(fewer, "")
+    unit = " categories" if several_seeds(spread.seeds) else ""
     for name, members in means.items():
         covered = table.loc[[*members]].notna().sum()
         for label in table.columns[(covered > 0) & (covered < len(members))]:

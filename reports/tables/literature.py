@@ -1,4 +1,4 @@
-"""Published numbers, `results/published.csv`: the settings they stand for, and whether cells agree with them."""
+"""Published numbers, `reports/published.csv`: the settings they stand for, and whether cells agree with them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +10,11 @@ from metrics import MEASURES
 from reports.errors import ReportError
 from reports.tables.captions import pretraining
 from reports.teachers import UNTRAINED
+from store.errors import first_line
 from store.options import describe
-from store.tags import OWN_IMAGES, RESULTS
+from store.tags import OWN_IMAGES
 
-PUBLISHED = RESULTS / "published.csv"
+PUBLISHED = Path(__file__).resolve().parent.parent / "published.csv"
 """The tracked table of published numbers: source, method, variant, dataset, category, metric, value, note."""
 AVERAGE = "average"
 """The row that holds a source's own average."""
@@ -81,14 +82,23 @@ def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
     Raises
     ------
     ReportError
-        If there is no such table, or it lacks columns.
+        If there is no such table, it cannot be read, or it lacks columns.
     """
-    if not path.exists():
-        raise ReportError(f"{path}: not found; expected the table of published numbers")
-    table = pd.read_csv(path, dtype={"variant": str, "note": str}).fillna({"variant": "", "note": ""})
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise ReportError(f"{path}: not found; expected the table of published numbers") from None
+    except (OSError, ValueError) as error:  # pandas' errors of parsing are ValueErrors
+        raise ReportError(
+            f"{path}: the table of published numbers cannot be read ({first_line(error)})"
+        ) from None
     if missing := [name for name in COLUMNS if name not in table]:
         raise ReportError(f"{path}: lacks the columns {', '.join(missing)}; expected {', '.join(COLUMNS)}")
-    return table
+    values = pd.to_numeric(table["value"], errors="coerce")
+    if values.isna().any():
+        line = int(values.isna().to_numpy().argmax())
+        raise ReportError(f"{path}, line {line + 2}: value={table['value'][line]}; expected a number")
+    return table.assign(value=values)
 
 
 def base_method(name: str) -> str:
@@ -109,6 +119,21 @@ def settings_of(method: str, variant: str) -> dict[str, Any]:
     return {**SETTINGS.get(base, {}), **options, **own}
 
 
+def published_options(method: str, params: Sequence[Mapping[str, str]]) -> set[str]:
+    """Return the options in which a published variant of a method has the settings of all these cells."""
+    variants = [settings_of(name, variant) for name, variant in _variants(method)]
+    return {
+        option
+        for settings in variants
+        if all(own.get(name) == str(wanted) for name, wanted in settings.items() for own in params)
+        for option in settings
+    }
+
+
+def _variants(method: str) -> list[tuple[str, str]]:
+    return [(name, variant) for name, variant in VARIANTS if base_method(name) == method]
+
+
 def published_networks(method: str) -> list[str]:
     """Return the teacher networks of a method's published numbers; none for an unknown method.
 
@@ -117,7 +142,7 @@ def published_networks(method: str) -> list[str]:
     >>> published_networks("stfpm")
     ['resnet18.tv_in1k', 'wide_resnet50_2.tv_in1k']
     """
-    variants = (settings_of(name, variant) for name, variant in VARIANTS if base_method(name) == method)
+    variants = (settings_of(name, variant) for name, variant in _variants(method))
     return list(dict.fromkeys(settings[_TEACHER] for settings in variants))
 
 

@@ -1,9 +1,8 @@
 """Comparison of measured with published numbers: each source's number, the difference, and a verdict."""
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -18,13 +17,16 @@ from reports.tables.literature import (
     PROTOCOLS,
     base_method,
     mismatches,
+    published_options,
     read_published,
     settings_of,
     source_group,
 )
-from reports.tables.seeds import MEAN, seeds_of
+from reports.tables.seeds import MEAN, Seeds, seeds_of
 from store.options import changed_options, describe
 from store.table import labels
+from store.tags import DATASET_CHOICE
+from store.text import counted
 
 WITHIN, BELOW, ABOVE, ONE_SOURCE = "within", "below", "above", "one source"
 _LEGEND = (
@@ -37,13 +39,12 @@ _LEGEND = (
 
 @dataclass(frozen=True)
 class _Column:
-    """The numbers of one source by category, the settings they stand for, and why they are not comparable, if so."""
+    """The numbers of one source by category, and why they are not comparable, if so."""
 
     title: str
     source: str
     values: "pd.Series[float]"
     notes: str
-    settings: Mapping[str, Any]
     mismatches: Sequence[str]
 
 
@@ -70,16 +71,25 @@ def published_sheets(cells: pd.DataFrame, metric: str) -> list[Sheet]:
     """
     literature = read_published()
     sheets = []
-    for dataset, part in cells.groupby("dataset", sort=False):
-        listed, entries = literature[literature["dataset"] == dataset], entries_of(part, metric)
-        if entries is None or listed.empty:
+    for _, part in cells.groupby("dataset", sort=False):
+        # a folder of the user's own may have the name of a published dataset
+        choices = pd.unique(part[DATASET_CHOICE])
+        listed = literature[literature["dataset"] == (choices[0] if len(choices) == 1 else "")]
+        entries = None if listed.empty else entries_of(part, metric)
+        if entries is None:
             continue
         for label in column_order(part):
             own = part[labels(part) == label]
-            columns = _columns(listed, own, metric)
-            if columns:
-                measured = _measured(entries, label, set(listed["category"]) - {AVERAGE}, part)
-                sheets.append(_sheet(measured, columns, own, metric, label, seeds_of(cells)))
+            measured = _measured(entries, label, set(listed["category"]) - {AVERAGE}, part)
+            comparable = measured.index[measured["whole"] | (measured.index != AVERAGE)]
+            printed = [
+                column
+                for column in _columns(listed, own, metric)
+                if column.values.reindex(comparable).notna().any()
+            ]
+            if printed and measured["value"].notna().any():
+                seeds = {label: seeds_of(own)[label]}
+                sheets.append(_sheet(measured, printed, own, metric, label, seeds))
     return sheets
 
 
@@ -101,7 +111,6 @@ def _columns(listed: pd.DataFrame, own: pd.DataFrame, metric: str) -> list[_Colu
                 source=source_group(source),
                 values=part.set_index("category")["value"],
                 notes="; ".join(filter(None, pd.unique(part["note"]))),
-                settings=settings,
                 mismatches=mismatches(part, measured, metric),
             )
         )
@@ -131,7 +140,7 @@ def _measured(entries: Entries, label: str, published: Set[str], part: pd.DataFr
         table.loc[MEAN, "whole"] = False
         if covered:
             entry = str(table.loc[MEAN, "shown"]).partition(" [")[0]
-            table.loc[MEAN, "shown"] = f"{entry} [{len(covered)} of {len(published)} categories]"
+            table.loc[MEAN, "shown"] = f"{entry} [{len(covered)} of {counted(len(published), 'category')}]"
     return table.rename(index={MEAN: AVERAGE}).rename_axis(index="category")
 
 
@@ -141,7 +150,7 @@ def _sheet(
     own: pd.DataFrame,
     metric: str,
     label: str,
-    seeds: list[str],
+    seeds: Seeds,
 ) -> Sheet:
     comparable = [column for column in columns if not column.mismatches]
     numbers = [column.values.reindex(measured.index) for column in columns]
@@ -173,6 +182,7 @@ def _sheet(
         values=pd.concat(values, axis=1, keys=["measured", *(column.title for column in columns), *ends]),
         shown=pd.concat(shown, axis=1, keys=["measured", *keys, *ends]),
         rules=(len(measured) - 1,),
+        means=(len(measured) - 1,),
         spans=tuple(span for span in spans if span[1]),
         section="published",
         method=label,
@@ -201,7 +211,7 @@ def _caption(
     keys: Sequence[str],
     own: pd.DataFrame,
     metric: str,
-    seeds: list[str],
+    seeds: Seeds,
     shown: "pd.Series[str]",
 ) -> str:
     sources = []
@@ -210,7 +220,7 @@ def _caption(
         reasons = f", not comparable: {' and '.join(column.mismatches)}" if column.mismatches else ""
         sources.append(f"{key} {column.title}{note}{reasons}")
     parts = [
-        _departures(own[own["metric"] == metric], columns),
+        _departures(own[own["status"] == "FINISHED"], own["method"].iloc[0]),
         *sources,
         *_LEGEND,
         *facts(own, [metric], seeds, AVERAGE),
@@ -219,12 +229,16 @@ def _caption(
     return "; ".join(filter(None, parts))
 
 
-def _departures(measured: pd.DataFrame, columns: Sequence[_Column]) -> str:
-    """Return in which settings the measured cells differ from the published method; "" where in none."""
-    departures = [f"protocol {name}" for name in pd.unique(measured["protocol"]) if name not in PROTOCOLS]
-    compared = {option for column in columns if not column.mismatches for option in column.settings}
-    changed = [item for params in measured["params"] for item in changed_options(params).items()]
+def _departures(finished: pd.DataFrame, method: str) -> str:
+    """Return in which settings a method's cells differ from every published variant; "" where in none.
+
+    It is the same for all measures, whichever of the variants printed a number.
+    """
+    departures = [f"protocol {name}" for name in pd.unique(finished["protocol"]) if name not in PROTOCOLS]
+    cells = [*{id(params): params for params in finished["params"]}.values()]  # a cell's rows share one
+    as_published = published_options(method, cells)
+    changed = [item for params in cells for item in changed_options(params).items()]
     departures += [
-        describe({option: value}) for option, value in dict.fromkeys(changed) if option not in compared
+        describe({option: value}) for option, value in dict.fromkeys(changed) if option not in as_published
     ]
     return f"measured settings are NOT the published ones: {', '.join(departures)}" if departures else ""

@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
+from textwrap import wrap
 
 import jinja2
 import pandas as pd
@@ -18,8 +19,13 @@ from rich.text import Text
 from reports.model import Sheet
 from reports.tables.escaping import escape_latex, escape_markdown
 
+LONGEST = 45
+"""Longest line of a name in characters; longer names get several lines."""
+TALLEST = 50
+"""Most rows of a table on one page in LaTeX."""
 WIDEST = 130
 """Widest table in LaTeX in characters; a line holds about 75 of them at full size."""
+_BREAK = r"\\"
 _PAGE = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
 )
@@ -31,12 +37,14 @@ _TABLE = _PAGE.from_string("""\
 {%- endfor %}</tr>
 {% endif %}
 <tr><th scope="col">{{ corner }}</th>{% for label in labels %}
-<th scope="col" class="{{ "number" if numeric[loop.index0] else "text" }}">{{ label }}</th>
+<th scope="col" class="{{ "number" if numeric[loop.index0] else "text" }}{{ " long" if label|length > longest }}">
+{{- label }}</th>
 {%- endfor %}</tr>
 </thead>
 <tbody>
 {% for rule, name, cells in rows %}
-<tr{% if rule %} class="rule"{% endif %}><th scope="row">{{ name }}</th>
+<tr{% if rule %} class="rule"{% endif %}><th scope="row"{% if name|length > longest %} class="long"{% endif %}>
+{{- name }}</th>
 {%- for text, mark, value in cells %}
 <td class="{{ "number" if numeric[loop.index0] else "text" }}{{ " " + mark if mark }}"
 {%- if value is not none %} data-value="{{ value }}"{% endif %}>{{ text }}</td>
@@ -54,6 +62,7 @@ _ALONE = _PAGE.from_string("""\
 body { font-family: sans-serif; margin: 2em; }
 table { border-collapse: collapse; border: solid; border-width: 1px 0; font-variant-numeric: tabular-nums; }
 td, th { padding: 0.2em 0.7em; text-align: left; font-weight: normal; }
+.long { min-width: 20em; overflow-wrap: anywhere; }
 .number { text-align: right; }
 [colspan] { text-align: center; border-bottom: 1px solid; }
 thead, .rule { border-bottom: 1px solid; }
@@ -111,9 +120,10 @@ def to_latex(sheet: Sheet) -> str:
 
     A document needs the packages `booktabs` and `graphicx`; pdflatex is enough. A table wider than a line is
     scaled down; one that would become too small is continued, with its other columns, in tables of the same
-    number. Characters that the standard fonts lack are written as their code, `[U+4E2D]`.
+    number, and so is one that is longer than a page, with its other rows. Characters that the standard fonts lack are
+    written as their code, `[U+4E2D]`.
     """
-    first, *others = map(_latex_tabular, _parts(sheet))
+    first, *others = [_latex_tabular(part) for rows in _pages(sheet) for part in _parts(rows)]
     caption, label = escape_latex(_with_title(sheet)), f"\\label{{tab:{sheet.name}}}"
     again = f"\\addtocounter{{table}}{{-1}}\n\\caption{{{escape_latex(sheet.title)}, continued}}"
     tables = [f"\\caption{{{caption}}}\n{label}\n{first}", *(f"{again}\n{part}" for part in others)]
@@ -135,7 +145,7 @@ def _latex_tabular(sheet: Sheet) -> str:
         if place and place in sheet.rules:
             lines.append(r"\midrule")
         lines.append(
-            _latex_row([escape_latex(name), *(_latex_entry(text, mark) for text, mark, _ in entries)])
+            _latex_row([_latex_name(name), *(_latex_entry(text, mark) for text, mark, _ in entries)])
         )
     body = "\n".join([*lines, r"\bottomrule"])
     return (
@@ -145,15 +155,35 @@ def _latex_tabular(sheet: Sheet) -> str:
     )
 
 
+def _pages(sheet: Sheet) -> list[Sheet]:
+    """Split the rows of a sheet into parts that are short enough for one page each."""
+    count = len(sheet.shown)
+    number = -(-count // TALLEST) or 1
+    size = -(-count // number) or 1
+    return [_rows_of(sheet, slice(first, first + size)) for first in range(0, max(count, 1), size)]
+
+
+def _rows_of(sheet: Sheet, part: slice) -> Sheet:
+    """Return a sheet of some neighbouring rows."""
+    return replace(
+        sheet,
+        values=sheet.values.iloc[part],
+        shown=sheet.shown.iloc[part],
+        best=None if sheet.best is None else sheet.best.iloc[part],
+        second=None if sheet.second is None else sheet.second.iloc[part],
+        rules=tuple(place - part.start for place in sheet.rules if part.start <= place < part.stop),
+    )
+
+
 def _parts(sheet: Sheet) -> list[Sheet]:
     """Split the columns of a sheet into parts that are narrow enough for one line each."""
-    names = max(map(len, map(str, sheet.shown.index)), default=0)
+    names = min(max(map(len, map(str, sheet.shown.index)), default=0), LONGEST)
     groups: list[list[int]] = [[]]
     width = names
     for column, label in enumerate(map(str, sheet.shown.columns)):
         # the options in a heading get a line of their own
         texts = [*label.split(" ("), *map(str, sheet.shown.iloc[:, column])]
-        own = 2 + max(map(len, texts))
+        own = 2 + min(max(map(len, texts)), LONGEST)
         if groups[-1] and width + own > WIDEST:
             groups.append([])
             width = names
@@ -179,12 +209,15 @@ def _columns_of(sheet: Sheet, columns: list[int]) -> Sheet:
 def to_html(sheet: Sheet) -> str:
     """Return the table in HTML, without its caption.
 
-    Entries have the classes `number` or `text` and `best` or `second`, rows below a rule the class `rule`; the
+    Entries have the classes `number` or `text` and `best` or `second`, long names `long`, rows below a rule `rule`; the
     attribute `data-value` holds the number of an entry.
     """
     rows = [(place in sheet.rules, name, entries) for place, (name, entries) in enumerate(_rows(sheet))]
     corner, labels = sheet.shown.index.name or "", [str(label) for label in sheet.shown.columns]
-    return _TABLE.render(spans=sheet.spans, corner=corner, labels=labels, rows=rows, numeric=_numeric(sheet))
+    numeric = _numeric(sheet)
+    return _TABLE.render(
+        spans=sheet.spans, corner=corner, labels=labels, rows=rows, numeric=numeric, longest=LONGEST
+    )
 
 
 def _latex_row(entries: list[str]) -> str:
@@ -204,9 +237,24 @@ def _latex_entry(text: str, mark: str) -> str:
 def _latex_heading(label: str, side: str) -> str:
     """Return a heading; a part in brackets, such as a method's options, gets a line of its own."""
     name, bracket, rest = label.partition(" (")
-    if not bracket:
-        return escape_latex(label)
-    return f"\\shortstack[{side}]{{{escape_latex(name)}\\\\({escape_latex(rest)}}}"
+    return _stacked([*_broken(name), *(_broken(f"({rest}") if bracket else [])], side)
+
+
+def _latex_name(name: str) -> str:
+    return _stacked(_broken(name), "l")
+
+
+def _broken(text: str) -> list[str]:
+    """Return text in lines, broken after spaces and signs where possible."""
+    line = " ".join(text.split())
+    return wrap(line, LONGEST, drop_whitespace=True, break_on_hyphens=False) or [""]
+
+
+def _stacked(lines: Sequence[str], side: str) -> str:
+    """Return lines one below the other."""
+    # LaTeX would read a bracket or star after a break as an argument
+    escaped = ["{}" * (line[:1] in ("[", "*")) + escape_latex(line) for line in lines]
+    return escape_latex(lines[0]) if len(lines) == 1 else f"\\shortstack[{side}]{{{_BREAK.join(escaped)}}}"
 
 
 def _latex_spans(sheet: Sheet) -> Iterator[str]:

@@ -1,20 +1,25 @@
 """One measure over several seeds: means, standard deviations and confidence intervals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from store.table import ended, labels, rows
+from store.table import ROWS_OF_MEANS, ended, labels, rows
+from store.text import counted, listed
 
-MEAN = "mean"
+MEAN = ROWS_OF_MEANS[0]
 CONFIDENCE = 0.95
 # with fewer seeds the deviation itself is too uncertain for an interval
 ENOUGH_SEEDS = 5
 # more seeds than these, if there are no gaps, are named by the first and the last
 LISTED_SEEDS = 5
+
+
+Seeds = Mapping[str, Sequence[str]]
+"""{method: its seeds}."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,12 @@ class Spread:
     counts
         Number of seeds with a value; in rows of means, with a value for every category.
     seeds
-        All seeds of the table.
+        The seeds of each column, see `seeds_of`.
     """
 
     deviations: pd.DataFrame
     counts: pd.DataFrame
-    seeds: list[str]
+    seeds: Seeds
 
 
 def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -41,17 +46,16 @@ def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns
     -------
-    A row per category, a column per method and seed; NaN for what failed, was not run or is undefined. Empty if
-    no cell has the measure.
+    A row per category, a column per method and each of its seeds; NaN for what failed, was not run or is undefined.
+    Empty if no cell has the measure.
     """
     # rows and columns of the whole table: a method or category without any value counts as missing
     named = cells.assign(category=rows, label=labels)
     chosen = named[(named["metric"] == metric) & (named["status"] == "FINISHED")]
     if chosen.empty:
         return pd.DataFrame()
-    columns = pd.MultiIndex.from_product(
-        [pd.unique(named["label"]), seeds_of(cells)], names=["label", "seed"]
-    )
+    pairs = [(label, seed) for label, seeds in seeds_of(cells).items() for seed in seeds]
+    columns = pd.MultiIndex.from_tuples(pairs, names=["label", "seed"])
     return (
         chosen.groupby(["category", "label", "seed"])["value"]
         .mean()
@@ -114,21 +118,75 @@ def tidy(table: pd.DataFrame, spread: Spread) -> pd.DataFrame:
     return entries.assign(low=entries["mean"] - half, high=entries["mean"] + half).reset_index()
 
 
-def seeds_of(cells: pd.DataFrame) -> list[str]:
-    """Return the seeds of the finished and failed cells, in ascending order."""
-    return sorted(pd.unique(ended(cells)["seed"]), key=int)
+def seeds_of(cells: pd.DataFrame) -> Seeds:
+    """Return the seeds of each method's finished and failed cells, in ascending order; of all cells if none has ended.
+
+    Methods need not have the same seeds: those of another method are not missing.
+    """
+    named = cells.drop_duplicates(["method", "variant", "seed", "status"]).assign(label=labels)
+    known = {str(label): own["seed"] for label, own in ended(named).groupby("label")}
+    return {
+        str(label): sorted(pd.unique(known.get(str(label), own["seed"])), key=seed_order)
+        for label, own in named.groupby("label", sort=False)
+    }
 
 
-def describe_seeds(seeds: list[str], metric: str, mean: str = MEAN) -> str:
+def several_seeds(seeds: Seeds) -> bool:
+    """Return whether a method has more than one seed."""
+    return any(len(own) > 1 for own in seeds.values())
+
+
+def all_seeds(seeds: Seeds) -> list[str]:
+    """Return the seeds of all methods, in ascending order."""
+    return sorted({seed for own in seeds.values() for seed in own}, key=seed_order)
+
+
+def seed_order(seed: str) -> tuple[int, str]:
+    """Return the key by which seeds are sorted: as numbers, and what is none last."""
+    return (int(seed), "") if seed.isdecimal() else (2**63, seed)
+
+
+def describe_seeds(seeds: Seeds, what: str = "mean") -> str:
+    """Return which seeds the methods have, in a phrase; methods with other seeds than others are named.
+
+    Parameters
+    ----------
+    seeds
+        See `seeds_of`.
+    what
+        What entries are if a method has several seeds.
+
+    Examples
+    --------
+    >>> describe_seeds({"rd": ["0"], "stfpm": ["0"]}), describe_seeds({"rd": ["42"], "stfpm": ["0"]})
+    ('seed 0', 'seed 42 of rd and 0 of stfpm')
+    >>> describe_seeds({"rd": ["0", "1"]})
+    'mean over 2 seeds (0, 1)'
+    >>> describe_seeds({"rd": ["0", "1"], "stfpm": ["0"]})
+    'mean over the seeds of each method (0, 1 of rd and 0 of stfpm)'
+    """
+    owners: dict[tuple[str, ...], list[str]] = {}
+    for label, own in seeds.items():
+        owners.setdefault(tuple(own), []).append(label)
+    each = " and ".join(f"{_named(own)} of {listed(names)}" for own, names in owners.items())
+    if not several_seeds(seeds):
+        return f"seed {each if len(owners) > 1 else listed(all_seeds(seeds))}"
+    if len(owners) == 1:
+        (own,) = owners
+        return f"{what} over {counted(len(own), 'seed')} ({_named(own)})"
+    return f"{what} over the seeds of each method ({each})"
+
+
+def explain_seeds(seeds: Seeds, metric: str, mean: str = MEAN) -> str:
     """Return the part of a caption about seeds: which, and how entries and the row of means summarise them."""
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    parts = [f"mean ± standard deviation over {len(seeds)} seeds ({_listed(map(int, seeds))})"]
+    if not several_seeds(seeds):
+        return describe_seeds(seeds)
+    parts = [describe_seeds(seeds, "mean ± standard deviation")]
     if mean:
         parts.append(
             f"row {mean}: the same for each seed's mean over all categories, without seeds that lack one"
         )
-    if len(seeds) >= ENOUGH_SEEDS:
+    if max(map(len, seeds.values())) >= ENOUGH_SEEDS:
         parts.append(
             f"{100 * CONFIDENCE:.0f} % confidence intervals where n is at least {ENOUGH_SEEDS} seeds, in "
             f"{metric}_seeds.csv: mean ± t s / sqrt(n), with the deviation s and Student's t for n - 1 degrees "
@@ -137,9 +195,9 @@ def describe_seeds(seeds: list[str], metric: str, mean: str = MEAN) -> str:
     return "; ".join(parts)
 
 
-def _listed(seeds: Iterable[int]) -> str:
-    """Name the seeds one by one, or a long range by its first and last."""
-    first, *_, last = numbers = list(seeds)
-    if len(numbers) > LISTED_SEEDS and numbers == list(range(first, last + 1)):
-        return f"{first} to {last}"
-    return ", ".join(map(str, numbers))
+def _named(seeds: Collection[str]) -> str:
+    """Name seeds one by one, or a long range by its first and last."""
+    numbers = [int(seed) for seed in seeds if seed.isdecimal()]
+    if len(seeds) > LISTED_SEEDS and numbers == list(range(numbers[0], numbers[0] + len(seeds))):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return listed(seeds)

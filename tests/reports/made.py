@@ -33,6 +33,7 @@ def cells(*rows: tuple[str, str, float], **columns: object) -> pd.DataFrame:
         "metric": "pro",
         **columns,
     }
+    shared["dataset_choice"] = shared["dataset_choice"] or shared["dataset"]
     return pd.DataFrame([{**shared, "method": m, "category": c, "value": v} for m, c, v in rows])
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from reports.report import PAGE, write_report
+from reports.folder import PAGE
+from reports.report import write_report
 from reports.selection import Selection
 from store.files import (
     Pairs,
@@ -88,6 +89,7 @@ def _tags(method: str, category: str, seed: int, member: Member) -> dict[str, ob
         "method": method,
         "mode": "rgb",
         "dataset": "mvtec_ad",
+        "dataset_choice": "mvtec_ad",
         "category": category,
         "group": "textures" if category in TEXTURES else "objects" if category in OBJECTS else "",
         "seed": seed,
@@ -174,7 +176,7 @@ def main() -> None:
             make_store(root)
         start = time.perf_counter()
         cells = Selection().read(uri)
-        page = write_report(uri, cells, SWEEP, root / "report")
+        page = write_report(uri, cells, SWEEP, root / "report").page
         seconds = time.perf_counter() - start
         count = cells["run_id"].nunique()
         whole = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file())

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from reports.caveats import caveats
+from reports.caveats import _OF_FINISHED, caveats
+from reports.parts import Parts
 from reports.tables.literature import SETTINGS, published_networks
 from tests.reports.made import NAN, cells, over_seeds
 
@@ -60,6 +61,52 @@ def test_cells_that_were_never_run_are_counted_and_of_many_some_are_named() -> N
     table = CLEAN[(CLEAN["method"] != "rd") | (CLEAN["category"] != "cable")]
     assert only(table).startswith("5 of 20 cells were never run")
     assert only(table).endswith("rd (cable seed 0, cable seed 1, cable seed 2, cable seed 3, 1 more).")
+
+
+def test_a_seed_that_only_another_method_has_was_not_forgotten() -> None:
+    own = CLEAN["seed"].where(CLEAN["method"] == "rd", "4" + CLEAN["seed"])
+    assert caveats(CLEAN.assign(seed=own)) == []
+
+
+def test_one_cell_is_in_the_singular() -> None:
+    one = cells(("rd", "bottle", NAN), status="FAILED", metric="", backbone=WIDE)
+    assert only(one) == "1 of 1 cell failed and missing from means: rd (bottle seed 0)."
+
+
+def test_images_without_ground_truth_are_counted_by_category() -> None:
+    counts = also("images_without_ground_truth", CLEAN)
+    lacking = (counts["metric"] == "images_without_ground_truth") & (counts["category"] == "cable")
+    table = counts.assign(value=counts["value"].where(lacking, 0.0).where(~lacking, 3.0))
+    table["value"] = table["value"].where(table["metric"] != "pro", 0.9)
+    assert only(table) == (
+        "3 anomalous test images are without ground truth, which pixel measures leave out: cable (3)."
+    )
+
+
+def test_test_images_that_differ_between_cells_of_a_category_are_named() -> None:
+    digests = CLEAN["category"].where(CLEAN["category"] == "bottle", CLEAN["method"])
+    assert only(CLEAN.assign(test_images=digests)).startswith("The test images of cable were changed")
+
+
+def test_settings_of_the_data_that_differ_are_named_with_their_categories() -> None:
+    params = [{"dataset.mask_threshold": "0" if name == "cable" else "127"} for name in CLEAN["category"]]
+    sentence = only(CLEAN.assign(params=pd.Series(params)))
+    assert sentence == (
+        "The data were read with different settings: dataset.mask_threshold=127 for bottle; "
+        "dataset.mask_threshold=0 for cable."
+    )
+    same = pd.Series([{"dataset.mask_threshold": "0"}] * len(CLEAN))
+    assert caveats(CLEAN.assign(params=same)) == []
+
+
+def test_a_rule_that_fails_costs_its_warnings_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(done: pd.DataFrame) -> list[str]:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr("reports.caveats._OF_FINISHED", (broken, *_OF_FINISHED))
+    parts = Parts()
+    assert "neither" in " ".join(caveats(CLEAN[CLEAN["seed"] == "0"], parts))
+    assert parts.failures == ["warnings: RuntimeError: out of order"]
 
 
 def test_a_measure_that_only_some_finished_cells_have_is_named() -> None:
@@ -216,7 +263,7 @@ def test_few_seeds_are_named_by_method() -> None:
     assert only(CLEAN[seeds < 1]).startswith("One seed of rd, stfpm: ")
     assert only(CLEAN[seeds < 3]).startswith("Fewer than 5 seeds of rd (3), stfpm (3): ")
     mixed = caveats(CLEAN[(seeds < 1) | ((seeds < 3) & (CLEAN["method"] == "rd"))])
-    assert [sentence.partition(":")[0] for sentence in mixed[1:]] == [
+    assert [sentence.partition(":")[0] for sentence in mixed] == [
         "One seed of stfpm",
         "Fewer than 5 seeds of rd (3)",
     ]

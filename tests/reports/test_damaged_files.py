@@ -46,9 +46,9 @@ def test_a_report_is_made_of_the_files_that_are_left(tmp_path: Path) -> None:
     (ast / "maps.npz").write_bytes((ast / "maps.npz").read_bytes()[:1000])
     (ast / "scores.csv").write_bytes(b"\xff" * 100)
     (stfpm / "curves.csv").unlink()
-    page = attach_report(tracker.uri, "a", tmp_path / "report")
-    assert page is not None
-    text = page.read_text()
+    written = attach_report(tracker.uri, "a", tmp_path / "report")
+    assert written is not None
+    text = written.page.read_text()
     assert f"Damaged and left out: {ast / 'maps.npz'}" in text
     assert f"Damaged and left out: {ast / 'scores.csv'}" in text
     assert "whose artifacts lack the files: stfpm (1)" in text

@@ -19,9 +19,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the report of a sweep with such names."""
     root = tmp_path_factory.mktemp("odd")
     uri = make_store(root, (METHOD, "stfpm"), (CATEGORY, "bottle"), seeds=1, images=8, side=32)
-    page = attach_report(uri, SWEEP, root / "report")
-    assert page is not None
-    return page.parent
+    written = attach_report(uri, SWEEP, root / "report")
+    assert written is not None
+    assert written.failures == ()
+    return written.page.parent
 
 
 def test_the_page_shows_them_and_runs_nothing(folder: Path) -> None:

@@ -29,11 +29,15 @@ CATEGORIES = ["bottle", "cable", EVIL]
 def sheet(name: str, title: str, index: list[str], columns: list[str], **parts: Any) -> Sheet:
     """Make a sheet of distinct values, which fall along the rows; its last row is their mean."""
     numbers = 1 - np.arange(len(index) * len(columns)).reshape(len(index), -1) / 100
-    values = pd.DataFrame(numbers, index=pd.Index(index, name="category"), columns=columns)
+    of = "method" if index == METHODS else "category"
+    values = pd.DataFrame(numbers, index=pd.Index(index, name=of), columns=columns)
     values.loc["mean"] = values.mean()
     shown = values.map("{:.3f}".format)
     best = values.eq(values.max(axis=1), axis=0)
-    return Sheet(name, title, f"Caption of {title}", values, shown, best=best, rules=(len(index),), **parts)
+    last = (len(index),)
+    return Sheet(
+        name, title, f"Caption of {title}", values, shown, best=best, rules=last, means=last, **parts
+    )
 
 
 def drawn() -> Drawing:

@@ -12,6 +12,7 @@ from reports.model import Sheet
 from reports.tables import literature, published
 from reports.tables.literature import FLAWS, SETTINGS, VARIANTS, read_published, settings_of
 from reports.tables.published import published_sheets
+from store.tags import RESULTS
 from tests.conftest import PROJECT_ROOT
 from tests.reports.made import NAN, cells, over_seeds
 
@@ -378,9 +379,60 @@ def test_the_values_of_every_source_are_those_of_the_table() -> None:
         pd.testing.assert_series_equal(sheet.values[name], expected, check_names=False)
 
 
-def test_a_missing_or_incomplete_table_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="not found"):
-        literature.read_published(tmp_path / "published.csv")
-    (tmp_path / "published.csv").write_text("source,method,variant,note\n")
-    with pytest.raises(ReportError, match="lacks the columns dataset, category, metric, value"):
-        literature.read_published(tmp_path / "published.csv")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "not found"),
+        (b"source,method,variant,note\n", "lacks the columns dataset, category, metric, value"),
+        (b"", "cannot be read"),
+        (b'source,"method\n', "cannot be read"),
+        (b"\xff\xfe\x00,\x81\n", "cannot be read"),
+        (
+            b"source,method,variant,dataset,category,metric,value,note\na,b,c,d,e,f,.9x,\n",
+            r"line 2: value=\.9x",
+        ),
+    ],
+)
+def test_a_missing_or_damaged_table_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "published.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ReportError, match=f"published.csv.*{reason}"):
+        literature.read_published(path)
+
+
+def test_the_table_is_not_among_what_runs_leave() -> None:
+    assert literature.PUBLISHED.is_file()
+    assert RESULTS not in literature.PUBLISHED.parents
+
+
+@pytest.mark.usefixtures("printed")
+def test_a_folder_that_is_only_called_like_a_published_dataset_is_not_compared() -> None:
+    own = measured("stfpm", ("bottle", 0.94), dataset="mvtec_ad", dataset_choice="folder")
+    assert published_sheets(own, "image_auroc") == []
+    renamed = measured("stfpm", ("bottle", 0.94), dataset="a/mvtec_ad", dataset_choice="mvtec_ad")
+    assert compared(only(published_sheets(renamed, "image_auroc"))) != []
+
+
+@pytest.mark.usefixtures("printed")
+def test_sources_that_print_no_number_for_what_was_measured_are_left_out() -> None:
+    assert published_sheets(measured("stfpm", ("part", 0.94)), "image_auroc") == []
+    cable = stfpm(("cable", 0.85))
+    assert [*cable.shown.columns] == ["measured", "[1]", "difference", "verdict"]
+
+
+def test_a_table_without_any_number_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = sources(("code", "resnet18", "bottle", 0.93))
+    monkeypatch.setattr(published, "read_published", lambda: table)
+    assert published_sheets(measured("stfpm", ("part", 0.94)), "image_auroc") == []
+    failed = cells(("stfpm", "bottle", NAN), status="FAILED", metric="")
+    other = measured("rd", ("bottle", 0.9))
+    assert published_sheets(pd.concat([failed, other]), "image_auroc") == []
+
+
+@pytest.mark.parametrize("metric", ["image_auroc", "pixel_auroc", "pro"])
+def test_all_sheets_of_a_method_say_the_same_of_its_settings(metric: str) -> None:
+    small = {"method.training.image_size": 224}
+    assert "NOT the published" not in real("stfpm", metric, changed=small).caption
+    wide = {"backbone.name": "resnet34.tv_in1k"}
+    assert "NOT the published ones: backbone=resnet34.tv_in1k" in real("stfpm", metric, changed=wide).caption

@@ -108,7 +108,7 @@ def test_the_best_is_the_best_mean_as_printed_ties_included() -> None:
     tied = over_seeds(
         {("a", "bottle"): [0.9, 0.8], ("b", "bottle"): [0.8502, 0.8502], ("c", "bottle"): [0.8]}
     )
-    assert markdown(tied)["mean"] == ["**0.850 ± 0.071**", "**0.850 ± 0.000**", "<ins>0.800 [1 of 2]</ins>"]
+    assert markdown(tied)["mean"] == ["**0.850 ± 0.071**", "**0.850 ± 0.000**", "<ins>0.800</ins>"]
 
 
 def test_one_method_alone_is_not_marked_best() -> None:
@@ -171,3 +171,20 @@ def test_one_seed_says_nothing_of_deviations() -> None:
     assert "seed 0;" in caption(made, "pro")
     assert "±" not in to_markdown(sheet_of(made))
     assert r"\pm" not in to_latex(sheet_of(made))
+
+
+def test_a_method_lacks_no_seed_that_only_other_methods_have() -> None:
+    parts = [cells(("rd", "bottle", 0.9), seed="42"), cells(("stfpm", "bottle", 0.8), seed="0")]
+    sheet = comparison_sheet(pd.concat(parts, ignore_index=True), "pro")
+    assert sheet is not None
+    assert [*sheet.shown.loc["bottle"]] == ["0.900", "0.800"]
+    assert "seed 42 of rd and 0 of stfpm" in sheet.caption
+    assert "deviation" not in sheet.caption
+
+
+def test_of_methods_with_different_numbers_of_seeds_each_counts_its_own() -> None:
+    parts = [over_seeds({("rd", "bottle"): [0.9, 0.8, None]}), over_seeds({("stfpm", "bottle"): [0.7]})]
+    sheet = comparison_sheet(pd.concat(parts, ignore_index=True), "pro")
+    assert sheet is not None
+    assert [*sheet.shown.loc["bottle"]] == ["0.850 ± 0.071 [2 of 3]", "0.700"]
+    assert "over the seeds of each method (0, 1, 2 of rd and 0 of stfpm)" in sheet.caption

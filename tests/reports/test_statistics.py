@@ -12,6 +12,7 @@ import scikit_posthocs as posthocs
 from scipy import stats
 
 from reports.figures.style import STYLE
+from reports.statistics import ranks
 from reports.statistics.ranks import average_ranks, friedman, pairwise, smallest_p
 from reports.statistics.significance import limits_of, statistics_of
 from tests.reports.made import NAN, cells, over_seeds
@@ -286,3 +287,14 @@ def test_long_names_leave_room_for_the_diagram() -> None:
 def test_names_of_files_are_plain() -> None:
     sheets, figures = statistics_of(made(table(6, 3)), "pro")
     assert all(re.fullmatch(r"\w+", name) for name in [*(s.name for s in sheets), *(f.name for f in figures)])
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_for_many_categories_the_normal_distribution_is_as_good_as_all_sign_patterns(
+    monkeypatch: pytest.MonkeyPatch, ties: bool
+) -> None:
+    noise = np.random.default_rng(1).normal(0.1, 1, ranks.EXACT)
+    table = pd.DataFrame({"a": noise.round(1 if ties else 9), "b": 0.0})
+    exact = ranks.pairwise(table)["p"].iloc[0]
+    monkeypatch.setattr(ranks, "EXACT", 0)
+    assert ranks.pairwise(table)["p"].iloc[0] == pytest.approx(exact, rel=0.02)

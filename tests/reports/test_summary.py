@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from reports.report import PAGE
+from reports.folder import PAGE
+from reports.parts import WrittenReport
 from reports.summary import attach_report, metric_name, summarize
 from store.table import find_sweep
 from tests.reports.store import SWEEP, make_store
@@ -37,14 +38,15 @@ def test_the_tables_are_artifacts_of_the_parent_run(
     summary = summarize(store, SWEEP, ["pro", "dice"])
     endings = ("csv", "html", "md", "tex")
     expected = {"cells.csv", "cells.parquet"} | {
-        f"{name}.{end}" for name in ("pro", "dice") for end in endings
+        f"{name}.{end}" for name in ("pro", "dice", "dice_max") for end in endings
     }
     if several > 1:
-        expected |= {"pro_seeds.csv", "dice_seeds.csv"}
+        expected |= {"pro_seeds.csv", "dice_seeds.csv", "dice_max_seeds.csv"}
     assert artifacts(store, "tables") == expected
     assert (summary.cells, summary.failed) == (4 * several, 0)
     printed = capsys.readouterr().out
-    assert "PRO (exact)" in printed
+    assert all(title in printed for title in ("PRO (exact)", "Dice\n", "Dice (max)\n"))
+    assert summary.failures == ()
     assert ("±" in printed) == (several > 1)
 
 
@@ -59,9 +61,9 @@ def test_the_means_of_the_parent_run_are_those_of_the_cells(store: str) -> None:
 def test_the_report_is_in_its_folder_and_among_the_artifacts_of_the_parent_run(
     store: str, tmp_path: Path
 ) -> None:
-    page = attach_report(store, SWEEP, tmp_path / "report")
-    assert page == tmp_path / "report" / PAGE
-    assert {path.name for path in page.parent.iterdir()} == {"tables", "figures", "pictures", PAGE}
+    written = attach_report(store, SWEEP, tmp_path / "report")
+    assert written == WrittenReport(tmp_path / "report" / PAGE)
+    assert {path.name for path in written.page.parent.iterdir()} == {"tables", "figures", "pictures", PAGE}
     assert {"tables", "figures", "pictures", PAGE} <= artifacts(store)
 
 
