@@ -1,22 +1,21 @@
-# Every target does its own set-up: Python 3.11, make and a package index are all it takes.
+# Every target does its own set-up (benchmark/install.py): Python 3.11, make and a package index are all it takes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 5000
 
-.PHONY: help demo test measure cluster pages speed lint dashboard report status clean
+.PHONY: help demo test measure cluster ray pages speed lint dashboard report status clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
-	$(PYTHON) -m venv --clear $(VENV)
-	@echo "installing the dependencies into $(VENV), a few minutes the first time"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[dev]"
-	@touch $@
+# an environment that another make is installing, whose Python is gone or too old, or whose installation was
+# interrupted is not ready
+.PHONY: $(READY)
+$(READY):
+	@$(or $(PYTHON),echo "no python3 found: make PYTHON=/path/to/python3.11 ..." && exit 1 #) benchmark/install.py $(VENV)
 
 demo: $(READY)  ## RD, AST and STFPM on generated data: trained, measured, tabled
 	$(BIN)/python run_benchmark.py -m method=rd,ast,stfpm
@@ -33,6 +32,12 @@ cluster: $(READY)  ## launchers on one machine and on Slurm, both kinds of store
 	$(BIN)/python -m tests.cluster.check_launchers
 	$(BIN)/python -m tests.cluster.check_server
 	$(BIN)/python -m tests.cluster.check_absence
+	$(BIN)/python -m pytest -m slow tests/end_to_end/test_orphans.py
+
+ray: $(READY)  ## the Ray launcher on a cluster of this machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[ray]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt hydra-ray-launcher
+	$(BIN)/python -m tests.cluster.check_ray
 
 pages: $(READY)  ## reports in a browser, LaTeX compiled, MLflow's pages, 450 cells timed (Debian, root)
 	apt-get install -y --no-install-recommends chromium texlive-latex-recommended texlive-fonts-recommended
@@ -50,7 +55,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 dashboard: $(READY)  ## browse the store with MLflow on http://127.0.0.1:5000 (PORT=...)
-	$(BIN)/python -m mlflow server --backend-store-uri sqlite:///results/mlflow.db --host 127.0.0.1 --port $(PORT)
+	@exec $(BIN)/python -m reports.dashboard --port $(PORT)
 
 status: $(READY)  ## how far the latest sweep is
 	$(BIN)/python -m reports.status

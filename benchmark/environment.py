@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,6 +15,12 @@ import torch
 from store import tags
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+CODE = ("run_benchmark.py", "benchmark", "conf", "datasets", "methods", "metrics", "reports", "store")
+"""Where everything lies that can change results."""
+
+CODE_SUFFIXES = (".py", ".yaml", ".yml")
+"""Files that change results by being there; of other kinds only those of the commit count."""
 
 
 def restart_peak_memory() -> None:
@@ -48,9 +55,7 @@ def environment() -> dict[str, str]:
         record[tags.GPU] = torch.cuda.get_device_name()
     record |= {name: importlib.metadata.version(name) for name in tags.LIBRARIES}
     record["torch"] = torch.__version__  # names the build, too
-    commit = _git("rev-parse", "HEAD")
-    record[tags.GIT_COMMIT] = commit or "unknown"
-    record[tags.GIT_DIRTY] = str(bool(_git("status", "--porcelain"))).lower() if commit else "unknown"
+    record[tags.GIT_COMMIT], record[tags.GIT_DIRTY] = _loaded_code()
     return record
 
 
@@ -62,10 +67,56 @@ def _cpu_name() -> str:
     return platform.processor() or "unknown"
 
 
-def _git(*arguments: str) -> str:
+def code_state(root: Path) -> tuple[str, str]:
+    """Return commit and state of a checkout of this project.
+
+    Parameters
+    ----------
+    root
+        The project's root.
+
+    Returns
+    -------
+    The commit, and "true" if a file that can change results differs from it or is not in it, else "false". Both are
+    "unknown" where git or the repository is missing, and where ``root`` lies in the repository of something else.
+    """
+    top, _, commit = (_git(root, "rev-parse", "--show-toplevel", "HEAD") or "").strip().rpartition("\n")
+    if not top or Path(top).resolve() != root.resolve():
+        return "unknown", "unknown"
+    changes = _git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *CODE)
+    if changes is None:
+        return commit, "unknown"
+    return commit, str(any(map(_counts, filter(None, changes.split("\0"))))).lower()
+
+
+@cache
+def _loaded_code() -> tuple[str, str]:
+    """Return the state of this project when this process first asked: what is edited later has been loaded before."""
+    return code_state(PROJECT_ROOT)
+
+
+def _counts(change: str) -> bool:
+    """Return whether a line of `git status` names a file that can change results."""
+    status, suffix = change[:2], Path(change[3:]).suffix
+    return suffix in CODE_SUFFIXES if status == "??" else suffix != ".md"
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints; None if it fails."""
+    # a hook of another repository names that one; and no job may lock the index of a user who commits
+    names = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        return subprocess.run(
-            ["git", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=30
-        ).stdout.strip()
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            env={**names, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=True,
+            timeout=30,
+        )
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
+    return done.stdout
