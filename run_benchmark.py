@@ -4,28 +4,31 @@ import atexit
 import contextlib
 import gc
 import os
-import secrets
-import shlex
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from benchmark.error_messages import NO_METHOD, explain
-from benchmark.sweep import Sweep, current_sweep
-from store.passwords import hide_password, with_password
+from benchmark.command_line import CommandLine, read_command_line
+from benchmark.error_messages import explain
+from benchmark.errors import BenchmarkError, SweepEnded
+from benchmark.orphans import end_with_parent
+from benchmark.signals import EXIT_CODES, INTERRUPTED, handle_signals, signals_held
+from benchmark.sweep import Stop, Sweep, current_sweep
+from store.errors import StoreError
+from store.passwords import hide_from_process_list, without_password
+from store.text import counted
+
+if TYPE_CHECKING:
+    from reports.summary import SweepSummary
 
 PROJECT_ROOT = Path(__file__).resolve().parent
-INTERRUPTED, TERMINATED = 130, 143
 
 # Hydra checks the overrides of a sweep against one configuration, from which the groups that are swept are
 # absent: `-m method=rd,stfpm method.training.epochs=5` would be refused. So these groups are open there, and
@@ -34,36 +37,36 @@ OPEN = {group: OmegaConf.create({}, flags={"struct": False}) for group in ("meth
 ConfigStore.instance().store(
     group="hydra/open", name="groups", node=OmegaConf.create(OPEN), package="_global_"
 )
-# A sweep is composed once before its methods are known, and a protocol's values for each method must be composed
-# with it: then the method is this empty choice.
-ConfigStore.instance().store(group="method", name=NO_METHOD, node={})
-
-reported: list[Exception] = []
 
 OmegaConf.register_new_resolver("project_root", lambda: str(PROJECT_ROOT), replace=True)
+
+codes: list[int] = []
+"""Exit codes of the jobs of this process that have failed; the others run all the same."""
 
 
 @hydra.main(version_base="1.3", config_path=str(PROJECT_ROOT / "conf"), config_name="config")
 def job(config: DictConfig) -> None:
-    """Run one Hydra job; of several, each reports its own mistake."""
-    run_job = _import_job()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)  # a launcher's worker has no handler, or one that waits
+    """Run one Hydra job; of several, each reports its own error."""
+    is_worker = current_sweep() is None  # of a launcher, which takes errors to the process of the command
+    if is_worker:
+        handle_signals()
+        end_with_parent()
     try:
-        run_job(config)
+        _import_job()(config)
     except Exception as error:
-        message = explain(error)
-        if message is not None:
-            print(f"error: {message}", file=sys.stderr)
-            reported.append(error)
-        raise
+        code = _report(error)
+        if is_worker:
+            raise
+        if isinstance(error, SweepEnded):
+            raise Stop(error) from error
+        codes.append(code)
 
 
 def _import_job() -> Callable[[DictConfig], None]:
-    """Import the code that runs a job: seconds, which a mistyped option need not wait for.
+    """Import the code that runs a job.
 
     Modules are never garbage: looking for some among hundreds of thousands of new objects, again and again, would
-    take a third of that time.
+    take a third of the time.
     """
     gc.disable()
     from benchmark.job import run_job
@@ -75,23 +78,29 @@ def _import_job() -> Callable[[DictConfig], None]:
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code.
 
-    0: every cell finished. 1: a cell failed. 2: a mistake on the command line or in the data. 130, 143:
-    interrupted, terminated.
+    0: every cell finished. 1: a cell failed. 2: a mistake on the command line or in the data. 130, 143, 129:
+    interrupted, terminated, its terminal was closed.
     """
-    sys.argv = [hide_password(argument) for argument in _with_defaults(arguments)]
-    _extend_path(PROJECT_ROOT)
-    _add_plugins(arguments)
+    try:
+        command = read_command_line(arguments[1:])
+    except (BenchmarkError, StoreError) as error:
+        return _report(error)
+    sys.argv = [arguments[0], *command.arguments]
+    for folder in filter(None, (PROJECT_ROOT, command.config_dir)):
+        _extend_path(folder)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, to be explained
     # waiting threads spin for a quarter of a millisecond, which saves a training step a thousand wake-ups, then leave
     # their core to other processes: if they kept spinning, two runs side by side would take five times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    signal.signal(signal.SIGTERM, _terminate)
+    handle_signals()
+    codes.clear()
     gc.disable()  # while Hydra and the store are imported: see `_import_job`
     code = _exit_code(job)
     gc.enable()
     sweep = current_sweep()
-    return max(code, _exit_code(lambda: _finish(sweep, code))) if sweep else code
+    code = max([code, *codes])
+    return max(code, _exit_code(lambda: _finish(sweep, code, command))) if sweep else code
 
 
 def _exit_code(work: Callable[[], int | None]) -> int:
@@ -103,70 +112,73 @@ def _exit_code(work: Callable[[], int | None]) -> int:
         return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
+    except Stop as stop:
+        return _report(stop.error)
     except Exception as error:
-        message = explain(error)
-        if message is None and isinstance(error, ValueError) and current_sweep() is None:
-            message = str(error)  # Hydra's own flags contradict each other
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Print an error, unless that has been done, and return the exit code: 2 for a user's mistake, else 1."""
+    message = explain(error)
+    if message is None and isinstance(error, ValueError) and current_sweep() is None:
+        message = str(error)  # Hydra's own flags contradict each other
+    if not getattr(error, "is_reported", False):
         if message is None:
-            traceback.print_exc()
-            return 1
-        if error not in reported:
-            print(f"error: {message}", file=sys.stderr)
-        return 2
+            print(without_password("".join(traceback.format_exception(error))), file=sys.stderr)
+        else:
+            print(f"error: {without_password(message)}", file=sys.stderr)
+        error.is_reported = True  # type: ignore[attr-defined]  # also when a launcher has brought it here
+    return 1 if message is None else 2
 
 
-def _finish(sweep: Sweep, code: int) -> int:
-    """Show the tables, close the parent run with its means, write the report, and return 1 if a cell failed."""
-    from reports.summary import attach_report, summarize
-
-    uri = with_password(sweep.tracking.uri)
-    summary = summarize(uri, sweep.name, sweep.tables)
+def _finish(sweep: Sweep, code: int, command: CommandLine) -> int:
+    """Show the tables, close the parent run, write the report, and return 1 if a cell or a part of these failed."""
+    interrupted = code in EXIT_CODES
+    summary, tracking = _close(sweep, code), sweep.settings.tracking
     if not summary.cells:
-        sweep.discard()
         return 0
-    interrupted = code in (INTERRUPTED, TERMINATED)
-    failed = code or summary.failed
-    status = "KILLED" if interrupted else "FAILED" if failed else "FINISHED"
-    sweep.close(status, summary.means, summary.tags)
-    print(f"sweep {sweep.name}: {summary.cells} cells in {sweep.tracking.uri}")
-    if sweep.tracking.report and not interrupted:
-        page = attach_report(uri, sweep.name, sweep.tracker.results_dir / "reports" / sweep.name)
-        print(
-            f"report, also among the parent run's artifacts: {page}"
-            if page
-            else "no report: no cell has finished"
-        )
-    if failed:
-        print(f"to run what failed or is missing: {_again()}")
-    return int(summary.failed > 0)
+    print(f"sweep {sweep.name}: {counted(summary.cells, 'cell')} in {tracking.uri}")
+    complete = not summary.failures
+    if tracking.report and not interrupted:
+        complete &= _write_report(sweep)
+    if code or summary.failed:
+        print(f"to run what failed or is missing: {command.again}")
+    return int(summary.failed > 0 or not complete)
 
 
-def _again() -> str:
-    """Return the command that resumes this sweep: cells that have finished are not run again."""
-    kept = [argument for argument in sys.argv[1:] if not argument.lstrip("+").startswith("jobs.force=")]
-    return shlex.join(["python", "run_benchmark.py", *kept])
+def _write_report(sweep: Sweep) -> bool:
+    """Write the report, and return whether nothing of it is missing."""
+    from reports.summary import attach_report
+
+    print("writing the report", file=sys.stderr)
+    settings = sweep.settings
+    report = attach_report(settings.tracking.uri, sweep.name, settings.results_dir / "reports" / sweep.name)
+    if report is None:
+        print("no report: no cell has finished")
+        return True
+    print(f"report, also among the parent run's artifacts: {report.page}")
+    return not report.failures
 
 
-def _with_defaults(arguments: list[str]) -> list[str]:
-    """Name the sweep for all its jobs, unless the user has."""
-    is_override = ["=" in argument and not argument.startswith("-") for argument in arguments]
-    given = {
-        argument.partition("=")[0] for argument, flag in zip(arguments, is_override, strict=True) if flag
-    }
-    added = []
-    if "sweep" not in given:
-        added.append(f"sweep={datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
-    # Hydra's parser wants all overrides in one place
-    place = is_override.index(True) if any(is_override) else 1
-    return [*arguments[:place], *added, *arguments[place:]]
+def _close(sweep: Sweep, code: int) -> "SweepSummary":
+    """Show the tables, and give the parent run its status and means, whatever happens meanwhile."""
+    from reports.summary import SweepSummary, summarize
 
-
-def _add_plugins(arguments: list[str]) -> None:
-    """Let the classes of a user's own methods lie beside their YAMLs, in the folder of --config-dir."""
-    for i, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag in ("--config-dir", "-cd"):
-            _extend_path(Path(value or arguments[min(i + 1, len(arguments) - 1)]).resolve())
+    summary, status = SweepSummary(0, 0, {}, {}), "KILLED"
+    try:
+        summary = summarize(sweep.settings.tracking.uri, sweep.name, sweep.settings.tables)
+        if code not in EXIT_CODES:
+            status = "FAILED" if code or summary.failed else "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        with signals_held():
+            sweep.close(status, summary.means, summary.tags)
+    if not summary.cells:
+        sweep.parent.delete()
+    return summary
 
 
 def _extend_path(folder: Path) -> None:
@@ -174,10 +186,6 @@ def _extend_path(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(TERMINATED)
 
 
 def _leave(code: int) -> NoReturn:
@@ -191,4 +199,5 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    hide_from_process_list()
     _leave(main(sys.argv))

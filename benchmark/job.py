@@ -1,46 +1,50 @@
 """One Hydra job: one method and seed on every category, each cell run once and recorded with its status."""
 
-import inspect
+import contextlib
 import logging
+import os
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from benchmark.cell import Cell
+from benchmark.command_line import command_of
+from benchmark.configuration import choices_of, flat, plain_values
 from benchmark.environment import environment
-from benchmark.error_messages import NO_METHOD, USER_ERRORS
-from benchmark.errors import BenchmarkError
+from benchmark.error_messages import USER_ERRORS
+from benchmark.errors import BenchmarkError, SweepEnded
 from benchmark.identity import content_digests, keys_of
+from benchmark.job_settings import JobSettings, read_settings
 from benchmark.limits import explain_resource_errors, time_limit
-from benchmark.protocol import flat, protocol_options
+from benchmark.protocol import protocol_options
 from benchmark.run_cell import run_cell
-from benchmark.runtime import start
-from benchmark.settings.evaluation import Evaluation
-from benchmark.settings.runtime import RuntimeSettings
-from benchmark.settings.sweep import Jobs, Tracking
-from benchmark.settings.training import Training
-from benchmark.settings.values import build, convert, one_of, target_of, typed
-from benchmark.sweep import Sweep, current_sweep, open_sweep, resolved
-from benchmark.training.loop import stages_of
+from benchmark.runtime import Runtime, start
+from benchmark.sweep import OPEN_SWEEP, Sweep, current_sweep, open_sweep, read_sweep
 from datasets.category import Category
-from datasets.dataset import Dataset
-from datasets.pretraining import natural_images, train_images
-from methods.backbone import FeatureBackbone
-from methods.method import Method
-from metrics import MEASURES
 from store import tags
 from store.errors import StoreError
+from store.passwords import without_password
 from store.plan import MEMBER, Member, Plan, job_key
 from store.tracker import Run, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
 NOT_LOGGED = ("sweep", "results_dir", "jobs", "tables")  # no result depends on them
+FACTS = (tags.METHOD, tags.MODE, tags.DATASET, tags.SEED, tags.PROTOCOL, tags.TEACHER)
+"""Tags that the description of a run repeats."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a cell, and the digests of the contents of its images."""
+
+    training: str
+    identity: str
+    contents: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,43 +55,50 @@ class Job:
     ----------
     number
         The job's number in its sweep.
-    config
-        The resolved configuration.
+    params
+        The options of the cells by their dotted names, and the protocol's values of those that were changed.
     tags
         Tags of every cell.
     """
 
     sweep: Sweep
     number: int
-    settings: Jobs
-    tracking: Tracking
-    tables: tuple[str, ...]
-    config: Mapping[str, Any]
+    settings: JobSettings
     params: Mapping[str, Any]
     tags: Mapping[str, Any]
+
+    def tags_of(self, place: int, category: str, group: str = "") -> dict[str, Any]:
+        """Return the tags of a cell at a place in the job's plan."""
+        return {**self.tags, **self.member(place), tags.CATEGORY: category, tags.GROUP: group}
 
     def member(self, place: int) -> dict[str, str]:
         """Return the tag by which a cell belongs to the sweep."""
         return {MEMBER + self.sweep.name: str(Member(self.number, place, job_key(self.params)))}
 
-    def run(self, cell: Cell, place: int) -> None:
-        """Run one cell, unless it has finished before; record it whatever happens."""
-        tracker = self.sweep.tracker
-        own = {
-            **self.tags,
-            **self.member(place),
-            tags.CATEGORY: cell.category.name,
-            tags.GROUP: cell.category.group,
-        }
+    def prepare(self, cell: Cell, place: int) -> Keys | None:
+        """Return the keys of a cell whose images are decoded; None if that fails, which is recorded.
+
+        All cells of a job are prepared before the first one trains: a damaged file is reported at once.
+        """
         try:
             with explain_resource_errors():
-                (trained, identity), contents = keys_of(cell), content_digests(cell)
+                keys = Keys(*keys_of(cell), content_digests(cell))
+                if self.settings.jobs.force or not self.sweep.tracker.is_finished(keys.identity):
+                    cell.open_images()
+        except StoreUnavailable:
+            raise
         except Exception as error:
-            self.fail(cell.name, own, error)
-            return
-        with tracker.lock_cell(identity, cell.name):
+            self.fail(cell.name, self.tags_of(place, cell.category.name, cell.category.group), error)
+            return None
+        return keys
+
+    def run(self, cell: Cell, place: int, keys: Keys) -> None:
+        """Run one cell, unless it has finished before; record it whatever happens."""
+        own = self.tags_of(place, cell.category.name, cell.category.group)
+        with contextlib.ExitStack() as held:
             try:
-                finished = None if self.settings.force else tracker.finished(identity)
+                held.enter_context(self.sweep.tracker.lock_cell(keys.identity, cell.name))
+                finished = self._finished(keys)
             except StoreUnavailable:
                 raise
             except StoreError as error:
@@ -99,25 +110,35 @@ class Job:
                     "%s: finished before, taken from the store (jobs.force=true runs it again)", cell.name
                 )
                 return
-            own |= {tags.IDENTITY: identity, tags.TRAINING_KEY: trained, tags.TEST_IMAGES: contents["test"]}
-            if "pretraining" in contents:
-                own[tags.PRETRAINING_DIGEST] = contents["pretraining"]
-            self._compute(cell, trained, identity, own)
+            own |= {
+                tags.IDENTITY: keys.identity,
+                tags.TRAINING_KEY: keys.training,
+                tags.TEST_IMAGES: keys.contents["test"],
+            }
+            if "pretraining" in keys.contents:
+                own[tags.PRETRAINING_DIGEST] = keys.contents["pretraining"]
+            self._compute(cell, keys, own)
 
-    def _compute(self, cell: Cell, trained: str, identity: str, own: Mapping[str, Any]) -> None:
+    def _finished(self, keys: Keys) -> Run | None:
+        return None if self.settings.jobs.force else self.sweep.tracker.finished(keys.identity)
+
+    def _compute(self, cell: Cell, keys: Keys, own: Mapping[str, Any]) -> None:
         """Train or load the detector, score, measure and record."""
-        tracker, parent = self.sweep.tracker, self.sweep.parent
+        tracker, parent, jobs = self.sweep.tracker, self.sweep.parent, self.settings.jobs
         run = tracker.start_cell(parent, cell.name, own)
         try:
-            self._describe(run)
-            with time_limit(self.settings.cell_seconds), explain_resource_errors():
-                result = run_cell(cell, trained, tracker.results_dir, self.settings.force)
+            self._describe(run, cell.category.name)
+            run.log_dataset(
+                f"{own[tags.DATASET]} {cell.category.name}", keys.contents["test"], _folder_of(cell.category)
+            )
+            with time_limit(jobs.cell_seconds), explain_resource_errors():
+                result = run_cell(cell, keys.training, tracker.results_dir, jobs.force)
             # draws figures: an import that the training need not wait for
             from benchmark.recording import record
 
             with explain_resource_errors():
-                pending = tracker.new_pending(run, parent, cell.name, identity, own)
-                record(cell, result, self.tracking, self.tables, pending)
+                pending = tracker.new_pending(run, parent, cell.name, keys.identity, own)
+                record(cell, result, self.settings.tracking, self.settings.tables, pending)
             tracker.send(pending)
         except StoreUnavailable:
             raise  # nothing can be recorded: the job ends
@@ -131,7 +152,7 @@ class Job:
         """Record a cell that cannot be run."""
         run = self.sweep.tracker.start_cell(self.sweep.parent, name, own)
         try:
-            self._describe(run)
+            self._describe(run, own[tags.CATEGORY])
         except StoreUnavailable:
             raise
         except StoreError as refused:
@@ -140,14 +161,20 @@ class Job:
 
     def _fail(self, run: Run, name: str, error: Exception) -> None:
         log.error("%s failed: %s", name, error, exc_info=None if isinstance(error, USER_ERRORS) else error)
-        run.fail(error, "".join(traceback.format_exception(error)))
-        if self.settings.fail_fast:
-            raise BenchmarkError(f"{name} failed, and jobs.fail_fast=true ends the sweep with it")
+        run.fail(error, without_password("".join(traceback.format_exception(error))))
+        if self.settings.jobs.fail_fast:
+            raise SweepEnded(f"{name} failed, and jobs.fail_fast=true ends the sweep with it")
 
-    def _describe(self, run: Run) -> None:
-        run.log_text(OmegaConf.to_yaml(OmegaConf.create(dict(self.config))), tags.CONFIG)
+    def _describe(self, run: Run, category: str) -> None:
+        machine = environment()
+        run.log_text(OmegaConf.to_yaml(OmegaConf.create(dict(self.settings.plain))), tags.CONFIG)
         run.log_params(self.params)
-        run.set_tags(environment())
+        run.set_tags(machine)
+        facts = {name: str(self.tags[name]) for name in FACTS}
+        # images of other categories may be those of a pretraining
+        alone = self.tags.get(tags.PRETRAINING_IMAGES) != tags.OWN_IMAGES
+        command = command_of(HydraConfig.get(), [category] if alone else self.settings.dataset.categories)
+        run.describe(command, {**facts, tags.CATEGORY: category}, machine[tags.GIT_COMMIT])
 
 
 def run_job(config: DictConfig) -> None:
@@ -159,127 +186,94 @@ def run_job(config: DictConfig) -> None:
         If the job cannot start, or its results cannot be stored. A cell that fails is recorded as FAILED, and
         the next one runs.
     """
-    choices = HydraConfig.get().runtime.choices
-    method_name = str(choices["method"])
-    if method_name == NO_METHOD:
-        options = GlobalHydra.instance().config_loader().get_group_options("method")
-        known = ", ".join(name for name in options if name != NO_METHOD)
-        raise BenchmarkError(f"method is missing; expected method=<name>, or several with -m; known: {known}")
-    plain = {str(key): resolved(config, str(key)) for key in config if key != "hydra"}
-    settings = typed(RuntimeSettings, plain["runtime"], "runtime")
-    evaluation = typed(Evaluation, plain["evaluation"], "evaluation")
-    one_of("tables", plain["tables"], MEASURES)
-    method = _without_mode(dict(plain["method"]), method_name)
-    training = typed(Training, method.pop("training", {}), "method.training")
-    seed = convert(plain["seed"], int, "seed")
-    backbone = typed(FeatureBackbone, plain["backbone"], "backbone")
-    dataset = build("dataset", plain["dataset"])
-    sweep = current_sweep() or open_sweep(config)
-    # a method that cannot be built stops the job, not each of its cells
-    probe = build("method", method, backbone=backbone)
-    _check_depth(probe.mode, dataset, str(choices["dataset"]))
-    crop_layers = _crop_layers(probe)
-    layers = tuple(dict.fromkeys([*probe.teacher_layers, *crop_layers]))
-    number = _number()
-    runtime = start(settings, probe.channels_last, number)
-    pretraining, source = None, ""
-    if any(probe.crops(stage) for stage, _ in stages_of(probe, training)):
-        pretraining, source = _pretraining(training, dataset)
-    params = flat({key: value for key, value in plain.items() if key not in NOT_LOGGED})
-    base = protocol_options()
-    changed = {name: base.get(name) for name in params if params[name] != base.get(name)}
+    hydra = HydraConfig.get()
+    hook = (hydra.callbacks or {}).get("sweep")
+    if hook is None or hook.get("_target_") != OPEN_SWEEP:
+        raise BenchmarkError(
+            f"hydra.callbacks.sweep={hook}: expected {OPEN_SWEEP}, which checks and opens a sweep"
+        )
+    settings = read_settings(choices_of(hydra), plain_values(config))
+    sweep = current_sweep() or open_sweep(read_sweep(config))
+    number = 0 if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
+    runtime = start(settings.runtime, settings.probe.channels_last, number)
+    pretraining, source = settings.pretraining()
+    pretraining_tags = (
+        {tags.PRETRAINING_IMAGES: source, tags.PRETRAINING_COUNT: len(pretraining.train)}
+        if pretraining
+        else {}
+    )
     job = Job(
         sweep,
         number,
-        typed(Jobs, plain["jobs"], "jobs"),
-        typed(Tracking, plain["tracking"], "tracking"),
-        tuple(plain["tables"]),
-        plain,
-        {**params, **{tags.PROTOCOL_VALUE + name: value for name, value in changed.items()}},
+        settings,
+        _params(settings.plain),
         {
             tags.SWEEP: sweep.name,
-            tags.METHOD: method_name,
-            tags.MODE: probe.mode,
-            tags.DATASET: choices["dataset"],
-            tags.PROTOCOL: plain["protocol"]["name"],
+            tags.METHOD: settings.choices["method"],
+            tags.MODE: settings.probe.mode,
+            tags.DATASET: settings.dataset.name,
+            tags.DATASET_CHOICE: settings.choices["dataset"],
+            tags.PROTOCOL: settings.plain["protocol"]["name"],
             tags.DEVICE: runtime.device.type,
             tags.PRECISION: runtime.precision,
-            tags.BACKBONE: backbone.name,
-            tags.WEIGHTS: backbone.weights,
-            tags.TEACHER: backbone.identity(layers) if layers else "none",
-            tags.SEED: seed,
-            tags.THRESHOLD_POLICY: evaluation.threshold,
-            tags.FPR_LIMIT: evaluation.fpr_limit,
-            **_pretraining_tags(pretraining, source),
+            tags.BACKBONE: settings.backbone.name,
+            tags.WEIGHTS: settings.backbone.weights,
+            tags.WEIGHTS_FILE: settings.backbone.file_digest() or "",
+            tags.TEACHER: settings.teacher,
+            tags.SEED: settings.seed,
+            tags.THRESHOLD_POLICY: settings.evaluation.threshold,
+            tags.FPR_LIMIT: settings.evaluation.fpr_limit,
+            **pretraining_tags,
         },
     )
-    title = method_name if probe.mode == "rgb" else f"{method_name} {probe.mode}"
-    overrides = tuple(HydraConfig.get().overrides.task)
-    plan = Plan(title, overrides, tuple(dataset.categories), job_key(job.params))
+    categories = tuple(settings.dataset.categories)
+    plan = Plan(settings.title, tuple(hydra.overrides.task), categories, job_key(job.params))
     sweep.tracker.announce_job(sweep.parent, number, plan)
-    for place, category in enumerate(dataset.categories):
-        name = " ".join([title, category, *([f"seed {seed}"] if seed else [])])
+    prepared = []
+    for place, name in enumerate(categories):
         try:
-            cell = Cell(
-                name=name,
-                method_name=method_name,
-                method=method,
-                layers=probe.teacher_layers,
-                crop_layers=crop_layers,
-                category=dataset.category(category),
-                seed=seed,
-                backbone=backbone,
-                runtime=runtime,
-                settings=settings,
-                training=training,
-                evaluation=evaluation,
-                pretraining=pretraining,
-            )
+            cell = _cell(settings, settings.dataset.category(name), runtime, pretraining)
         except Exception as error:
-            job.fail(name, {**job.tags, **job.member(place), tags.CATEGORY: category}, error)
+            job.fail(_cell_name(settings, name), job.tags_of(place, name), error)
             continue
-        job.run(cell, place)
+        if keys := job.prepare(cell, place):
+            prepared.append((cell, place, keys))
+    for cell, place, keys in prepared:
+        job.run(cell, place, keys)
 
 
-def _number() -> int:
-    """Return the job's number in its sweep; 0 for a job alone."""
-    job = HydraConfig.get().job
-    return 0 if OmegaConf.is_missing(job, "num") else int(job.num)
+def _folder_of(category: Category) -> str:
+    """Return the folder of a category's images, as far as all of them share one."""
+    return os.path.commonpath(
+        [sample.image.absolute().parent for sample in (*category.train, *category.test)]
+    )
 
 
-def _crop_layers(method: Method) -> tuple[str, ...]:
-    """Return the layers of the frozen network that the stages on crops read."""
-    crops = [crops for stage in method.stages() if (crops := method.crops(stage))]
-    return tuple(dict.fromkeys(layer for each in crops for layer in each.layers))
+def _params(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by their dotted names, and the protocol's values of those that were changed."""
+    params = flat({key: value for key, value in plain.items() if key not in NOT_LOGGED})
+    base = protocol_options()
+    changed = {name: base.get(name) for name in params if params[name] != base.get(name)}
+    return {**params, **{tags.PROTOCOL_VALUE + name: value for name, value in changed.items()}}
 
 
-def _without_mode(method: dict[str, Any], name: str) -> dict[str, Any]:
-    """Take the option `mode` from a method that has only one; refuse any other mode."""
-    factory = target_of("method", method)
-    if "mode" not in method or "mode" in inspect.signature(factory).parameters:
-        return method
-    one_of(f"method.mode of method={name}", [method["mode"]], tuple(getattr(factory, "modes", ("rgb",))))
-    return {key: value for key, value in method.items() if key != "mode"}
+def _cell(settings: JobSettings, category: Category, runtime: Runtime, pretraining: Category | None) -> Cell:
+    return Cell(
+        name=_cell_name(settings, category.name),
+        method_name=settings.choices["method"],
+        method=settings.method,
+        layers=settings.probe.teacher_layers,
+        crop_layers=settings.crop_layers,
+        category=category,
+        seed=settings.seed,
+        backbone=settings.backbone,
+        runtime=runtime,
+        settings=settings.runtime,
+        training=settings.training,
+        evaluation=settings.evaluation,
+        pretraining=pretraining,
+    )
 
 
-def _check_depth(mode: str, dataset: Dataset, name: str) -> None:
-    """Refuse a mode with depth if the dataset has none."""
-    if mode in ("depth", "rgbd") and not dataset.has_depth:
-        raise BenchmarkError(
-            f"method.mode={mode}: the images of dataset={name} have no depth; expected method.mode=rgb, or "
-            "dataset=mvtec_3d, folder_3d or synthetic_3d"
-        )
-
-
-def _pretraining(training: Training, dataset: Dataset) -> tuple[Category, str]:
-    """Return the images of stages that are independent of the category, and where they come from."""
-    settings = training.pretraining
-    if settings.images:
-        return natural_images(settings.images, settings.limit), settings.images.name
-    return train_images(map(dataset.category, dataset.categories), settings.limit), tags.OWN_IMAGES
-
-
-def _pretraining_tags(pretraining: Category | None, source: str) -> dict[str, Any]:
-    if pretraining is None:
-        return {}
-    return {tags.PRETRAINING_IMAGES: source, tags.PRETRAINING_COUNT: len(pretraining.train)}
+def _cell_name(settings: JobSettings, category: str) -> str:
+    return " ".join([settings.title, category, *([f"seed {settings.seed}"] if settings.seed else [])])

@@ -1,6 +1,5 @@
 """The values that a protocol gives to all options, to know which of them a command has changed."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -8,7 +7,7 @@ from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from benchmark.sweep import resolved
+from benchmark.configuration import flat, plain_values
 
 CHOICES = ("method", "dataset", "protocol")
 
@@ -21,19 +20,4 @@ def protocol_options() -> dict[str, Any]:
         search_path.append(source.provider, f"{source.schema}://{source.path}")
     overrides = [f"{group}={runtime.choices[group]}" for group in CHOICES]
     config = ConfigLoaderImpl(search_path).load_configuration("config", overrides, RunMode.RUN)
-    return flat({str(key): resolved(config, str(key)) for key in config if key != "hydra"})
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings by their dotted names.
-
-    >>> flat({"method": {"training": {"epochs": 5}}, "seed": 0})
-    {'method.training.epochs': 5, 'seed': 0}
-    """
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves |= flat(value, f"{prefix}{name}.")
-        else:
-            leaves[prefix + name] = value
-    return leaves
+    return flat(plain_values(config))

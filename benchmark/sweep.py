@@ -1,53 +1,73 @@
-"""The sweep around the jobs: one store and one parent run, made before the first job starts."""
+"""The sweep around the jobs: all are checked, then store and parent run are made, before the first job starts."""
 
 import logging
-import re
-import sys
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
-from benchmark.error_messages import USER_ERRORS
+from benchmark.configuration import COMMON, compose_jobs, plain_value, read_with_hydra
 from benchmark.errors import BenchmarkError
-from benchmark.settings.sweep import Tracking
-from benchmark.settings.values import typed
+from benchmark.job_values import JobValues, read_values
+from benchmark.settings.sweep import Tracking, check_sweep_name
+from benchmark.settings.values import convert, typed
 from store import tags
 from store.passwords import PASSWORD, has_password
 
 if TYPE_CHECKING:
+    from store.data_facts import DataFacts
     from store.tracker import Run, Tracker
 
 log = logging.getLogger(__name__)
 
 
+class Stop(BaseException):
+    """Ends the command for an error; Hydra turns other exceptions of its hooks into warnings and runs further jobs.
+
+    Attributes
+    ----------
+    error
+        The error to report.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass(frozen=True)
-class Sweep:
-    """An open sweep: its name, store, parent run, settings, and the measures that its tables show."""
+class SweepSettings:
+    """What the jobs of a sweep have in common: name, store, results folder, and the measures of its tables."""
 
     name: str
-    tracker: "Tracker"
-    parent: "Run"
     tracking: Tracking
+    results_dir: Path
     tables: tuple[str, ...]
 
-    def discard(self) -> None:
-        """Delete the parent run of a sweep without cells."""
-        _open.remove(self)
-        self.parent.delete()
+
+@dataclass(frozen=True)
+class Sweep:
+    """An open sweep: its settings, store and parent run."""
+
+    settings: SweepSettings
+    tracker: "Tracker"
+    parent: "Run"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.settings.name
 
     def close(self, status: str, means: Mapping[str, float], summary: Mapping[str, str]) -> None:
-        """Give the parent run its means, so that its charts show the sweep, its tags and its status."""
+        """Give the parent run its status, then its tags and its means, so that its charts show the sweep."""
         _open.remove(self)
+        self.parent.end(status)
         self.parent.log_metrics(means)
         self.parent.set_tags(summary)
-        self.parent.end(status)
 
 
 _open: list[Sweep] = []
@@ -58,59 +78,112 @@ def current_sweep() -> Sweep | None:
     return _open[-1] if _open else None
 
 
+OPEN_SWEEP = "benchmark.sweep.OpenSweep"
+
+
 class OpenSweep(Callback):
-    """Hydra's hook before the first job: creates store and parent run, so that no two workers race for it."""
+    """Hydra's hook before the first job: checks all jobs, and opens the sweep so that no two workers race for it."""
 
-    def on_run_start(self, config: DictConfig, jobs: int = 1, **_: Any) -> None:
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Open the sweep of a single job."""
-        try:
-            _open.append(open_sweep(config))
-            _open[-1].parent.set_tags({tags.JOBS: jobs})
-            _report_earlier_cells(_open[-1])
-        except (*USER_ERRORS, OmegaConfBaseException) as error:
-            # Hydra turns what a callback raises into a warning; a benchmark without a store must stop
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(2) from None
+        self._open(config, multirun=False)
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Open the sweep of several jobs."""
-        params = config.hydra.sweeper.get("params") or {}
-        arguments = [*(f"{name}={value}" for name, value in params.items()), *config.hydra.overrides.task]
-        overrides = OverridesParser.create().parse_overrides(arguments)
-        self.on_run_start(config, jobs=len(BasicSweeper.split_arguments(overrides, None)[0]))
+        self._open(config, multirun=True)
+
+    def _open(self, config: DictConfig, multirun: bool) -> None:
+        try:
+            _check_folders(config.hydra)
+            jobs = compose_jobs(config) if multirun else [config]
+            settings = read_sweep(jobs[0])
+            values = [read_values(*read_with_hydra(job)) for job in jobs]
+            data = _check(values)
+            sweep = open_sweep(settings)
+            _open.append(sweep)
+            from store.data_facts import data_facts_file, data_facts_to_json
+
+            sweep.parent.set_tags({tags.JOBS: len(jobs)})
+            for number, facts in enumerate(data):
+                sweep.parent.log_text(data_facts_to_json(facts), data_facts_file(number))
+            _report_earlier_cells(sweep)
+        except Exception as error:
+            raise Stop(error) from error
 
 
-def open_sweep(config: DictConfig) -> Sweep:
-    """Open the store and the parent run that the configuration names.
+def _check_folders(hydra: DictConfig) -> None:
+    """Refuse folders of Hydra's from which paths lead elsewhere, or that are the command's own."""
+    if hydra.job.chdir:
+        raise BenchmarkError(
+            "hydra.job.chdir=true: jobs would change their folder, and relative paths in the configuration would lead "
+            "elsewhere; expected false"
+        )
+    for name in ("run", "sweep"):
+        if not hydra[name].dir:
+            raise BenchmarkError(
+                f"hydra.{name}.dir={hydra[name].dir}: expected the path of a folder for logs"
+            )
+
+
+def _check(jobs: Sequence[JobValues]) -> "list[DataFacts]":
+    """Look at the data of all jobs, then at their networks: no mistake waits for what takes longer to check."""
+    from benchmark.data.look import look_at_data
+
+    data = look_at_data(jobs)
+    from benchmark.checks import check_networks  # imports torch
+
+    check_networks(jobs)
+    return data
+
+
+def read_sweep(config: DictConfig) -> SweepSettings:
+    """Read what the jobs of a sweep have in common.
 
     Raises
     ------
-    BenchmarkError, StoreError
-        If an option is wrong, or the store cannot be used.
+    BenchmarkError
+        If an option is wrong.
     """
-    from store.tracker import Tracker  # seconds, for which no mistake that Hydra finds should wait
-
-    tracking = typed(Tracking, resolved(config, "tracking"), "tracking")
+    common = {key: plain_value(config, key) for key in COMMON}
+    tracking = typed(Tracking, common["tracking"], "tracking")
     if has_password(tracking.uri):
         raise BenchmarkError(
             f"tracking.uri holds a password, which would be written to files; expected the URI without it, and the "
             f"password in the environment variable {PASSWORD}"
         )
-    name = str(config.sweep)
-    if not re.fullmatch(r"[\w.:-]+", name):
-        raise BenchmarkError(f"sweep={name}: expected letters, digits and . : - _, as it names a folder")
-    tracker = Tracker(tracking.uri, tracking.experiment, Path(config.results_dir))
-    return Sweep(name, tracker, tracker.sweep(name), tracking, tuple(config.tables))
-
-
-def resolved(config: DictConfig, key: str) -> Any:
-    """Return a part of the configuration as plain values."""
-    value = config[key]
-    return (
-        OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
-        if OmegaConf.is_config(value)
-        else value
+    results_dir = convert(common["results_dir"], Path, "results_dir")
+    _check_writable(results_dir)
+    return SweepSettings(
+        check_sweep_name(common["sweep"]),
+        tracking,
+        results_dir,
+        tuple(convert(common["tables"], Sequence[str], "tables")),
     )
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a results folder that cannot be made or written, without making it."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        found = "a read-only folder" if nearest.is_dir() else "a file"
+        raise BenchmarkError(
+            f"results_dir={folder}: cannot be written (found {found}, {nearest}); expected a folder that you may "
+            "write to"
+        )
+
+
+def open_sweep(settings: SweepSettings) -> Sweep:
+    """Open the store and the parent run of a sweep.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be used.
+    """
+    from store.tracker import Tracker  # seconds, for which no mistake in an option should wait
+
+    tracker = Tracker(settings.tracking.uri, settings.tracking.experiment, settings.results_dir)
+    return Sweep(settings, tracker, tracker.sweep(settings.name))
 
 
 def _report_earlier_cells(sweep: Sweep) -> None:
@@ -118,6 +191,6 @@ def _report_earlier_cells(sweep: Sweep) -> None:
         log.info(
             "%s holds cells of an earlier version (%d): reports still read them, but they do not count as finished and "
             "run again if this sweep needs them",
-            sweep.tracking.uri,
+            sweep.settings.tracking.uri,
             count,
         )

@@ -60,8 +60,10 @@ def command(results: Path, *arguments: str, project: Path = PROJECT_ROOT) -> lis
     """Return the command; reports, which take seconds, are written only for tests that ask for one."""
     wanted = any(argument.startswith("tracking.report=") for argument in arguments)
     report = () if wanted else ("tracking.report=false",)
+    elsewhere = any(argument.startswith("results_dir=") for argument in arguments)
+    folder = () if elsewhere else (f"results_dir={results}",)
     script = str(project / "run_benchmark.py")
-    return [sys.executable, script, *arguments, f"results_dir={results}", *report]
+    return [sys.executable, script, *arguments, *folder, *report]
 
 
 def run(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a training: finished cells are kept, the run is marked KILLED."""
+"""Ctrl-C, SIGTERM and a closed terminal during a training: finished cells are kept, the run is marked KILLED."""
 
 import os
 import signal
@@ -14,9 +14,14 @@ ENDLESS = ("dataset.categories=[granite,washer]", *TINY, "method.training.epochs
 
 
 def interrupt(
-    results: Path, number: signal.Signals, *arguments: str, sign: str = "trains for", count: int = 1
+    results: Path,
+    number: signal.Signals,
+    *arguments: str,
+    sign: str = "trains for",
+    count: int = 1,
+    times: int = 1,
 ) -> Outcome:
-    """Start the command, wait until its output has shown a sign so many times, and send it a signal."""
+    """Start the command, wait until its output has shown a sign so many times, and send it a signal some times."""
     log = results.parent / "log"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
@@ -33,7 +38,9 @@ def interrupt(
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         time.sleep(0.5)
-        process.send_signal(number)
+        for _ in range(times):
+            process.send_signal(number)
+            time.sleep(0.05)
         code = process.wait(60)
     return Outcome(code, log.read_text(), "", results)
 
@@ -44,14 +51,20 @@ def _hear_interruptions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "multirun"),
-    [(signal.SIGINT, 130, []), (signal.SIGTERM, 143, ["-m"])],
-    ids=["Ctrl-C", "SIGTERM"],
+    ("number", "times", "code", "multirun"),
+    [
+        (signal.SIGINT, 1, 130, []),
+        (signal.SIGINT, 3, 130, ["-m"]),
+        (signal.SIGTERM, 2, 143, ["-m"]),
+        (signal.SIGHUP, 1, 129, []),
+    ],
+    ids=["Ctrl-C", "three times Ctrl-C", "SIGTERM twice", "closed terminal"],
 )
 def test_an_interruption_marks_run_and_sweep_killed(
-    tmp_path: Path, number: signal.Signals, code: int, multirun: list[str]
+    tmp_path: Path, number: signal.Signals, times: int, code: int, multirun: list[str]
 ) -> None:
-    outcome = interrupt(tmp_path / "results", number, *multirun, "method=stfpm", *ENDLESS)
+    arguments = [*multirun, "method=stfpm", *ENDLESS]
+    outcome = interrupt(tmp_path / "results", number, *arguments, times=times)
     assert outcome.code == code, outcome.stdout
     assert "Traceback" not in outcome.stdout
     assert [run.info.status for run in outcome.runs("cell")] == ["KILLED"]

@@ -1,13 +1,12 @@
 """A user's mistakes: one clear message that names the option or file, no stack trace, nothing finished lost."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from datasets.synthetic import generate
-from tests.end_to_end.command import TINY, Outcome, fails_plainly, run, run_here
+from tests.end_to_end.command import TINY, fails_plainly, run, run_here
 
 KNOWN = "ast, feature_variance, rd, simple_student, stfpm, uninformed_students"
 FAST = (
@@ -122,45 +121,53 @@ def damage_test(root: Path) -> Path:
 def resize_mask(root: Path) -> Path:
     from PIL import Image
 
-    file = next((root / "granite" / "ground_truth" / "stain").iterdir())
+    file = next((root / "granite" / "ground_truth" / "crack").iterdir())
     Image.new("L", (32, 32)).save(file)
     return file
 
 
-def remove_masks(root: Path) -> Path:
-    folder = root / "granite" / "ground_truth" / "stain"
-    shutil.rmtree(folder)
-    return folder
-
-
 def remove_good(root: Path) -> Path:
-    folder = root / "granite" / "train" / "good"
+    folder = root / "washer" / "train" / "good"
     for file in folder.iterdir():
         file.unlink()
     return folder
 
 
-@pytest.mark.parametrize("damage", [damage_train, damage_test, resize_mask, remove_masks, remove_good])
-def test_a_damaged_category_fails_alone_and_the_other_is_kept(
-    two_categories: Path,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    damage: Callable[[Path], Path],
+def test_an_image_damaged_behind_its_header_fails_its_category_alone_before_any_training(
+    two_categories: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    file = damage(two_categories)
+    file = damage_train(two_categories)
     outcome = run_here(
         tmp_path / "results", capfd, "method=stfpm", "dataset=folder", f"dataset.root={two_categories}", *FAST
     )
     assert outcome.code == 1
     assert "Traceback" not in outcome.stdout + outcome.stderr
-    assert str(file) in outcome.stdout.replace("\n", "")
-    assert "stfpm granite: student trains" not in outcome.stdout  # reported before the training, not after it
+    printed = outcome.stdout.replace("\n", "")
+    assert 0 < printed.index(str(file)) < printed.index("washer: student trains")
+    assert "stfpm granite: student trains" not in printed
     status = {cell.data.tags["category"]: cell.info.status for cell in outcome.runs("cell")}
     assert status == {"granite": "FAILED", "washer": "FINISHED"}
     (failed,) = [cell for cell in outcome.runs("cell") if cell.info.status == "FAILED"]
     assert str(file) in failed.data.tags["reason"]
     (parent,) = outcome.runs("sweep")
     assert parent.info.status == "FAILED"
+
+
+def test_all_that_is_wrong_with_the_data_is_reported_at_once_before_anything_runs(
+    two_categories: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    faults = [damage_test(two_categories), resize_mask(two_categories), remove_good(two_categories)]
+    outcome = run_here(
+        tmp_path / "results",
+        capfd,
+        "-m",
+        "method=stfpm,rd",
+        "dataset=folder",
+        f"dataset.root={two_categories}",
+    )
+    fails_plainly(outcome, *map(str, faults))
+    assert outcome.stderr.count("error: ") == 1
+    assert not outcome.results.exists()
 
 
 def test_a_divergence_names_method_category_stage_and_epoch(
@@ -207,8 +214,7 @@ def test_held_out_images_are_needed_by_a_method_that_standardises_scores_on_them
 ) -> None:
     arguments = ("dataset.categories=[washer]", "method.training.validation_fraction=0", *TINY)
     outcome = run_here(tmp_path / "results", capfd, "method=uninformed_students", *arguments)
-    assert outcome.code == 1
-    assert "no held-out validation images, and its scores are standardised on them" in outcome.stdout
+    fails_plainly(outcome, "no held-out validation images, and its scores are standardised on them")
     assert "trains for" not in outcome.stdout
 
 
@@ -224,26 +230,17 @@ def test_a_threshold_from_held_out_images_needs_some(
 ) -> None:
     arguments = ("dataset.categories=[washer]", "evaluation.threshold=train_quantile", *TINY)
     outcome = run_here(tmp_path / "results", capfd, "method=rd", *arguments)
-    assert outcome.code == 1
-    assert "method.training.validation_fraction" in outcome.stdout
-    assert "trains for" not in outcome.stdout  # reported before the training, not after it
+    fails_plainly(outcome, "evaluation.threshold=train_quantile", "method.training.validation_fraction")
+    assert "trains for" not in outcome.stdout
 
 
-def test_a_wrong_job_of_a_sweep_leaves_the_others_alone(tmp_path: Path) -> None:
-    outcome = run(
-        tmp_path / "results",
-        "-m",
-        "method=stfpm,rd",
-        "method.map_size=16",
-        "dataset.categories=[washer]",
-        *TINY,
-    )
+def test_a_wrong_job_of_a_sweep_is_found_before_the_first_one_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("method.map_size=16", "dataset.categories=[washer]", *TINY)
+    outcome = run_here(tmp_path / "results", capfd, "-m", "method=stfpm,rd", *arguments)
     fails_plainly(outcome, "method.map_size: there is no such option")
-    assert [cell.data.tags["method"] for cell in finished(outcome)] == ["stfpm"]
-
-
-def finished(outcome: Outcome) -> list:
-    return [cell for cell in outcome.runs("cell") if cell.info.status == "FINISHED"]
+    assert not (outcome.results / "mlflow.db").exists()
 
 
 def test_a_test_set_without_masks_has_image_measures_and_says_why_not_the_others(
