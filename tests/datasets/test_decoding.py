@@ -21,7 +21,9 @@ def sample(tmp_path: Path) -> Sample:
 
 
 def test_only_these_modules_decide_what_is_decoded() -> None:
-    modules = {f"datasets.{name}" for name in ("category", "decoding", "depth", "errors", "images", "point_clouds")}
+    modules = {
+        f"datasets.{name}" for name in ("category", "decoding", "depth", "errors", "images", "point_clouds")
+    }
     assert set(code_of(decode)) == {"datasets", *modules}
     assert set(versions_of(decode)) == {"PIL", "numpy", "scipy", "sklearn", "tifffile", "torch"}
 
