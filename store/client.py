@@ -1,6 +1,5 @@
 """Clients of stores: MLflow's own, and one for local stores that finds artifacts next to the database."""
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,15 +101,3 @@ def reading_errors(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, SQLiteError, ImportError, OSError) as error:
         reason = without_password(first_line(error))
         raise StoreError(f"{without_password(uri)}: the store cannot be read ({reason})") from None
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Pause Python's search for garbage: among the 150 000 objects of 1000 runs, it takes most of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

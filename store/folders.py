@@ -218,6 +218,8 @@ def _write_and_rename(target: Path, write: Callable[[Path], None], digests: bool
         partial.replace(target)
         sync(target.parent)
     except BaseException:
+        if replaced.exists() and not target.exists():
+            replaced.replace(target)
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(replaced, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Results of finished cells that wait on disk for the store: no number depends on a server being there."""
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from typing import Any
 from store.errors import StoreError
 from store.files import digests_in, reason_of
 from store.folders import sync
+
+log = logging.getLogger(__name__)
 
 INDEX = "cell.json"
 _EARLIER_INDEX = "draft.json"
@@ -63,9 +66,13 @@ class Pending:
         sync(self.folder)
 
     def discard(self) -> None:
-        """Delete the record, once the store has everything."""
-        for name in (INDEX, _EARLIER_INDEX):  # first: a record that is deleted half is none
-            (self.folder / name).unlink(missing_ok=True)
+        """Delete the record, once the store has everything; one that cannot be deleted is sent again later."""
+        try:
+            for name in (INDEX, _EARLIER_INDEX):  # first: a record that is deleted half is none
+                (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s: cannot be deleted (%s)", self.folder, error.strerror)
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

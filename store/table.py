@@ -13,9 +13,10 @@ from mlflow.exceptions import MlflowException
 from store import format1
 from store import tags as names
 from store.checksum import is_intact
-from store.client import open_store, reading_errors, without_collection
+from store.client import open_store, reading_errors
 from store.dataset_names import dataset_names, name_of_earlier
 from store.errors import StoreError, first_line, near
+from store.garbage import without_collection
 from store.liveness import as_it_is
 from store.local import database_of
 from store.names_in_mlflow import originals

@@ -1,11 +1,9 @@
 """The style of figures, readable in print, in grey and for colour-blind readers; writing them to files."""
 
-import gc
 import io
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from reports.model import Figure
+from store.garbage import without_collection
 
 COLUMN, PAGE = 3.3, 7.0
 """Widths in inches of a column and a page of a paper; figures are printed at this size."""
@@ -219,7 +218,7 @@ def save(figure: Figure, folder: Path) -> Path:
     -------
     The path of the PNG.
     """
-    with mpl.rc_context(STYLE), _without_collection():
+    with mpl.rc_context(STYLE), without_collection():
         drawn = figure.draw()
         contents = {"png": io.BytesIO(), "pdf": io.BytesIO()}
         # `savefig` would draw everything twice; the layout is needed once
@@ -233,15 +232,3 @@ def save(figure: Figure, folder: Path) -> Path:
         for ending in contents:
             (Path(unfinished) / ending).replace(folder / f"{figure.name}.{ending}")
     return folder / f"{figure.name}.png"
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause garbage collection: scanning the many objects of a figure takes a quarter of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

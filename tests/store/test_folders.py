@@ -336,6 +336,23 @@ def test_replacement_that_fails_leaves_the_folder_as_it_was(kept: Path) -> None:
     assert names_in(kept.parent) == ["kept"]
 
 
+def test_replacement_that_is_interrupted_between_the_two_renames_restores_the_folder(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder_once(kept, write_two, replace=True)
+    verify(kept)
+    assert names_in(kept.parent) == ["kept"]
+
+
 def test_folder_that_cannot_be_written_to_is_used(kept: Path) -> None:
     for path in (kept, kept.parent):
         path.chmod(0o555)

@@ -42,6 +42,17 @@ def test_a_new_record_replaces_an_old_one(pending: Pending) -> None:
     assert not [*new_pending(pending.folder, dict(RUN)).files.iterdir()]
 
 
+def test_a_record_that_cannot_be_deleted_is_reported_and_is_no_error(
+    pending: Pending, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    pending.discard()
+    assert f"{pending.folder}: cannot be deleted (Permission denied)" in caplog.text
+
+
 def test_a_record_that_was_discarded_is_gone(pending: Pending) -> None:
     pending.discard()
     assert not pending.folder.exists()
