@@ -1,0 +1,17 @@
+"""Garbage collection, paused where it would search many objects for nothing."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Pause Python's search for garbage: among the 150 000 objects of 1000 runs, it takes most of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
