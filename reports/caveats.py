@@ -9,7 +9,7 @@ from metrics import MEASURES, is_oracle
 from reports.data_caveats import DATA_RULES
 from reports.parts import Parts
 from reports.sentences import are, by, cell_names, keys, listed_parts, method_names, mixed, one_each, titles
-from reports.tables.captions import pretraining
+from reports.tables.captions import on_datasets, pretraining
 from reports.tables.cost import machines
 from reports.tables.literature import PROTOCOLS, published_networks
 from reports.tables.seeds import ENOUGH_SEEDS
@@ -110,7 +110,7 @@ def _other_protocols(done: pd.DataFrame) -> list[str]:
 
 def _changed(done: pd.DataFrame) -> list[str]:
     return [
-        f"Settings were changed from the protocol's for {method_names(part)}: {changes}."
+        f"Settings were changed from the protocol's for {method_names(part)}{on_datasets(part, done)}: {changes}."
         for changes, part in by(done, "changes")
         if changes
     ]

@@ -49,7 +49,7 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: Seeds, mean: str =
     ]
     for changes, part in cells[cells["changes"] != ""].groupby("changes", sort=False):
         methods = "" if len(part) == len(cells) else f" for {', '.join(pd.unique(labels(part)))}"
-        parts.append(f"changed{methods}: {changes}")
+        parts.append(f"changed{methods}{on_datasets(part, cells)}: {changes}")
     parts += _about(cells, metrics)
     parts.append(explain_seeds(seeds, metrics[0] if len(metrics) == 1 else "<measure>", mean))
     commits = {
@@ -58,6 +58,12 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: Seeds, mean: str =
     }
     parts.append(f"code {', '.join(sorted(commits))}")
     return parts
+
+
+def on_datasets(part: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """Return ` on a, b` for a part of some cells that has only some of their datasets."""
+    datasets = pd.unique(part["dataset"])
+    return "" if len(datasets) == cells["dataset"].nunique() else f" on {', '.join(datasets)}"
 
 
 def pretraining(cells: pd.DataFrame, column: str) -> list[tuple[str, str]]:

@@ -179,6 +179,15 @@ def test_changes_of_the_protocol_are_named() -> None:
     assert only(CLEAN.assign(changes="training.epochs=5")).endswith("for rd, stfpm: training.epochs=5.")
 
 
+def test_changes_on_one_of_several_datasets_are_named_with_it() -> None:
+    screws = CLEAN.assign(dataset="screws", dataset_choice="folder", changes="dataset.mask_threshold=127")
+    sentences = caveats(pd.concat([CLEAN, screws], ignore_index=True))
+    assert (
+        "Settings were changed from the protocol's for rd, stfpm on screws: dataset.mask_threshold=127."
+        in sentences
+    )
+
+
 def test_cells_of_an_earlier_format_are_counted_and_named() -> None:
     sentence = only(CLEAN.assign(format=CLEAN["format"].mask(CLEAN["method"] == "stfpm", "")))
     assert sentence.startswith("10 of 20 finished cells (stfpm) were recorded by an earlier version")
