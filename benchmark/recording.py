@@ -39,6 +39,7 @@ def record(
             tags.THRESHOLD: measures.threshold,
             tags.IMAGE_THRESHOLD: measures.image_threshold,
             tags.DICE_MAX_THRESHOLD: measures.dice_max_threshold,
+            tags.TRAIN_IMAGES: float(len(cell.category.train)),
             tags.TRAIN_SECONDS: seconds,
             tags.TRAIN_IMAGES_PER_SECOND: sum(item.images for item in own) / seconds if own else math.nan,
             tags.PRETRAINING_SECONDS: sum(item.seconds for item in records if item.shared) or math.nan,

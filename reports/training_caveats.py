@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from store.doubts import MIN_STEPS, chance_level, too_few_steps
+from store.doubts import MIN_IMAGES, MIN_STEPS, chance_level, few_images, too_few_steps
 from store.table import labels, rows
-from store.tags import CHANCE_AUROC, STEPS, STILL_IMPROVING
+from store.tags import CHANCE_AUROC, STEPS, STILL_IMPROVING, TRAIN_IMAGES
 from store.text import counted
 
 CELL = ["label", "row", "seed", "protocol"]
@@ -32,6 +32,13 @@ def _sentences(done: pd.DataFrame) -> Iterator[str]:
     if len(few):
         yield (
             f"Trained for fewer than {MIN_STEPS} optimiser steps, too few to train a network: {_counted(few, done)}."
+        )
+    images = done[done["metric"] == TRAIN_IMAGES]
+    small = images[[few_images(value) for value in images["value"]]]
+    if len(small):
+        yield (
+            f"There are fewer train images than in any category of MVTec AD ({MIN_IMAGES}), so schedules that count "
+            f"epochs took fewer optimiser steps than published: {_counted(small, done)}."
         )
     falling = done[done["metric"].str.endswith(STILL_IMPROVING) & (done["value"] == 1)]
     if len(falling):

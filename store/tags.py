@@ -121,6 +121,8 @@ WITHOUT_TRUTH = "images_without_ground_truth"
 """Number of anomalous test images without ground truth, which pixel measures leave out."""
 PEAK_MEMORY_GB = "peak_memory_gb"
 PARAMETERS = "parameters"
+TRAIN_IMAGES = "train_images"
+"""Number of train images of the category, with those that are held out."""
 CHANCE_AUROC = "chance_auroc"
 """Image AUROC that chance exceeds in one of 20 cases with the cell's test images (`store.doubts.chance_auroc`)."""
 # endings of metrics of a stage, after its name

@@ -15,7 +15,7 @@ from benchmark.training.fit import fit
 from benchmark.training.pretraining import PretrainedStages
 from benchmark.training.records import StageRecord
 from methods.method import Method
-from store.doubts import still_improving, too_few_steps
+from store.doubts import MIN_IMAGES, few_images, still_improving, too_few_steps
 from store.folders import write_folder_once
 from store.keys import versions_of
 
@@ -60,6 +60,7 @@ def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool 
     detector = with_weights(target, cell.build_method(), cell.backbone, cell.runtime)
     for record in detector.records:
         _warn(cell.name, record)
+    _warn_of_few_images(cell.name, len(cell.category.train), detector.records)
     return detector
 
 
@@ -75,6 +76,16 @@ def _warn(title: str, record: StageRecord) -> None:
         log.warning(
             "%s: the %s of stage '%s' was still falling when the training ended; raise method.training.epochs",
             *(title, "held-out value" if record.selection else "training loss", record.name),
+        )
+
+
+def _warn_of_few_images(title: str, images: int, records: Sequence[StageRecord]) -> None:
+    if few_images(images):
+        steps = ", ".join(f"{record.name} {record.steps}" for record in records if not record.shared)
+        log.warning(
+            "%s: %d train images are fewer than in any category of MVTec AD (%d); a schedule that counts epochs takes "
+            "fewer optimiser steps than published (here %s)",
+            *(title, images, MIN_IMAGES, steps),
         )
 
 

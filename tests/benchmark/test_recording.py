@@ -89,7 +89,8 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
 
 
 def write(folder: Path, result: CellResult, **tracking: bool) -> Pending:
-    cell = SimpleNamespace(name="toy washer", evaluation=SimpleNamespace(fpr_limit=0.3))
+    category = SimpleNamespace(train=range(17))
+    cell = SimpleNamespace(name="toy washer", category=category, evaluation=SimpleNamespace(fpr_limit=0.3))
     run = {"id": "0", "name": "toy washer", "uri": "", "experiment": "", "tags": {}}
     pending = new_pending(folder / "pending", run)
     record(cast(Cell, cell), result, Tracking("", "", **tracking), ["image_auroc"], pending)
@@ -114,6 +115,7 @@ def test_signs_of_a_training_that_ended_too_early_are_recorded(
     values = {name: history[0] for name, history in pending.metrics.items() if 0 in history}
     assert (values["teacher/steps"], values["student/steps"]) == (200, 2)
     assert values["student/still_improving"] == 0
+    assert values["train_images"] == 17
     assert 0.5 < values["chance_auroc"] <= 1
     assert ("chance" in caplog.text) == (values["image_auroc"] <= values["chance_auroc"])
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from reports.training_caveats import training_caveats
-from store.doubts import MIN_STEPS
+from store.doubts import MIN_IMAGES, MIN_STEPS
 from tests.reports.made import NAN, cells
 
 PAIRS = [(method, category) for method in ("rd", "stfpm") for category in ("bottle", "cable", "screw")]
@@ -43,6 +43,14 @@ def test_cells_with_few_steps_are_counted_by_method() -> None:
 def test_a_cell_with_several_short_stages_counts_once() -> None:
     both = pd.concat([table("flow/steps", rd_cable=3), table("student/steps", rd_cable=3)])
     assert training_caveats(both)[0].endswith(": rd (1 of 3 cells).")
+
+
+def test_cells_with_few_train_images_are_counted_by_method() -> None:
+    (sentence,) = training_caveats(table("train_images", stfpm_cable=17, stfpm_screw=MIN_IMAGES - 1))
+    assert sentence.startswith(
+        f"There are fewer train images than in any category of MVTec AD ({MIN_IMAGES})"
+    )
+    assert sentence.endswith(": stfpm (2 of 3 cells).")
 
 
 def test_curves_that_still_fell_are_counted_by_method() -> None:

@@ -6,7 +6,7 @@ from itertools import accumulate, repeat
 import numpy as np
 import pytest
 
-from store.doubts import chance_auroc, chance_level, still_improving, too_few_steps
+from store.doubts import chance_auroc, chance_level, few_images, still_improving, too_few_steps
 
 # epochs and images per batch of the published schedules; half of those with a fraction of 0.2 held out
 SCHEDULES = {
@@ -31,6 +31,11 @@ PUBLISHED = [
 def test_published_schedules_take_enough_steps_on_the_smallest_category(method: str) -> None:
     epochs, batch_size, share = SCHEDULES[method]
     assert not too_few_steps(epochs * math.ceil(share * TOOTHBRUSH / batch_size))
+
+
+def test_seventeen_images_are_fewer_than_those_of_any_published_category() -> None:
+    assert few_images(17)
+    assert not few_images(TOOTHBRUSH)
 
 
 def test_fifteen_epochs_of_a_single_batch_are_too_few() -> None:

@@ -40,8 +40,13 @@ def numbers(found: Detector) -> dict[str, Any]:
     return {"weights": digest(found.method.state_dict()), "records": records}
 
 
+FEW = "train images are fewer than in any category of MVTec AD (60)"
+
+
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    """Return the warnings, without that of few images, which every small cell has."""
+    messages = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    return [message for message in messages if FEW not in message]
 
 
 def test_few_steps_are_warned_of_whenever_the_detector_is_used(
@@ -52,6 +57,15 @@ def test_few_steps_are_warned_of_whenever_the_detector_is_used(
         assert detector(cell, tmp_path).records[0].steps == 6
         message, *_ = warnings(caplog)
         assert message.startswith("stfpm washer: stage 'student' took 6 optimiser steps, too few")
+
+
+def test_few_train_images_are_warned_of_with_the_steps_that_they_took(
+    cell: Cell, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    detector(cell, tmp_path)
+    count = len(cell.category.train)
+    assert f"stfpm washer: {count} {FEW}" in caplog.text
+    assert "(here student 6)" in caplog.text
 
 
 def test_a_curve_that_still_falls_is_warned_of_and_named(
