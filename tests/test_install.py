@@ -202,10 +202,14 @@ def make(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     for name in ("Makefile", "benchmark/install.py", *install.INPUTS):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes((PROJECT_ROOT / name).read_bytes())
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ["make", *arguments], cwd=folder, capture_output=True, text=True, env=environment, timeout=60
+        ["make", *arguments], cwd=folder, capture_output=True, text=True, env=outside_make(), timeout=60
     )
+
+
+def outside_make() -> dict[str, str]:
+    """Return the environment without what a make that runs the tests has put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
 
 
 def test_make_reports_a_link_in_one_line(tmp_path: Path) -> None:
@@ -237,5 +241,5 @@ def test_make_lists_every_target() -> None:
 
 def make_help() -> str:
     return subprocess.run(
-        ["make", "help"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+        ["make", "help"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, env=outside_make()
     ).stdout
