@@ -19,7 +19,7 @@ from benchmark.command_line import CommandLine, read_command_line
 from benchmark.error_messages import explain
 from benchmark.errors import BenchmarkError, SweepEnded
 from benchmark.orphans import end_with_parent
-from benchmark.signals import EXIT_CODES, INTERRUPTED, handle_signals, signals_held
+from benchmark.signals import EXIT_CODES, INTERRUPTED, handle_signals, keep_interruption, signals_held
 from benchmark.sweep import Stop, Sweep, current_sweep
 from store.errors import StoreError
 from store.passwords import hide_from_process_list, without_password
@@ -52,7 +52,8 @@ def job(config: DictConfig) -> None:
         handle_signals()
         end_with_parent()
     try:
-        _import_job()(config)
+        with keep_interruption():
+            _import_job()(config)
     except Exception as error:
         code = _report(error)
         if is_worker:

@@ -23,6 +23,7 @@ from benchmark.limits import explain_resource_errors, time_limit
 from benchmark.protocol import protocol_options
 from benchmark.run_cell import run_cell
 from benchmark.runtime import Runtime, start
+from benchmark.signals import keep_interruption
 from benchmark.sweep import OPEN_SWEEP, Sweep, current_sweep, open_sweep, read_sweep
 from datasets.category import Category
 from store import tags
@@ -81,7 +82,7 @@ class Job:
         All cells of a job are prepared before the first one trains: a damaged file is reported at once.
         """
         try:
-            with explain_resource_errors():
+            with keep_interruption(), explain_resource_errors():
                 keys = Keys(*keys_of(cell), content_digests(cell))
                 if self.settings.jobs.force or not self.sweep.tracker.is_finished(keys.identity):
                     cell.open_images()
@@ -131,12 +132,11 @@ class Job:
             run.log_dataset(
                 f"{own[tags.DATASET]} {cell.category.name}", keys.contents["test"], _folder_of(cell.category)
             )
-            with time_limit(jobs.cell_seconds), explain_resource_errors():
+            with keep_interruption(), time_limit(jobs.cell_seconds), explain_resource_errors():
                 result = run_cell(cell, keys.training, tracker.results_dir, jobs.force)
-            # draws figures: an import that the training need not wait for
-            from benchmark.recording import record
+            with keep_interruption(), explain_resource_errors():
+                from benchmark.recording import record  # draws figures, for which the training need not wait
 
-            with explain_resource_errors():
                 pending = tracker.new_pending(run, parent, cell.name, keys.identity, own)
                 record(cell, result, self.settings.tracking, self.settings.tables, pending)
             tracker.send(pending)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmark.signals import ENDING, EXIT_CODES, handle_signals, signals_held
+from benchmark.signals import ENDING, EXIT_CODES, handle_signals, keep_interruption, signals_held
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +56,23 @@ def test_a_process_that_ignores_the_end_of_its_terminal_still_does() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     handle_signals()
     send(signal.SIGHUP)
+
+
+def swallow() -> None:
+    try:
+        send(signal.SIGTERM)
+    except SystemExit as end:
+        raise RuntimeError("error of a library that replaces whatever it catches") from end
+
+
+def test_an_interruption_that_a_library_turns_into_an_error_is_raised_again() -> None:
+    handle_signals()
+    with pytest.raises(SystemExit) as end, keep_interruption():
+        swallow()
+    assert end.value.code == 143
+
+
+def test_an_error_without_an_interruption_stays_what_it_is() -> None:
+    handle_signals()
+    with pytest.raises(RuntimeError, match="own"), keep_interruption():
+        raise RuntimeError("of its own")

@@ -131,9 +131,11 @@ def check_commands(
     assert code in (0, 2)
     assert "Traceback" not in shown
     resumed = run_here(results, capfd, *SWEEP, *KEPT, "tracking.report=false")
-    assert resumed.code in (0, 2), resumed.stderr
+    assert resumed.code in (0, 1, 2), resumed.stdout + resumed.stderr
     assert "Traceback" not in resumed.stdout + resumed.stderr
-    if resumed.code == 0:
+    if resumed.code == 1:  # a cell whose lock is damaged; its error names the file
+        assert f"failed: {results}" in resumed.stdout
+    if resumed.code < 2:
         found, expected = numbers(resumed), numbers(before)
         assert {cell: found[cell] for cell in expected} == expected
 
