@@ -127,9 +127,9 @@ def _check_folders(hydra: DictConfig) -> None:
 
 def _check(jobs: Sequence[JobValues]) -> "list[DataFacts]":
     """Look at the data of all jobs, then at their networks: no mistake waits for what takes longer to check."""
-    from benchmark.data.look import look_at_data
+    from benchmark.inspection import inspect_data
 
-    data = look_at_data(jobs)
+    data = inspect_data(jobs)
     from benchmark.checks import check_networks  # imports torch
 
     check_networks(jobs)

@@ -1,4 +1,4 @@
-"""The look at the data of all jobs, before the first one runs."""
+"""The inspection of the data of all jobs, before the first one runs."""
 
 import sys
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MOST_LINES = 40
 """Categories that are shown one by one."""
 
 
-def look_at_data(jobs: Sequence[JobValues]) -> list[DataFacts]:
+def inspect_data(jobs: Sequence[JobValues]) -> list[DataFacts]:
     """Inspect the dataset of each job, show what was found, and return it, job by job.
 
     Raises
