@@ -330,3 +330,18 @@ def test_a_run_that_was_killed_before_its_folder_was_moved_is_marked(tmp_path: P
     with moved.lock_cell("one", "stfpm bottle"):
         for run in (killed, earlier):
             assert moved.client.get_run(run.run_id).info.status == "KILLED"
+
+
+def test_a_plan_that_is_no_file_any_more_is_named_and_the_others_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = tracker_in(tmp_path)
+    parent = tracker.sweep("a")
+    parent.set_tags({"jobs": 2})
+    for number in range(2):
+        tracker.announce_job(parent, number, Plan("stfpm", (), ("bottle",), str(number)))
+    file = tmp_path / "artifacts" / parent.run_id / "artifacts" / "jobs" / "0.json"
+    file.unlink()
+    file.symlink_to(file)
+    assert [*plans_of(tracker.uri, find_sweep(tracker.uri))] == [1]
+    assert "jobs/0.json: the file cannot be read" in caplog.text
