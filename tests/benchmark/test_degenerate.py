@@ -115,7 +115,7 @@ def run(folder: Path, method: Method, images: Images, policy: str = "f1_image") 
         sample_pairs(method, images),
         1.0,
     )
-    cell = SimpleNamespace(name="toy", evaluation=settings)
+    cell = SimpleNamespace(name="toy", category=SimpleNamespace(train=range(17)), evaluation=settings)
     pending = new_pending(
         folder / "pending", {"id": "0", "name": "toy", "uri": "", "experiment": "", "tags": {}}
     )

@@ -133,7 +133,9 @@ def check_commands(
     resumed = run_here(results, capfd, *SWEEP, *KEPT, "tracking.report=false")
     assert resumed.code in (0, 1, 2), resumed.stdout + resumed.stderr
     assert "Traceback" not in resumed.stdout + resumed.stderr
-    if resumed.code == 1:  # a lock of a cell, or a file of the sweep's own, is no file any more: both are named
+    if (
+        resumed.code == 1
+    ):  # a lock of a cell, or a file of the sweep's own, is no file any more: both are named
         named = (f"failed: {results}", "part of the summary is missing")
         assert any(part in resumed.stdout + resumed.stderr for part in named)
     if resumed.code < 2:
