@@ -193,7 +193,7 @@ def run_job(config: DictConfig) -> None:
             f"hydra.callbacks.sweep={hook}: expected {OPEN_SWEEP}, which checks and opens a sweep"
         )
     settings = read_settings(choices_of(hydra), plain_values(config))
-    sweep = current_sweep() or open_sweep(read_sweep(config))
+    sweep = current_sweep() or open_sweep(read_sweep(settings))
     number = 0 if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
     runtime = start(settings.runtime, settings.probe.channels_last, number)
     pretraining, source = settings.pretraining()

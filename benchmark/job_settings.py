@@ -87,7 +87,7 @@ def read_settings(choices: Mapping[str, str], plain: Mapping[str, Any]) -> JobSe
     Raises
     ------
     BenchmarkError, DatasetError, MethodError
-        See `read_values`; if the dataset or a network cannot be had, or options do not fit together.
+        See `read_values`; if the dataset cannot be read, a network cannot be built, or options do not fit together.
     """
     asked = repr((choices, plain))
     if _LATEST.get("asked") != asked:

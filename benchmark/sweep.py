@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from benchmark.configuration import COMMON, compose_jobs, plain_value, read_with_hydra
+from benchmark.configuration import compose_jobs, read_with_hydra
 from benchmark.errors import BenchmarkError
 from benchmark.job_values import JobValues, read_values
-from benchmark.settings.sweep import Tracking, check_sweep_name
-from benchmark.settings.values import convert, typed
+from benchmark.settings.sweep import Tracking
+from benchmark.settings.values import convert
 from store import tags
+from store.data_facts import DataFacts, data_facts_file, data_facts_to_json
 from store.passwords import PASSWORD, has_password
 
 if TYPE_CHECKING:
-    from store.data_facts import DataFacts
     from store.tracker import Run, Tracker
 
 log = logging.getLogger(__name__)
@@ -96,13 +96,11 @@ class OpenSweep(Callback):
         try:
             _check_folders(config.hydra)
             jobs = compose_jobs(config) if multirun else [config]
-            settings = read_sweep(jobs[0])
             values = [read_values(*read_with_hydra(job)) for job in jobs]
+            settings = read_sweep(values[0])
             data = _check(values)
             sweep = open_sweep(settings)
             _open.append(sweep)
-            from store.data_facts import data_facts_file, data_facts_to_json
-
             sweep.parent.set_tags({tags.JOBS: len(jobs)})
             for number, facts in enumerate(data):
                 sweep.parent.log_text(data_facts_to_json(facts), data_facts_file(number))
@@ -125,7 +123,7 @@ def _check_folders(hydra: DictConfig) -> None:
             )
 
 
-def _check(jobs: Sequence[JobValues]) -> "list[DataFacts]":
+def _check(jobs: Sequence[JobValues]) -> list[DataFacts]:
     """Look at the data of all jobs, then at their networks: no mistake waits for what takes longer to check."""
     from benchmark.inspection import inspect_data
 
@@ -136,29 +134,22 @@ def _check(jobs: Sequence[JobValues]) -> "list[DataFacts]":
     return data
 
 
-def read_sweep(config: DictConfig) -> SweepSettings:
-    """Read what the jobs of a sweep have in common.
+def read_sweep(values: JobValues) -> SweepSettings:
+    """Return what the jobs of a sweep have in common, from the values of any of them.
 
     Raises
     ------
     BenchmarkError
-        If an option is wrong.
+        If the tracking URI holds a password, or the results folder cannot be written.
     """
-    common = {key: plain_value(config, key) for key in COMMON}
-    tracking = typed(Tracking, common["tracking"], "tracking")
-    if has_password(tracking.uri):
+    if has_password(values.tracking.uri):
         raise BenchmarkError(
             f"tracking.uri holds a password, which would be written to files; expected the URI without it, and the "
             f"password in the environment variable {PASSWORD}"
         )
-    results_dir = convert(common["results_dir"], Path, "results_dir")
+    results_dir = convert(values.plain["results_dir"], Path, "results_dir")
     _check_writable(results_dir)
-    return SweepSettings(
-        check_sweep_name(common["sweep"]),
-        tracking,
-        results_dir,
-        tuple(convert(common["tables"], Sequence[str], "tables")),
-    )
+    return SweepSettings(str(values.plain["sweep"]), values.tracking, results_dir, values.tables)
 
 
 def _check_writable(folder: Path) -> None:

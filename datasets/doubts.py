@@ -33,7 +33,7 @@ class Found:
     header
         That of the image; None if it cannot be read.
     values, share
-        Of the mask: the values of its pixels, and the share of anomalous ones, 0 to 1; None without a mask.
+        The values of the mask's pixels, and the share of anomalous ones, 0 to 1; none if there is no mask.
     from_alpha
         Whether they are those of the alpha channel.
     """

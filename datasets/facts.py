@@ -1,7 +1,7 @@
 """What was found in a category before anything trains: a record, its JSON form, and a line of text."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from datasets.errors import counted
@@ -61,20 +61,6 @@ def to_json(facts: Iterable[CategoryFacts]) -> list[dict[str, Any]]:
         {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(each).items()}
         for each in facts
     ]
-
-
-def from_json(objects: Iterable[Mapping[str, Any]]) -> list[CategoryFacts]:
-    """Return the facts of `to_json`; unknown names are ignored, as a later version may add some."""
-    return [CategoryFacts(**_known(each)) for each in objects]
-
-
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    names = {each.name for each in fields(CategoryFacts)}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if name in names
-    }
 
 
 def describe(facts: CategoryFacts) -> str:

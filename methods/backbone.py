@@ -43,7 +43,7 @@ class FeatureBackbone:
     Raises
     ------
     MethodError
-        If timm does not know the name, or the weights cannot be had or belong to another network, or the seed is out
+        If timm does not know the name, or the weights cannot be loaded or belong to another network, or the seed is out
         of range.
     """
 

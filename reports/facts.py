@@ -1,4 +1,4 @@
-"""What the page tells of a selection besides its tables: facts, failed cells, configurations, environments."""
+"""What the page shows of a selection besides its tables: facts, failed cells, configurations, environments."""
 
 from datetime import datetime
 

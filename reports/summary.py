@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 from rich.console import Console
 
+from metrics import with_companions
 from reports.model import Sheet
 from reports.parts import Parts, WrittenReport
 from reports.tables.comparison import comparison_sheet
@@ -19,7 +20,6 @@ from reports.tables.seeds import MEAN
 from store.client import open_store
 from store.table import find_sweep, labels, read_cells, rows
 
-DICE, DICE_MAX = "dice", "dice_max"
 FAILURES = 20
 """So many failed cells are named."""
 
@@ -72,7 +72,7 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     console, parts, means = Console(), Parts(), dict[str, float]()
     sheets = [
         sheet
-        for metric in _shown(metrics)
+        for metric in with_companions(metrics)
         if (sheet := parts.make(f"table {metric}", partial(comparison_sheet, cells, metric)))
     ]
     for sheet in sheets:
@@ -116,12 +116,6 @@ def attach_report(uri: str, sweep: str, folder: Path) -> WrittenReport | None:
     failures = (*written.failures, *copying.failures)
     _report(failures, "part of the report is missing")
     return WrittenReport(written.page, failures)
-
-
-def _shown(metrics: Sequence[str]) -> list[str]:
-    """Return the measures, with the best Dice after Dice."""
-    shown = [name for metric in metrics for name in ((DICE, DICE_MAX) if metric == DICE else (metric,))]
-    return list(dict.fromkeys(shown))
 
 
 def _add_means(means: dict[str, float], sheet: Sheet) -> None:

@@ -1,7 +1,7 @@
 """Clients of stores: MLflow's own, and one for local stores that finds artifacts next to the database."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Error as SQLiteError
 from tempfile import TemporaryDirectory
@@ -44,16 +44,14 @@ class LocalClient(MlflowClient):
         self._files(run_id).log_artifacts(local_dir, artifact_path)
 
     def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
-        """Return the files of a run in a folder; of one that cannot be looked at, the size is None."""
-        found = {}
-        for folder in reversed(self._folders(run_id)):
-            place = folder / (path or "")
-            for file in place.iterdir() if place.is_dir() else ():
-                name, size = file.relative_to(folder).as_posix(), None
-                with suppress(OSError):
-                    size = None if file.is_dir() else file.stat().st_size
-                found[name] = FileInfo(name, file.is_dir(), size)
-        return [found[name] for name in sorted(found)]
+        """Return the files of a run in a folder, without their sizes: a damaged one may have none."""
+        found = {
+            file.relative_to(folder).as_posix(): file.is_dir()
+            for folder in reversed(self._folders(run_id))
+            if (folder / (path or "")).is_dir()
+            for file in (folder / (path or "")).iterdir()
+        }
+        return [FileInfo(name, is_dir, None) for name, is_dir in sorted(found.items())]
 
     def download_artifacts(self, run_id: str, path: str, dst_path: str | None = None) -> str:
         """Return the path of a run's file or folder, copied to a folder if one is given."""

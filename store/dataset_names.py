@@ -1,4 +1,4 @@
-"""Names that tell datasets apart: equal names and categories may stand for other images, or another ground truth."""
+"""Distinct names of datasets: equal names and categories may stand for other images, or another ground truth."""
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -32,8 +32,8 @@ def dataset_names(cells: Sequence[Cell], params: Sequence[Params]) -> list[str]:
 
     Two folders hold different datasets if a category of theirs has other test images; where these are not known, if
     the folders have different names. Within one dataset, cells of a category that were read with different settings
-    (`dataset.mask_threshold`) have another ground truth or other images, and so are told apart by these settings.
-    Settings that differ only between categories tell nothing apart.
+    (`dataset.mask_threshold`) have another ground truth or other images, so their names include these settings.
+    Settings that differ only between categories do not count.
 
     Parameters
     ----------

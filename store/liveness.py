@@ -13,14 +13,14 @@ from store.tags import IDENTITY, RESULTS_DIR
 
 LOCKS = "locks"
 """Folder of the cells' locks, in a results folder."""
-BESIDE = "."
+SAME_FOLDER = "."
 """Value of the tag `results_dir` of runs whose results folder is that of the database, wherever it is moved."""
 
 
 def results_dir_tag(results_dir: Path, database: Path | None) -> str:
     """Return the value of the tag `results_dir`; `database`: that of a local store."""
     folder = results_dir.resolve()
-    return BESIDE if database is not None and database.parent.resolve() == folder else str(folder)
+    return SAME_FOLDER if database is not None and database.parent.resolve() == folder else str(folder)
 
 
 def results_dir_of(tags: Mapping[str, str], database: Path | None) -> Path | None:
@@ -32,16 +32,24 @@ def results_dir_of(tags: Mapping[str, str], database: Path | None) -> Path | Non
     recorded = tags.get(RESULTS_DIR)
     if database is None:
         return Path(recorded) if recorded else None
-    if recorded == BESIDE or (recorded and not Path(recorded).is_dir()):
+    if recorded == SAME_FOLDER or (recorded and not Path(recorded).is_dir()):
         return database.parent.resolve()
     return Path(recorded) if recorded else None
 
 
-def is_held(lock: Path) -> bool | None:
+def is_held(lock: Path, probe: int = fcntl.LOCK_SH) -> bool | None:
     """Return whether a process holds a lock; None if that cannot be found out. No file is created or changed.
 
-    A shared lock is asked for and given back at once: other readers do not notice, and a process that wants the lock
-    at this very moment tries again after some milliseconds.
+    The lock is asked for and given back at once: a process that wants it at this very moment tries again after some
+    milliseconds.
+
+    Parameters
+    ----------
+    lock
+        The file of the lock.
+    probe
+        The kind that is asked for: a shared lock, which other readers do not notice, or an exclusive one, to find those
+        who share it.
     """
     try:
         descriptor = os.open(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -50,7 +58,7 @@ def is_held(lock: Path) -> bool | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, probe | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
@@ -72,19 +80,7 @@ def hold_sweep(results_dir: Path, run_id: str) -> None:
 def is_abandoned(results_dir: Path, run_id: str) -> bool:
     """Return whether a sweep has a lock that no process holds: all that ran it have ended, or were killed."""
     lock = _sweep_lock(results_dir, run_id)
-    if lock in _HELD:
-        return False
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    return lock.exists() and lock not in _HELD and is_held(lock, fcntl.LOCK_EX) is False
 
 
 _HELD: dict[Path, int] = {}
@@ -97,7 +93,7 @@ def _sweep_lock(results_dir: Path, run_id: str) -> Path:
 def as_it_is(uri: str, run: Run, database: Path | None) -> Run:
     """Return a run of a local store as KILLED if it is marked as running and the lock of its cell is free.
 
-    Of a store on a server, the locks may be on another machine: its runs stay as recorded.
+    The locks of a store on a server may be on another machine, so its runs stay as recorded.
     """
     if run.info.status != "RUNNING" or database is None or IDENTITY not in run.data.tags:
         return run

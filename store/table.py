@@ -160,8 +160,8 @@ def params_of(run: Run) -> dict[str, str]:
 def cells_of(uri: str, sweep: str) -> list[tuple[Run, Member]]:
     """Return the runs of a sweep's cells, oldest first, each with its position in the sweep.
 
-    Of a cell that has finished, runs of the same identity that were interrupted or failed do not count. A run whose
-    process was killed counts as KILLED, see `store.liveness`.
+    Once a cell has finished, its other runs, which were interrupted or failed, do not count. A run whose process was
+    killed counts as KILLED, see `store.liveness`.
     """
     tag = MEMBER + sweep
     found = search(uri, f"tags.{names.KIND} = '{names.CELL_KIND}' and tags.`{tag}` LIKE '%'")

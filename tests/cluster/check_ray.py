@@ -51,7 +51,7 @@ def equal(folder: Path) -> list[str]:
 
 
 def failing(folder: Path) -> list[str]:
-    """Let each cell fail: the sweep goes on and says so."""
+    """Let each cell fail: the sweep continues and reports it."""
     outcome = run(folder / "failing", *FAILING, *LOCAL, "jobs.cell_seconds=0.001")
     states = [cell.info.status for cell in outcome.runs("cell")]
     wrong = [] if outcome.code == 1 else [f"cells that fail: exit code {outcome.code}, not 1", outcome.stderr]

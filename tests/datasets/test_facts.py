@@ -1,8 +1,9 @@
 """Facts of categories: their JSON form, and a line of text."""
 
 import json
+from typing import Any
 
-from datasets.facts import CategoryFacts, describe, from_json, to_json
+from datasets.facts import CategoryFacts, describe, to_json
 
 SCREW = CategoryFacts(
     category="screw",
@@ -24,10 +25,11 @@ SCREW = CategoryFacts(
 
 
 def test_facts_survive_json() -> None:
-    assert from_json(json.loads(json.dumps(to_json([SCREW, CategoryFacts("empty")])))) == [
-        SCREW,
-        CategoryFacts("empty"),
+    objects = json.loads(json.dumps(to_json([SCREW, CategoryFacts("empty")])))
+    tuples: list[dict[str, Any]] = [
+        {k: tuple(v) if isinstance(v, list) else v for k, v in each.items()} for each in objects
     ]
+    assert [CategoryFacts(**each) for each in tuples] == [SCREW, CategoryFacts("empty")]
 
 
 def test_json_has_the_names_of_the_attributes_and_nothing_but_json() -> None:
@@ -35,10 +37,6 @@ def test_json_has_the_names_of_the_attributes_and_nothing_but_json() -> None:
     assert plain["kinds"] == {"scratch": 3, "dent": 4}
     assert plain["warnings"] == ["one mask is empty"]
     assert plain == json.loads(json.dumps(plain))
-
-
-def test_names_of_a_later_version_are_ignored() -> None:
-    assert from_json([{"category": "screw", "colour": "red"}]) == [CategoryFacts("screw")]
 
 
 def test_a_line_describes_a_category() -> None:

@@ -143,19 +143,23 @@ def check_commands(
         assert {cell: found[cell] for cell in expected} == expected
 
 
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> tuple[Outcome, Path]:
+    """Return the finished sweep, and a copy of its results folder to be damaged."""
+    before = fill(finished, capfd)
+    return before, Path(shutil.copytree(finished, tmp_path / "results"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_damaged_files_are_named_and_no_number_is_wrong(
     number: int,
-    finished: Path,
-    tmp_path: Path,
+    copy: tuple[Outcome, Path],
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = fill(finished, capfd)
-    results = tmp_path / "results"
-    shutil.copytree(finished, results)
+    before, results = copy
     moments = random.Random(number)
     files = sorted(path for path in results.rglob("*") if path.is_file() and path.name != DATABASE)
     for path in moments.sample(files, FILES):
@@ -172,13 +176,10 @@ def test_damaged_files_are_named_and_no_number_is_wrong(
 def test_a_damaged_database_is_one_line(
     number: int,
     damage: Callable[[Path, random.Random], None],
-    finished: Path,
-    tmp_path: Path,
+    copy: tuple[Outcome, Path],
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = fill(finished, capfd)
-    results = tmp_path / "results"
-    shutil.copytree(finished, results)
+    before, results = copy
     damage(results / DATABASE, random.Random(number))
     check_commands(results, before, capfd, monkeypatch, codes=(0, 2))
