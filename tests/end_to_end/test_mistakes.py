@@ -17,6 +17,12 @@ FAST = (
 )
 
 
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a results folder in which the generated data are kept, which take seconds to make."""
+    return tmp_path_factory.mktemp("generated") / "results"
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -83,9 +89,9 @@ FAST = (
     ids=lambda value: " ".join(value) or "no method" if isinstance(value, list) else None,
 )
 def test_a_mistake_on_the_command_line(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+    generated: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
 ) -> None:
-    fails_plainly(run_here(tmp_path / "results", capfd, *arguments), *parts)
+    fails_plainly(run_here(generated, capfd, *arguments), *parts)
 
 
 def test_a_results_folder_that_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
