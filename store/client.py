@@ -33,7 +33,9 @@ class LocalClient(MlflowClient):
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Write a text file of a run under a name or path."""
-        name = Path(artifact_file)
+        name, target = Path(artifact_file), self.folder_of(run_id) / artifact_file
+        if target.is_symlink():  # damaged: a link to itself could not be written to
+            target.unlink()
         with TemporaryDirectory() as folder:
             (Path(folder) / name.name).write_text(text, encoding="utf-8")
             parent = None if name.parent == Path() else name.parent.as_posix()

@@ -345,3 +345,15 @@ def test_a_plan_that_is_no_file_any_more_is_named_and_the_others_are_read(
     file.symlink_to(file)
     assert [*plans_of(tracker.uri, find_sweep(tracker.uri))] == [1]
     assert "jobs/0.json: the file cannot be read" in caplog.text
+
+
+def test_a_text_file_that_is_a_link_to_itself_is_written_anew(tmp_path: Path) -> None:
+    tracker = tracker_in(tmp_path)
+    parent = tracker.sweep("a")
+    parent.log_text("first", "jobs/0.json")
+    file = tmp_path / "artifacts" / parent.run_id / "artifacts" / "jobs" / "0.json"
+    file.unlink()
+    file.symlink_to(file)
+    parent.log_text("second", "jobs/0.json")
+    assert not file.is_symlink()
+    assert file.read_text() == "second"
