@@ -8,21 +8,30 @@ Example, from the project's root::
     detector.predict("bottle.png").scores
 """
 
-import json
-import pkgutil
 import re
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
+from benchmark.detector_files import (
+    ABOUT,
+    Thresholds,
+    check_files,
+    check_shapes,
+    is_of_suite,
+    known_class,
+    read_about,
+    read_thresholds,
+    read_weights,
+    write_files,
+    write_thresholds,
+)
 from benchmark.errors import BenchmarkError
 from benchmark.prediction import ImageInput, Predictions, score_inputs
 from benchmark.runtime import Runtime
@@ -31,12 +40,9 @@ from benchmark.training.records import StageRecord
 from methods.backbone import FeatureBackbone
 from methods.method import Method
 from store.errors import StoreError
-from store.folders import seal, verify
+from store.folders import seal
 from store.passwords import without_password
 from store.tags import DETECTOR, STORE
-
-ABOUT, WEIGHTS, THRESHOLDS = "detector.json", "weights.safetensors", "thresholds.json"
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Detector:
     backbone: FeatureBackbone
     runtime: Runtime
     about: Mapping[str, Any]
-    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=dict)
     policy: str | None = None
 
     @property
@@ -127,10 +133,9 @@ class Detector:
             raise StoreError(f"{folder}: found files in it; expected a new or empty folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_detector(folder, self.method, self.about)
+            write_files(folder, self.method, self.about)
             if self.thresholds:
-                content = {"policy": self.policy, "thresholds": self.thresholds}
-                (folder / THRESHOLDS).write_text(json.dumps(content, indent=1))
+                write_thresholds(folder, self.thresholds, self.policy)
             seal(folder)
         except OSError as error:
             raise StoreError(f"cannot write {folder}: {error}") from error
@@ -178,64 +183,48 @@ def load_detector(
                 device=device,
                 method_class=method_class,
             )
-    verify(folder)
+    check_files(folder)
     about = read_about(folder)
+    options = dict(about["method"]["options"])
+    found = method_class or known_class(folder, options["_target_"])
     made = about["backbone"]
     backbone = FeatureBackbone(made["name"], weights or made["weights"], made["seed"])
+    build = partial(
+        typed, found, {k: v for k, v in options.items() if k != "_target_"}, "method", backbone=backbone
+    )
+    with torch.random.fork_rng(devices=[]):
+        if is_of_suite(found):  # a class of one's own need not take torch's device "meta"
+            check_shapes(folder, build)
+        _check_teacher(folder, backbone, made)
+        return with_weights(folder, build(), backbone, _runtime(about, device))
+
+
+def _check_teacher(folder: Path, backbone: FeatureBackbone, made: Mapping[str, Any]) -> None:
+    """Refuse weights of the teacher other than those of the training."""
     if made["layers"] and backbone.digest(made["layers"]) != made["layers_sha256"]:
         raise BenchmarkError(
             f"{folder}: the weights of its teacher ({backbone.name}, {backbone.weights}) are not those that it was "
             f"trained with (found SHA-256 {backbone.digest(made['layers'])[:12]}, expected "
-            f"{made['layers_sha256'][:12]}); give them with weights=..."
+            f"{str(made['layers_sha256'])[:12]}); give them with weights=..."
         )
-    use_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    trained_on = about["runtime"]
-    runtime = Runtime(
-        torch.device("cuda" if use_cuda else "cpu"), trained_on["precision"], trained_on["channels_last"]
-    )
-    options = about["method"]["options"]
-    found = method_class or _known_class(folder, options["_target_"])
-    with torch.random.fork_rng(devices=[]):
-        arguments = {name: value for name, value in options.items() if name != "_target_"}
-        method = typed(found, arguments, "method", backbone=backbone)
-    return with_weights(folder, method, backbone, runtime)
 
 
-def write_detector(folder: Path, method: Method, about: Mapping[str, Any]) -> None:
-    """Write the files that training leaves: the weights, and `about` as JSON."""
-    state = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
-    (folder / ABOUT).write_text(json.dumps(about, indent=1))
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """Return the content of `detector.json`."""
-    path = folder / ABOUT
-    try:
-        about = json.loads(path.read_text())
-        found = about["format"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{path}: the file is damaged ({error})") from None
-    if found != FORMAT:
-        raise StoreError(f"{path}: found format {found}; expected {FORMAT}")
-    return about
+def _runtime(about: Mapping[str, Any], device: str) -> Runtime:
+    """Return how the detector computes: as in its training, on the device that is asked for."""
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise BenchmarkError("device=cuda: torch finds no CUDA device here; expected auto or cpu")
+    made = about["runtime"]
+    chosen = "cuda" if device != "cpu" and has_cuda else "cpu"
+    return Runtime(torch.device(chosen), made["precision"], made["channels_last"])
 
 
 def with_weights(folder: Path, method: Method, backbone: FeatureBackbone, runtime: Runtime) -> Detector:
     """Give a method with fresh weights those of a kept detector."""
     about = read_about(folder)
-    try:
-        method.load_state_dict(load_file(folder / WEIGHTS))
-    except Exception as error:  # safetensors has errors of its own; torch's lists every name
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"{folder / WEIGHTS}: not the weights of {about['name']} ({reason})") from None
+    read_weights(folder, method)
     runtime.move(method).eval()
-    thresholds: dict[str, Any] = {}
-    policy = None
-    if (folder / THRESHOLDS).exists():
-        content = json.loads((folder / THRESHOLDS).read_text())
-        thresholds, policy = content["thresholds"], content["policy"]
-    return Detector(method, backbone, runtime, about, thresholds, policy)
+    return Detector(method, backbone, runtime, about, *read_thresholds(folder))
 
 
 def _download(run_id: str, tracking_uri: str, folder: Path) -> Path:
@@ -256,20 +245,3 @@ def _download(run_id: str, tracking_uri: str, folder: Path) -> Path:
                 ) from None
     except StoreError as error:
         raise StoreError(f"runs:/{run_id}: {without_password(str(error))}") from None
-
-
-def _known_class(folder: Path, target: str) -> type[Method]:
-    """Return the class of a method of this suite, or of a module that is imported already.
-
-    A detector's files may come from anywhere: they must not decide what is imported.
-    """
-    module = target.rpartition(".")[0]
-    if re.fullmatch(r"methods\.\w+", module) or module in sys.modules:
-        with suppress(ImportError, AttributeError):
-            found = pkgutil.resolve_name(target)
-            if isinstance(found, type) and issubclass(found, Method):
-                return found
-    raise BenchmarkError(
-        f"{folder / ABOUT}: the method {target} is not part of this suite; import its module first, or give "
-        "method_class=..."
-    )

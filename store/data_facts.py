@@ -41,7 +41,7 @@ def parse_data_facts(text: str) -> DataFacts | None:
     """Return what was found from the content of the file; None if it is damaged."""
     try:
         stored = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(stored, list):
         stored = {"categories": stored}

@@ -77,8 +77,8 @@ def write_folder_once(
     return target
 
 
-def verify(folder: Path) -> None:
-    """Compare all files of a kept folder with their digests.
+def verify(folder: Path) -> frozenset[str]:
+    """Compare all files of a kept folder with their digests, and return the files' names.
 
     A file is hashed once per process, and again if its size, times or inode have changed since.
 
@@ -109,6 +109,7 @@ def verify(folder: Path) -> None:
             )
         if changed[name].is_settled(start):
             _VERIFIED[folder / name] = changed[name], expected
+    return frozenset(digests)
 
 
 class FileState(NamedTuple):
@@ -261,7 +262,7 @@ def _read_digests(folder: Path) -> dict[str, tuple[str, int]]:
         digests = {name: (str(entry["sha256"]), int(entry["size"])) for name, entry in entries.items()}
     except FileNotFoundError:
         raise StoreError(f"{path}: the file is missing; every kept folder has one") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(f"{path}: the file is damaged ({error})") from None
     if not digests:
         raise StoreError(f"{path}: the file is damaged (it lists no file)")

@@ -74,7 +74,7 @@ class FileDigests:
             return {
                 name: (FileState(*state), digest) for name, (state, digest) in json.loads(content).items()
             }
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, RecursionError, TypeError, AttributeError):
             return {}
 
     def _write(self, folder: Path, memory: Memory) -> None:

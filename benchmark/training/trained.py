@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cell import Cell, CellImages
-from benchmark.detector import FORMAT, Detector, read_about, with_weights, write_detector
+from benchmark.detector import Detector, with_weights
+from benchmark.detector_files import FORMAT, read_about, write_files
 from benchmark.environment import environment, peak_memory
 from benchmark.identity import training_makers
 from benchmark.training.checkpoint import Checkpoint
@@ -50,7 +51,7 @@ def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool 
         nonlocal done
         done = True
         method, records = _train(cell, images, checkpoint)
-        write_detector(staging, method, _describe(cell, key, method, records))
+        write_files(staging, method, _describe(cell, key, method, records))
 
     target = write_folder_once(folder / key, write, check=read_about, replace=force)
     if checkpoint is not None:

@@ -15,7 +15,8 @@ from torch import Tensor
 from benchmark.cell import Cell
 from benchmark.data.batches import Images, as_batches
 from benchmark.data.images import StoredImages
-from benchmark.detector import THRESHOLDS, Detector
+from benchmark.detector import Detector
+from benchmark.detector_files import THRESHOLDS
 from benchmark.errors import BenchmarkError
 from benchmark.inference_cost import measure_inference
 from benchmark.measuring import measure

@@ -17,7 +17,8 @@ from torch import nn
 
 from benchmark.cell import Cell
 from benchmark.data.images import StoredImages
-from benchmark.detector import ABOUT, THRESHOLDS, WEIGHTS, Detector, load_detector
+from benchmark.detector import Detector, load_detector
+from benchmark.detector_files import ABOUT, THRESHOLDS, WEIGHTS
 from benchmark.errors import BenchmarkError
 from benchmark.identity import keys_of
 from benchmark.run_cell import CellResult, run_cell
