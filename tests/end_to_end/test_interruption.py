@@ -30,24 +30,21 @@ def interrupt(
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment,
-            preexec_fn=_hear_interruptions,
         )
-        deadline = time.monotonic() + 120
-        while log.read_text().count(sign) < count:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        time.sleep(0.5)
-        for _ in range(times):
-            process.send_signal(number)
-            time.sleep(0.05)
-        code = process.wait(60)
+        try:
+            deadline = time.monotonic() + 120
+            while log.read_text().count(sign) < count:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            time.sleep(0.5)
+            for _ in range(times):
+                process.send_signal(number)
+                time.sleep(0.05)
+            code = process.wait(60)
+        finally:
+            process.kill()
     return Outcome(code, log.read_text(), "", results)
-
-
-def _hear_interruptions() -> None:
-    """Restore the handler of Ctrl-C, which commands that a shell runs in the background ignore."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(
