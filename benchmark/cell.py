@@ -15,7 +15,7 @@ from benchmark.settings.training import Training
 from benchmark.settings.values import build
 from benchmark.training.loop import Progress
 from benchmark.training.progress import show_progress
-from datasets.category import Category
+from datasets.category import Category, Sample
 from methods.backbone import FeatureBackbone
 from methods.method import Method
 
@@ -26,7 +26,7 @@ class CellImages:
 
     train: StoredImages
     validation: StoredImages | None
-    test: StoredImages
+    test: StoredImages | None
     pretraining: StoredImages | None
 
 
@@ -80,7 +80,7 @@ class Cell:
             for name, (category, split, side) in self.splits.items()
         }
         return CellImages(
-            stored["train"], stored.get("validation"), stored["test"], stored.get("pretraining")
+            stored["train"], stored.get("validation"), stored.get("test"), stored.get("pretraining")
         )
 
     def as_batches(self, stored: StoredImages, reread: bool = True) -> Images:
@@ -96,12 +96,17 @@ class Cell:
         return build("method", self.method, backbone=self.backbone)
 
     @property
+    def held_out(self) -> tuple[Sample, ...]:
+        """The normal images that are held out from training: the category's own, or a part of the train images."""
+        training = self.training
+        return self.category.hold_out(training.validation_fraction, training.validation_seed).validation
+
+    @property
     def splits(self) -> dict[str, tuple[Category, str, int]]:
         """Return the splits that there are, each with its images' side."""
         side = self.training.image_size
-        splits = {name: (self.category, name, side) for name in ("train", "validation", "test")}
-        if not self.category.validation:
-            del splits["validation"]
+        names = [name for name in ("train", "validation", "test") if getattr(self.category, name)]
+        splits = {name: (self.category, name, side) for name in names}
         if self.pretraining is not None:
             splits["pretraining"] = (self.pretraining, "train", self.training.pretraining.image_size)
         return splits

@@ -34,7 +34,7 @@ def _check_images(settings: JobSettings) -> None:
     fraction, seed = settings.training.validation_fraction, settings.training.validation_seed
     for name in settings.dataset.categories:
         category = settings.dataset.category(name).hold_out(fraction, seed)
-        check_threshold(settings.evaluation, category)
+        check_threshold(settings.evaluation, name, category.validation)
         if not category.validation:
             refuse_missing_validation(settings.probe, f"{settings.title} {name}")
     settings.pretraining()

@@ -68,15 +68,16 @@ def training_key(cell: Cell, images: Mapping[str, str]) -> str:
 def cell_identity(cell: Cell, trained: str, images: Mapping[str, str]) -> str:
     """Return the identity of a cell whose detector has the key `trained`.
 
-    It adds the test images, the evaluation, and the code that scores and measures.
+    It adds the test images, if there are any, the evaluation, and the code that scores and measures.
     """
+    test = images.get("test")
     return make_key(
         score,
         measure,
         target_of("method", cell.method),
         training=trained,
-        images=images["test"],
-        features=_features_key(cell, images["test"]),
+        images=test,
+        features=_features_key(cell, test) if test else None,
         normalisation=cell.backbone.normalisation,
         evaluation=cell.evaluation,
     )
@@ -102,13 +103,13 @@ def keys_of(cell: Cell) -> tuple[str, str]:
 def content_digests(cell: Cell) -> dict[str, str]:
     """Return digests of the contents of a cell's test images, and of the images that crops are cut from.
 
-    They do not depend on what the images are decoded to, so they show whether two cells have the same dataset.
+    They do not depend on what the images are decoded to, so they show whether two cells have the same dataset. Without
+    test images, the train images stand for them.
     """
-    digests = FileDigests(cell.settings.cache_dir)
+    digests, splits = FileDigests(cell.settings.cache_dir), cell.splits
+    shown = {"test": "test" if "test" in splits else "train", "pretraining": "pretraining"}
     return {
-        name: content_digest(category, split, digests)
-        for name, (category, split, _) in cell.splits.items()
-        if name in ("test", "pretraining")
+        name: content_digest(*splits[split][:2], digests) for name, split in shown.items() if split in splits
     }
 
 

@@ -63,14 +63,14 @@ def measure_inference(method: Method, images: Images, batch_size: int, repeats: 
         with FlopCounterMode(display=False) as counter:
             run(1)
         multiply_adds = counter.get_total_flops() / 2  # torch counts a multiply-add as two
-        single = _median_seconds(partial(run, 1), repeats)
+        single = median_seconds(partial(run, 1), repeats)
         if single * batch_size < BUDGET_SECONDS:
             run(batch_size)
-        batched = _median_seconds(partial(run, batch_size), repeats) / batch_size
+        batched = median_seconds(partial(run, batch_size), repeats) / batch_size
         return InferenceCost(single, batched, multiply_adds, batch_size)
 
 
-def _median_seconds(run: Callable[[int], None], repeats: int) -> float:
+def median_seconds(run: Callable[[int], object], repeats: int) -> float:
     """Return the median duration of run(1), run(2), ..., as many as the budget allows."""
     times: list[float] = []
     while len(times) < repeats and sum(times) < BUDGET_SECONDS:

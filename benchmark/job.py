@@ -21,7 +21,7 @@ from benchmark.identity import content_digests, keys_of
 from benchmark.job_settings import JobSettings, read_settings
 from benchmark.limits import explain_resource_errors, time_limit
 from benchmark.protocol import protocol_options
-from benchmark.run_cell import run_cell
+from benchmark.run_cell import CellResult, run_cell, train_cell
 from benchmark.runtime import Runtime, start
 from benchmark.signals import keep_interruption
 from benchmark.sweep import OPEN_SWEEP, Sweep, current_sweep, open_sweep, read_sweep
@@ -84,7 +84,7 @@ class Job:
         try:
             with keep_interruption(), explain_resource_errors():
                 keys = Keys(*keys_of(cell), content_digests(cell))
-                if self.settings.jobs.force or not self.sweep.tracker.is_finished(keys.identity):
+                if self.settings.jobs.force or not self._is_finished(keys):
                     cell.open_images()
         except StoreUnavailable:
             raise
@@ -120,8 +120,12 @@ class Job:
                 own[tags.PRETRAINING_DIGEST] = keys.contents["pretraining"]
             self._compute(cell, keys, own)
 
+    def _is_finished(self, keys: Keys) -> bool:
+        return self.sweep.tracker.is_finished(keys.identity, self.settings.tracking.model)
+
     def _finished(self, keys: Keys) -> Run | None:
-        return None if self.settings.jobs.force else self.sweep.tracker.finished(keys.identity)
+        with_model = self.settings.tracking.model
+        return None if self.settings.jobs.force else self.sweep.tracker.finished(keys.identity, with_model)
 
     def _compute(self, cell: Cell, keys: Keys, own: Mapping[str, Any]) -> None:
         """Train or load the detector, score, measure and record."""
@@ -133,12 +137,17 @@ class Job:
                 f"{own[tags.DATASET]} {cell.category.name}", keys.contents["test"], _folder_of(cell.category)
             )
             with keep_interruption(), time_limit(jobs.cell_seconds), explain_resource_errors():
-                result = run_cell(cell, keys.training, tracker.results_dir, jobs.force)
+                make = run_cell if cell.category.test else train_cell
+                result = make(cell, keys.training, tracker.results_dir, jobs.force)
             with keep_interruption(), explain_resource_errors():
-                from benchmark.recording import record  # draws figures, for which the training need not wait
+                # draws figures, for which the training need not wait
+                from benchmark.recording import record, record_training
 
                 pending = tracker.new_pending(run, parent, cell.name, keys.identity, own)
-                record(cell, result, self.settings.tracking, self.settings.tables, pending)
+                if isinstance(result, CellResult):
+                    record(cell, result, self.settings.tracking, self.settings.tables, pending)
+                else:
+                    record_training(cell, result, self.settings.tracking, pending)
             tracker.send(pending)
         except StoreUnavailable:
             raise  # nothing can be recorded: the job ends

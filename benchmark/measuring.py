@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.scoring import Scores
 from benchmark.settings.evaluation import Evaluation
-from metrics import Measures, evaluate
+from metrics import Measures, evaluate, quantile_thresholds
 
 if TYPE_CHECKING:
     from benchmark.data.images import StoredImages
@@ -50,6 +50,17 @@ def measure(
         causes = "; ".join(sorted(set(measures.missing.values())))
         log.warning("undefined, so left out: %s (%s)", ", ".join(measures.missing), causes)
     return measures
+
+
+def held_out_thresholds(settings: Evaluation, validation: Scores) -> tuple[float, float]:
+    """Return the pixel and the image threshold that held-out normal images give without any test image.
+
+    Raises
+    ------
+    MetricError
+        See `metrics.quantile_thresholds`.
+    """
+    return quantile_thresholds(validation.images, validation.map_max, settings.quantile)
 
 
 def _warn_of_missing_truth(stored: "StoredImages") -> None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from benchmark.cell import Cell
 from benchmark.data.images import StoredImages
+from benchmark.detector import Detector
 from benchmark.figure import save_figure
-from benchmark.run_cell import CellResult
+from benchmark.run_cell import CellResult, TrainedResult
 from benchmark.settings.sweep import Tracking
 from benchmark.training.records import StageRecord
 from datasets.category import Sample
@@ -29,39 +30,98 @@ def record(
     cell: Cell, result: CellResult, tracking: Tracking, tables: Sequence[str], pending: Pending
 ) -> None:
     """Write the numbers, curves and files of a cell; log the measures of the sweep's `tables`."""
-    measures, cost, method = result.measures, result.cost, result.detector.method
-    records = result.detector.records
-    own = [item for item in records if not item.shared]
-    seconds = sum(item.seconds for item in own)
+    measures = result.measures
     pending.add_metrics(
         {
             **measures.values,
             tags.THRESHOLD: measures.threshold,
             tags.IMAGE_THRESHOLD: measures.image_threshold,
             tags.DICE_MAX_THRESHOLD: measures.dice_max_threshold,
+            tags.WITHOUT_TRUTH: float(np.count_nonzero(~result.stored.has_truth)),
+        }
+    )
+    _add_training(pending, cell, result)
+    _add_chance(pending, cell.name, result)
+    if measures.missing:
+        pending.tags[tags.MISSING] = "; ".join(f"{name}: {cause}" for name, cause in measures.missing.items())
+    _write_files(cell, result, tracking, pending.files)
+    _write_model(cell, result.detector, tracking, pending)
+    pending.save()
+    shown = (f"{name} {_number(measures.values.get(name, math.nan))}" for name in with_companions(tables))
+    log.info("%s: %s; trained in %.1f s", cell.name, ", ".join(shown), _seconds(result))
+
+
+def record_training(cell: Cell, result: TrainedResult, tracking: Tracking, pending: Pending) -> None:
+    """Write the numbers and the detector of a cell without test images, and say what its thresholds are."""
+    detector, held_out = result.detector, len(cell.held_out)
+    threshold = detector.thresholds.get(detector.policy or "", {})
+    pending.add_metrics(
+        {
+            tags.THRESHOLD: threshold.get("pixel", math.nan),
+            tags.IMAGE_THRESHOLD: threshold.get("image", math.nan),
+            tags.HELD_OUT_IMAGES: float(held_out),
+        }
+    )
+    _add_training(pending, cell, result)
+    pending.tags |= {tags.UNMEASURED: "no test images", tags.THRESHOLD_POLICY: detector.policy or ""}
+    if tracking.detector:
+        detector.save(pending.files / tags.DETECTOR)
+    _write_model(cell, detector, tracking, pending)
+    pending.save()
+    log.info(
+        "%s: trained in %.1f s, not measured, as there are no test images; %s",
+        *(cell.name, _seconds(result), _about_thresholds(cell, detector, held_out)),
+    )
+
+
+def _about_thresholds(cell: Cell, detector: Detector, held_out: int) -> str:
+    """Say where the thresholds of a detector that was not measured come from."""
+    threshold, asked = detector.thresholds.get(detector.policy or ""), cell.evaluation.threshold
+    if threshold is None:
+        return "no threshold, as no normal images are held out"
+    instead = "" if asked == detector.policy else f" instead of {asked}, which needs test images"
+    return (
+        f"thresholds by {detector.policy}{instead}: image {threshold['image']:.4g}, pixel {threshold['pixel']:.4g}, "
+        f"from {held_out} held-out normal images"
+    )
+
+
+def _write_model(cell: Cell, detector: Detector, tracking: Tracking, pending: Pending) -> None:
+    if tracking.model:
+        from benchmark.deployment.logged_model import write_logged_model  # optional packages
+
+        write_logged_model(cell, detector, pending)
+
+
+def _add_training(pending: Pending, cell: Cell, result: CellResult | TrainedResult) -> None:
+    """Add what the detector and its use cost, and the curves of its stages."""
+    cost, records = result.cost, result.detector.records
+    own = [item for item in records if not item.shared]
+    parameters = result.detector.method.parameters()
+    pending.add_metrics(
+        {
             tags.TRAIN_IMAGES: float(len(cell.category.train)),
-            tags.TRAIN_SECONDS: seconds,
-            tags.TRAIN_IMAGES_PER_SECOND: sum(item.images for item in own) / seconds if own else math.nan,
+            tags.TRAIN_SECONDS: _seconds(result),
+            tags.TRAIN_IMAGES_PER_SECOND: sum(item.images for item in own) / _seconds(result)
+            if own
+            else math.nan,
             tags.PRETRAINING_SECONDS: sum(item.seconds for item in records if item.shared) or math.nan,
             tags.INFERENCE_SECONDS_SINGLE: cost.seconds_single,
             tags.INFERENCE_SECONDS_BATCHED: cost.seconds_batched,
             tags.INFERENCE_IMAGES_PER_SECOND: 1 / cost.seconds_batched,
             tags.INFERENCE_BATCH_SIZE: cost.batch_size,
             tags.MULTIPLY_ADDS: cost.multiply_adds,
-            tags.WITHOUT_TRUTH: float(np.count_nonzero(~result.stored.has_truth)),
             tags.PEAK_MEMORY_GB: result.peak_memory_gb,
-            tags.PARAMETERS: float(sum(p.numel() for p in method.parameters() if p.requires_grad)),
+            tags.PARAMETERS: float(sum(p.numel() for p in parameters if p.requires_grad)),
         }
     )
     for item in records:
         _add_curves(pending, item)
-    _add_chance(pending, cell.name, result)
-    if measures.missing:
-        pending.tags[tags.MISSING] = "; ".join(f"{name}: {cause}" for name, cause in measures.missing.items())
-    _write_files(cell, result, tracking, pending.files)
-    pending.save()
-    shown = (f"{name} {_number(measures.values.get(name, math.nan))}" for name in with_companions(tables))
-    log.info("%s: %s; trained in %.1f s", cell.name, ", ".join(shown), seconds)
+
+
+def _seconds(result: CellResult | TrainedResult) -> float:
+    """Return the time of the cell's own stages."""
+    return sum(item.seconds for item in result.detector.records if not item.shared)
 
 
 def _add_curves(pending: Pending, item: StageRecord) -> None:
@@ -99,7 +159,7 @@ def _number(value: float) -> str:
 
 def _write_files(cell: Cell, result: CellResult, tracking: Tracking, folder: Path) -> None:
     stored, scores = result.stored, result.scores
-    names = [_short(sample) for sample in stored.samples]
+    names = _names(stored.samples)
     rows = zip(names, stored.samples, scores.images.tolist(), strict=True)
     files.write_scores(folder, ((name, sample.kind, sample.label, value) for name, sample, value in rows))
     files.write_curves(folder, _curves(result))
@@ -122,9 +182,13 @@ def _known_masks(stored: StoredImages) -> Iterator[np.ndarray | None]:
         yield stored.masks[i] if known and stored.masks is not None else None
 
 
-def _short(sample: Sample) -> str:
-    """Return test/<kind>/<file>, or test/<kind>/rgb/<file>."""
-    return "/".join(sample.image.parts[-4 if sample.xyz else -3 :])
+def _names(samples: Sequence[Sample]) -> list[str]:
+    """Return test/<kind>/<file>, or test/<kind>/rgb/<file>; a longer end of the paths where images would share it."""
+    parts = [sample.image.absolute().parts for sample in samples]
+    length, longest = 4 if samples[0].xyz else 3, max(map(len, parts))
+    while len({path[-length:] for path in parts}) < len(parts) and length < longest:
+        length += 1
+    return ["/".join(path[-length:]) for path in parts]
 
 
 def _curves(result: CellResult) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,6 +1,7 @@
-"""One cell's life: a detector, trained or loaded; scores of the test images; measures."""
+"""One cell's life: a detector, trained or loaded; scores of the test images, if there are any; measures."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +14,20 @@ from benchmark.detector import Detector
 from benchmark.environment import peak_memory, restart_peak_memory
 from benchmark.errors import BenchmarkError
 from benchmark.inference_cost import InferenceCost, measure_inference
-from benchmark.measuring import measure
+from benchmark.measuring import held_out_thresholds, measure
 from benchmark.pairs import sample_pairs
 from benchmark.scoring import Scores, score
 from benchmark.settings.evaluation import Evaluation
 from benchmark.training.trained import trained
-from datasets.category import Category
+from datasets.category import Sample
 from methods.method import Method
 from metrics import Measures
 from store.files import Pairs
+
+log = logging.getLogger(__name__)
+
+WITHOUT_TEST_IMAGES = "train_quantile"
+"""The threshold policy that needs no test images."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,15 @@ class CellResult:
     measures: Measures
     cost: InferenceCost
     pairs: Pairs | None
+    peak_memory_gb: float
+
+
+@dataclass(frozen=True)
+class TrainedResult:
+    """The results of a cell without test images; its detector has the thresholds of held-out images, if any are."""
+
+    detector: Detector
+    cost: InferenceCost
     peak_memory_gb: float
 
 
@@ -56,8 +71,9 @@ def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> Ce
     """
     restart_peak_memory()
     images = cell.open_images()
-    check_threshold(cell.evaluation, _held_out(cell))
+    check_threshold(cell.evaluation, cell.category.name, cell.held_out)
     detector = trained(cell, images, key, results_dir / "detectors", force)
+    assert images.test is not None
     test = cell.as_batches(images.test, reread=False)
     with _named_batch_size(cell.evaluation):
         validation = _score_validation(cell, images, detector.method)
@@ -68,7 +84,12 @@ def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> Ce
         policy: {"pixel": pixel, "image": image} for policy, (pixel, image) in measures.thresholds.items()
     }
     return CellResult(
-        replace(detector, thresholds=thresholds, policy=cell.evaluation.threshold),
+        replace(
+            detector,
+            thresholds=thresholds,
+            policy=_policy(cell, thresholds),
+            batch_size=cell.evaluation.batch_size,
+        ),
         images.test,
         scores,
         measures,
@@ -78,8 +99,52 @@ def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> Ce
     )
 
 
-def _held_out(cell: Cell) -> Category:
-    return cell.category.hold_out(cell.training.validation_fraction, cell.training.validation_seed)
+def _policy(cell: Cell, thresholds: Collection[str]) -> str:
+    """Return the policy by which the detector judges: the cell's, unless it is undefined and held-out images help."""
+    asked = cell.evaluation.threshold
+    if asked in thresholds or WITHOUT_TEST_IMAGES not in thresholds:
+        return asked
+    log.warning(
+        "%s: there is no threshold by %s, so the detector judges by %s, of held-out normal images",
+        *(cell.name, asked, WITHOUT_TEST_IMAGES),
+    )
+    return WITHOUT_TEST_IMAGES
+
+
+def train_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> TrainedResult:
+    """Train a detector, or load the one with this training key, for a category without test images.
+
+    Without them, thresholds can come from held-out normal images alone, whatever policy is asked for; the cost of
+    an image is that of the train images. Parameters and errors are those of `run_cell`.
+    """
+    restart_peak_memory()
+    images = cell.open_images()
+    check_threshold(cell.evaluation, cell.category.name, cell.held_out)
+    if not cell.held_out:
+        log.warning(
+            "%s: there are neither test images nor held-out ones, so the detector will have no threshold and give no "
+            "verdict; method.training.validation_fraction=0.2 holds a fifth of the train images out",
+            cell.name,
+        )
+    detector = trained(cell, images, key, results_dir / "detectors", force)
+    thresholds = {}
+    with _named_batch_size(cell.evaluation):
+        validation = _score_validation(cell, images, detector.method)
+        train = cell.as_batches(images.train, reread=False)
+        cost = measure_inference(detector.method, train, cell.evaluation.batch_size)
+    if validation is not None:
+        pixel, image = held_out_thresholds(cell.evaluation, validation)
+        thresholds[WITHOUT_TEST_IMAGES] = {"pixel": pixel, "image": image}
+    return TrainedResult(
+        replace(
+            detector,
+            thresholds=thresholds,
+            policy=WITHOUT_TEST_IMAGES if thresholds else None,
+            batch_size=cell.evaluation.batch_size,
+        ),
+        cost,
+        max(peak_memory(), detector.about["peak_memory_gb"]),
+    )
 
 
 @contextmanager
@@ -95,7 +160,7 @@ def _named_batch_size(evaluation: Evaluation) -> Iterator[None]:
         ) from error
 
 
-def check_threshold(evaluation: Evaluation, category: Category) -> None:
+def check_threshold(evaluation: Evaluation, category: str, held_out: Sequence[Sample]) -> None:
     """Refuse a policy that takes the threshold from held-out images of a category that has none.
 
     Raises
@@ -103,18 +168,17 @@ def check_threshold(evaluation: Evaluation, category: Category) -> None:
     BenchmarkError
         If there are none.
     """
-    if evaluation.threshold == "train_quantile" and not category.validation:
+    if evaluation.threshold == WITHOUT_TEST_IMAGES and not held_out:
         raise BenchmarkError(
             "evaluation.threshold=train_quantile takes the threshold from held-out normal images, and category "
-            f"'{category.name}' has none; set method.training.validation_fraction above 0"
+            f"'{category}' has none; set method.training.validation_fraction above 0"
         )
 
 
 def _score_validation(cell: Cell, images: CellImages, method: Method) -> Scores | None:
     """Score the held-out normal images, if there are any; they lie among the stored train images or by themselves."""
-    held_out = _held_out(cell).validation
-    if not held_out:
+    if not cell.held_out:
         return None
     stored = images.validation or images.train
-    validation = cell.as_batches(stored, reread=False).select(held_out)
+    validation = cell.as_batches(stored, reread=False).select(cell.held_out)
     return score(method, validation, cell.evaluation.batch_size, cell.settings.cache_dir)

@@ -8,6 +8,7 @@ from datasets.category import Category, Sample
 from datasets.errors import counted
 from datasets.images import LARGE, Header, largest_value
 from datasets.matching import by_stem
+from store.folders import digests_of
 
 FEWEST = 2
 """The smallest number of train images."""
@@ -83,6 +84,7 @@ def warnings_of(category: Category, samples: Sequence[Sample], found: Sequence[F
     """Return sentences on what a user may have to know of."""
     return [
         *_warnings_of_counts(category),
+        *_warnings_of_copies(category),
         *_warnings_of_masks(samples, found),
         *_warnings_of_images(category, samples, found),
     ]
@@ -90,12 +92,10 @@ def warnings_of(category: Category, samples: Sequence[Sample], found: Sequence[F
 
 def _warnings_of_counts(category: Category) -> list[str]:
     labels = [sample.label for sample in category.test]
-    if not labels:
-        return ["there are no test images, so the category is trained but not measured"]
     warnings = []
-    if 0 not in labels:
+    if labels and 0 not in labels:
         warnings.append("there are no normal test images, so image AUROC is undefined")
-    if 1 not in labels:
+    if labels and 1 not in labels:
         warnings.append("there are no anomalous test images, so image AUROC and pixel measures are undefined")
     unknown = sum(sample.mask is None for sample in category.test if sample.label)
     if unknown:
@@ -108,6 +108,25 @@ def _warnings_of_counts(category: Category) -> list[str]:
             f"{counted(len(twins), 'train image', 'come')} in several files ({names}); each file counts as an image"
         )
     return warnings
+
+
+def _warnings_of_copies(category: Category) -> list[str]:
+    """Warn of test images that are train images, too; only files of equal size are read."""
+    train, test = (
+        {sample.image: sample.image.stat().st_size for sample in samples}
+        for samples in ((*category.train, *category.validation), category.test)
+    )
+    shared = {*train.values()} & {*test.values()}
+    alike = [path for path, size in (*train.items(), *test.items()) if size in shared]
+    digests = dict(zip(alike, digests_of(alike), strict=True))
+    known = {digests[path]: path for path in reversed(train) if path in digests}
+    copies = [path for path in test if digests.get(path) in known]
+    if not copies:
+        return []
+    return [
+        f"{len(copies)} of {counted(len(test), 'test image', 'have')} the content of a train image (the first is "
+        f"{_short(copies[0])}, a copy of {_short(known[digests[copies[0]]])}), so that measures are too good"
+    ]
 
 
 def _warnings_of_masks(samples: Sequence[Sample], found: Sequence[Found]) -> list[str]:

@@ -70,19 +70,20 @@ def describe(facts: CategoryFacts) -> str:
     >>> describe(CategoryFacts("bolt", train=60, good=12, kinds=kinds, masks=8, size="64x64", modes=modes))
     'bolt: 60 train, 12 good and 8 anomalous (bent 8), 64x64, L; 8 masks'
     """
-    own = f", {facts.validation} validation" if facts.validation else ""
-    kinds = ", ".join(f"{name} {count}" for name, count in facts.kinds.items())
-    total = sum(facts.kinds.values())
-    images = f"{facts.train} train{own}, {facts.good} good and {total} anomalous" + (
-        f" ({kinds})" if kinds else ""
-    )
+    train = f"{facts.train} train" + (f", {facts.validation} validation" if facts.validation else "")
     others = f" and {facts.other_sizes} of other sizes" if facts.other_sizes else ""
+    form = f"{facts.size}{others}, {' and '.join(facts.modes)}"
+    total = sum(facts.kinds.values())
+    if not facts.good and not total:
+        return f"{facts.category}: {train}, {form}; no test images, so it is trained, not measured"
+    kinds = ", ".join(f"{name} {count}" for name, count in facts.kinds.items())
+    test = f"{facts.good} good and {total} anomalous" + (f" ({kinds})" if kinds else "")
     masks = counted(facts.masks, "mask")
     if facts.mask_values:
         masks += f" of {_values(facts)}"
     if facts.median_share is not None:
         masks += f", {_percent(facts.median_share)} of the image (largest {_percent(facts.largest_share)})"
-    return f"{facts.category}: {images}, {facts.size}{others}, {' and '.join(facts.modes)}; {masks}"
+    return f"{facts.category}: {train}, {test}, {form}; {masks}"
 
 
 def _values(facts: CategoryFacts) -> str:

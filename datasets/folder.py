@@ -1,122 +1,84 @@
-"""Any folder in MVTec AD's layout, with error messages that name the missing file or the wrong option."""
+"""Images of one's own: below one folder in MVTec AD's layout, or in folders that lie anywhere."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from datasets.category import GOOD, Category, Sample
+from datasets.category import GOOD, Category
 from datasets.dataset import Dataset
-from datasets.errors import DatasetError, counted
-from datasets.images import IMAGE_SUFFIXES
-from datasets.listing import dead_links, folders, image_counts, image_files, is_folder, refuse_dead_link
-from datasets.matching import Faults, ask_whether_normal, match
-from datasets.names import check_dataset_name, check_file_name, choose, looks_normal, names_of
-from datasets.options import bit_depth_of, check_root, root_folder, thresholds_of
-
-SPLITS = ("train", "validation", "test")
+from datasets.errors import DatasetError
+from datasets.loose_layout import TEST_FRACTION, TEST_SEED, LooseLayout
+from datasets.mvtec_layout import MVTecLayout
 
 
 class Folder(Dataset):
-    """`<root>/<category>/{train/good, test/<kind>, ground_truth/<kind>}`; root may be one category itself.
+    """`root` in MVTec AD's layout, or `normal_dir` and the folders that go with it.
 
     Parameters
     ----------
-    root
-        The folder of the categories. A mask has the name of its image, or `<image>_mask`, with any image suffix.
-        Hidden files and folders are ignored.
-    categories
-        `all`, one name, or a list of names.
-    mask_threshold
-        None: masks must have two values. A number: mask > threshold is anomalous. {category: number}: one for each
-        of these categories.
-    require_masks
-        Whether an anomalous image without ground truth is an error. If not, pixel measures count only images whose
-        anomalous pixels are known.
-    good
-        The name or names of the folders of normal images below `train` and `test`.
-    bit_depth
-        How many bits the camera of 16-bit grey images uses, 8 to 16. None: all 16.
-    name
-        The dataset's name in tables, captions and files. None: that of the root's folder.
+    root, normal_names
+        See `MVTecLayout`; not with `normal_dir`.
+    normal_dir, abnormal_dir, normal_test_dir, mask_dir, test_fraction, test_seed
+        See `LooseLayout`; not with `root`.
+    categories, mask_threshold, require_masks, bit_depth, name
+        See either.
 
     Raises
     ------
     DatasetError
-        If the root or a category is missing, or an option is out of range.
+        If options do not go together, and as the layouts say.
     """
 
     def __init__(
         self,
-        root: str | None,
+        root: str | None = None,
         categories: object = "all",
         mask_threshold: object = None,
         require_masks: bool = True,
-        good: object = GOOD,
+        normal_names: object = GOOD,
         bit_depth: int | None = None,
         name: str | None = None,
+        normal_dir: str | None = None,
+        abnormal_dir: str | None = None,
+        normal_test_dir: str | None = None,
+        mask_dir: str | None = None,
+        test_fraction: float = TEST_FRACTION,
+        test_seed: int = TEST_SEED,
     ) -> None:
-        self.root = root_folder(root)
-        self.good = names_of("dataset.good", good)
-        self.bit_depth = bit_depth_of(bit_depth)
-        self.require_masks = require_masks
-        self.categories = self._select(categories)
-        self._thresholds = thresholds_of(mask_threshold, self.available())
-        self._check_good()
-        self.name = self._own_name() if name is None else check_dataset_name(name)
-
-    def _check_good(self) -> None:
-        """Refuse a name of `good`, of several, that no chosen category has."""
-        folders_of = [self._folder(name) / split for name in self.categories for split in SPLITS]
-        for name in self.good if len(self.good) > 1 else ():
-            if not any(is_folder(folder / name) for folder in folders_of):
-                raise DatasetError(
-                    f"dataset.good: no chosen category has a folder '{name}' of images; expected the names of the "
-                    "folders of normal images"
-                )
-
-    def _own_name(self) -> str:
-        """Return the name of a dataset to which none is given."""
-        return check_dataset_name(self.root.resolve().name, f"dataset.root={self.root}: the folder's name")
-
-    def available(self) -> tuple[str, ...]:
-        """Names of the categories below the root, sorted; the root's own name if it is a category."""
-        check_root(self.root)
-        if self._is_category():
-            self._check_layout(self.root)
-            return (check_file_name(self.root.resolve()).name,)
-        names = folders(self.root, skip=dead_links(self.root))
-        found = tuple(name for name in names if is_folder(self.root / name / "train"))
-        if not found:
-            raise DatasetError(
-                f"dataset.root={self.root}: found no category; expected a folder with "
-                f"<category>/train/{self.good[0]} and <category>/test/<kind> below it"
+        common = (categories, mask_threshold, require_masks)
+        folders = (abnormal_dir, normal_test_dir, mask_dir)
+        if normal_dir is None:
+            self._refuse_options_of_loose_folders(folders, test_fraction, test_seed)
+            self.layout: Dataset = MVTecLayout(root, *common, normal_names, bit_depth, name)
+        else:
+            self._refuse_options_of_root(root, normal_names)
+            self.layout = LooseLayout(
+                normal_dir, *folders, test_fraction, test_seed, *common, bit_depth, name
             )
-        for name in found:
-            self._check_layout(self.root / name)
-        return found
+        self.name, self.categories = self.layout.name, self.layout.categories
 
-    def _is_category(self) -> bool:
-        return is_folder(self.root / "train")
-
-    def _check_layout(self, category: Path) -> None:
-        """Refuse a category in the layout of MVTec 3D-AD."""
-        for good in (category / "train" / name for name in self.good):
-            if is_folder(good / "xyz") or is_folder(good / "rgb"):
+    @staticmethod
+    def _refuse_options_of_loose_folders(
+        folders: tuple[str | None, ...], test_fraction: float, test_seed: int
+    ) -> None:
+        names = ("abnormal_dir", "normal_test_dir", "mask_dir", "test_fraction", "test_seed")
+        usual = (None, None, None, TEST_FRACTION, TEST_SEED)
+        values = (*folders, test_fraction, test_seed)
+        for name, value, default in zip(names, values, usual, strict=True):
+            if value != default:
                 raise DatasetError(
-                    f"{good}: found the layout of MVTec 3D-AD (folders rgb and xyz); expected images in "
-                    f"train/{good.name} itself, or dataset=mvtec_3d, or dataset=folder_3d"
+                    f"dataset.{name}={value} goes with dataset.normal_dir, the folder of the normal images, which is "
+                    "not set"
                 )
 
-    def _select(self, categories: object) -> tuple[str, ...]:
-        known = self.available()
-        if not self._is_category():
-            for link in dead_links(self.root):
-                if self._is_chosen(link.name, categories):
-                    refuse_dead_link(link)
-        return choose("dataset.categories", categories, known, f"below {self.root}")
-
-    def _is_chosen(self, entry: str, categories: object) -> bool:
-        """Return whether an entry of the root is among the chosen categories."""
-        return categories == "all" or entry in names_of("dataset.categories", categories)
+    @staticmethod
+    def _refuse_options_of_root(root: str | None, normal_names: object) -> None:
+        if root is not None:
+            raise DatasetError(
+                "dataset.root and dataset.normal_dir are both set; expected one of them: root, a folder in MVTec AD's "
+                "layout, or normal_dir, a folder of normal images"
+            )
+        if normal_names != GOOD:
+            raise DatasetError(
+                f"dataset.normal_names={normal_names} names folders below dataset.root; with dataset.normal_dir, all "
+                "images in that folder are normal"
+            )
 
     def category(self, name: str) -> Category:
         """List the samples of one category; no image is decoded.
@@ -124,124 +86,10 @@ class Folder(Dataset):
         Raises
         ------
         DatasetError
-            If train/good or the test images are missing, or a required mask; it has all faults of the category.
+            If train images are missing, or a required mask; it has all faults of the category.
         """
-        folder, faults = self._folder(name), Faults()
-        category = Category(
-            name=name,
-            train=faults.collect(self._good_samples, folder, "train"),
-            validation=faults.collect(self._validation_samples, folder),
-            test=faults.collect(self._test_samples, folder),
-            mask_threshold=self._thresholds.get(name),
-            bit_depth=self.bit_depth,
-            group=self.group(name),
-        )
-        faults.refuse()
-        return category
+        return self.layout.category(name)
 
     def unused(self, category: Category) -> tuple[str, ...]:
-        """Name the folders with images that are not listed, and the kinds without images, below the category's."""
-        folder = self._folder(category.name)
-        samples = (*category.train, *category.validation, *category.test)
-        used = {path for each in samples for path in (each.image, each.mask, each.xyz) if path is not None}
-        # masks of normal images: MVTec 3D-AD has some, and they say nothing
-        not_needed = {self._truth_folder(folder, good, split) for good in self.good for split in SPLITS}
-        counts = image_counts(folder, skip=used)
-        tested = {sample.image.parent for sample in category.test}
-        kinds = [self._image_folder(folder / "test" / kind) for kind in folders(folder / "test")]
-        return (
-            *(
-                f"{path.relative_to(folder)}: {counted(count, 'image file', 'are')} not used"
-                for path, count in counts.items()
-                if path not in not_needed
-            ),
-            *(f"{path.relative_to(folder)}: it holds no image" for path in kinds if path not in tested),
-        )
-
-    def _folder(self, name: str) -> Path:
-        return self.root if self._is_category() else self.root / name
-
-    def _good_samples(self, folder: Path, split: str) -> list[Sample]:
-        parts = [folder / split / name for name in self.good]
-        found = [part.name for part in parts if is_folder(self._image_folder(part), folder)]
-        first = self._image_folder(parts[0])
-        if not found:
-            others = folders(folder / split) if is_folder(folder / split, folder) else []
-            likely = next((name for name in others if looks_normal(name)), None)
-            question = (
-                f". Does {folder / split / likely} hold them? Then set dataset.good={likely}"
-                if likely
-                else ""
-            )
-            raise DatasetError(
-                f"{first}: the folder is missing; expected the normal {split} images in it{question}"
-            )
-        samples = [sample for name in found for sample in self._samples_of(name, folder, split)]
-        if not samples:
-            raise DatasetError(f"{first}: found no image; expected {', '.join(sorted(IMAGE_SUFFIXES))} files")
-        return samples
-
-    def _validation_samples(self, folder: Path) -> list[Sample]:
-        """Return the category's own validation images: this layout has none."""
-        return []
-
-    def _test_samples(self, folder: Path) -> list[Sample]:
-        test, faults = folder / "test", Faults()
-        kinds = folders(test) if is_folder(test, folder) else []
-        samples = [
-            sample for kind in kinds for sample in faults.collect(self._samples_of, kind, folder, "test")
-        ]
-        faults.refuse()
-        if not samples:
-            good, anomalous = (
-                self._image_folder(Path("test", kind)) for kind in (self.good[0], "<name of the defect>")
-            )
-            raise DatasetError(
-                f"{test}: found no test images; expected image files in {good} and {anomalous}"
-            )
-        return samples
-
-    def _samples_of(self, kind: str, folder: Path, split: str) -> list[Sample]:
-        images = self._image_folder(folder / split / kind)
-        files = image_files(images) if is_folder(images, folder) else []
-        if kind == GOOD and kind not in self.good and files:
-            names = ",".join([*self.good, GOOD])
-            raise DatasetError(
-                f"{folder / split / kind}: a kind of defect cannot be called '{GOOD}'; expected normal images in it "
-                f"and 'dataset.good=[{names}]', or another name"
-            )
-        faults = Faults()
-        clouds = faults.collect(self._clouds_of, files, kind, folder, split)
-        masks = (
-            [None] * len(files) if kind in self.good else faults.collect(self._masks_of, files, kind, folder)
-        )
-        faults.refuse()
-        name = GOOD if kind in self.good else kind
-        return [Sample(*each) for each in zip(files, [name] * len(files), masks, clouds, strict=True)]
-
-    def _clouds_of(
-        self, images: Sequence[Path], kind: str, folder: Path, split: str
-    ) -> Sequence[Path | None]:
-        """Return the point clouds of images: this layout has none."""
-        return [None] * len(images)
-
-    def _image_folder(self, part: Path) -> Path:
-        """Return the folder of the images of one split and kind."""
-        return part
-
-    def _truth_folder(self, folder: Path, kind: str, split: str = "test") -> Path:
-        """Return the folder of the masks of one kind of a category's images."""
-        return folder / "ground_truth" / kind
-
-    def _masks_of(self, images: Sequence[Path], kind: str, folder: Path) -> Sequence[Path | None]:
-        """Return the masks of the test images of one kind of defect."""
-        truth = self._truth_folder(folder, kind)
-        masks = image_files(truth) if is_folder(truth, folder) else []
-        if images and not masks:
-            ask_whether_normal(folder / "test" / kind, len(images), self.good)
-        advice = (
-            ". Set dataset.require_masks=false to measure pixels without such images"
-            if self.require_masks
-            else ""
-        )
-        return match(images, masks, truth, "ground truth", ("_mask", ""), "_mask.png .png", advice)
+        """Name the folders with images that are not listed, and the kinds without images."""
+        return self.layout.unused(category)

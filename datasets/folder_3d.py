@@ -5,24 +5,25 @@ from pathlib import Path
 
 from datasets.category import Sample
 from datasets.errors import DatasetError
-from datasets.folder import Folder
 from datasets.listing import image_files, is_folder
 from datasets.matching import match
+from datasets.mvtec_layout import MVTecLayout
 
 
-class Folder3D(Folder):
+class Folder3D(MVTecLayout):
     """`<root>/<category>/{train,validation,test}/<kind>/{rgb,xyz,gt}`; the files of an image share their name.
 
     `rgb` holds images, `xyz` TIFF files with the organised point clouds (see `datasets.point_clouds.read_z`), `gt` the
     masks of anomalous images. Without a folder `validation`, a part of the train images can be held out, as in
-    MVTec AD. Parameters: see `Folder`.
+    MVTec AD. Parameters: see `MVTecLayout`.
     """
 
     has_depth = True
+    another_layout = ""
 
     def _check_layout(self, category: Path) -> None:
         """Refuse a category in the layout of MVTec AD."""
-        for good in (category / "train" / name for name in self.good):
+        for good in (category / "train" / name for name in self.normal_names):
             if is_folder(good) and not is_folder(good / "rgb") and image_files(good):
                 raise DatasetError(
                     f"{good}: found the layout of MVTec AD (images in the folder itself); expected folders rgb "

@@ -75,9 +75,10 @@ def match(
     found: list[Path | None] = []
     for same in by_stem(images).values():
         if len(same) > 1:
-            names = " and ".join(path.name for path in same)
+            parts = 1 if len({path.parent for path in same}) == 1 else 2
+            names = " and ".join("/".join(path.parts[-parts:]) for path in same)
             faults.append(
-                f"{same[0].parent}: {names} would have the same {what}; expected images of different names"
+                f"{same[0].parents[parts - 1]}: {names} would have the same {what}; expected images of different names"
             )
     for image in images:
         own = [path for suffix in suffixes for path in known.get(image.stem + suffix, ())]
@@ -96,12 +97,26 @@ def match(
     return found
 
 
-def ask_whether_normal(kind: Path, count: int, good: Sequence[str]) -> None:
+def match_masks(
+    images: Sequence[Path], masks: Sequence[Path], folder: Path, required: bool
+) -> list[Path | None]:
+    """Return the mask of each image, X.png or X_mask.png in `folder` for X.png; see `match`.
+
+    Raises
+    ------
+    DatasetError
+        See `match`; a mask may be missing unless it is required.
+    """
+    advice = ". Set dataset.require_masks=false to measure pixels without such images" if required else ""
+    return match(images, masks, folder, "ground truth", ("_mask", ""), "_mask.png .png", advice)
+
+
+def ask_whether_normal(kind: Path, count: int, normal_names: Sequence[str]) -> None:
     """Refuse a folder of test images without ground truth, if by its name its images are normal ones."""
     if looks_normal(kind.name):
-        names = ",".join([*good, kind.name])
+        names = ",".join([*normal_names, kind.name])
         raise DatasetError(
             f"{kind}: found {count} images without ground truth, and a name as of normal images. Are they normal? "
-            f"Then set dataset.good={kind.name}, or 'dataset.good=[{names}]' for several folders; "
-            "if they are anomalous, expected their ground truth, or another name of the folder"
+            f"Then set dataset.normal_names={kind.name}, or 'dataset.normal_names=[{names}]' for several folders; if "
+            "they are anomalous, expected their ground truth, or another name of the folder"
         )

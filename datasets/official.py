@@ -6,12 +6,12 @@ from typing import ClassVar
 from datasets.category import GOOD
 from datasets.download import extract, fetch
 from datasets.errors import DatasetError
-from datasets.folder import Folder
-from datasets.options import check_root, root_folder
+from datasets.mvtec_layout import MVTecLayout
+from datasets.options import check_folder, root_folder
 
 
-class Official(Folder):
-    """An official dataset below `root`; see `Folder` for the other parameters.
+class Official(MVTecLayout):
+    """An official dataset below `root`; see `MVTecLayout` for the other parameters.
 
     `categories=all` means all categories of the dataset: a root that lacks one is refused, as its average would
     not be that of the dataset.
@@ -31,6 +31,8 @@ class Official(Folder):
     names: ClassVar[tuple[str, ...]]
     homepage: ClassVar[str]
     license: ClassVar[str] = "CC BY-NC-SA 4.0 (no commercial use)"
+    needs_test_images = True
+    another_layout = ""
     any_folder: ClassVar[str]  # the `dataset` choice for other data in this layout
 
     def __init__(
@@ -39,7 +41,7 @@ class Official(Folder):
         categories: object = "all",
         mask_threshold: object = None,
         require_masks: bool = True,
-        good: object = GOOD,
+        normal_names: object = GOOD,
         bit_depth: int | None = None,
         name: str | None = None,
         download: bool = False,
@@ -49,7 +51,7 @@ class Official(Folder):
     ) -> None:
         if root and download:
             self._download(root_folder(root), accept_license, url, checksum)
-        super().__init__(root, categories, mask_threshold, require_masks, good, bit_depth, name)
+        super().__init__(root, categories, mask_threshold, require_masks, normal_names, bit_depth, name)
 
     def _download(self, root: Path, accept_license: bool, url: str, checksum: str) -> None:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -64,7 +66,11 @@ class Official(Folder):
 
     def available(self) -> tuple[str, ...]:
         """Return the categories of the dataset that are below the root, in the order of its paper."""
-        check_root(self.root, f". Download {self.title} from {self.homepage}, or set dataset.download=true")
+        check_folder(
+            "dataset.root",
+            self.root,
+            f". Download {self.title} from {self.homepage}, or set dataset.download=true",
+        )
         found = super().available()
         return tuple(name for name in self.names if name in found)
 

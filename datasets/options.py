@@ -14,8 +14,8 @@ LARGEST_VALUE = 65535
 BIT_DEPTHS = range(8, 17)
 
 
-def root_folder(root: str | Path | None) -> Path:
-    """Return `dataset.root`; `~` is the home folder.
+def root_folder(root: str | Path | None, advice: str = "") -> Path:
+    """Return `dataset.root`; `~` is the home folder; advice names another option.
 
     Raises
     ------
@@ -23,28 +23,44 @@ def root_folder(root: str | Path | None) -> Path:
         If it is not set, or cannot be a path.
     """
     if not root:
-        raise DatasetError("dataset.root is not set: give the folder that holds the categories")
-    if any(map(is_control, str(root))):
+        raise DatasetError(f"dataset.root is not set: give the folder that holds the categories{advice}")
+    return folder_of("dataset.root", root)
+
+
+def folder_of(option: str, folder: str | Path) -> Path:
+    """Return the value of an option as a path; `~` is the home folder.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be a path.
+    """
+    if any(map(is_control, str(folder))):
         raise DatasetError(
-            f"dataset.root={root}: found a control character or a byte that is not UTF-8 in the path"
+            f"{option}={folder}: found a control character or a byte that is not UTF-8 in the path"
         )
     try:
-        return Path(root).expanduser()
+        return Path(folder).expanduser()
     except RuntimeError:
         raise DatasetError(
-            f"dataset.root={root}: there is no such user; expected the path of a folder"
+            f"{option}={folder}: there is no such user; expected the path of a folder"
         ) from None
 
 
-def check_root(root: Path, advice: str = "") -> None:
-    """Refuse a root that is no folder; advice says where to get it."""
-    if is_folder(root):
+def check_folder(option: str, folder: Path, advice: str = "") -> None:
+    """Refuse the value of an option that is no folder; advice says where to get it."""
+    if is_folder(folder):
         return
-    if root.exists():
-        raise DatasetError(
-            f"dataset.root={root}: this is a file; expected a folder (unpack an archive first)"
-        )
-    raise DatasetError(f"dataset.root={root}: there is no such folder{advice}")
+    if folder.exists():
+        raise DatasetError(f"{option}={folder}: this is a file; expected a folder (unpack an archive first)")
+    raise DatasetError(f"{option}={folder}: there is no such folder{advice}")
+
+
+def fraction_of(option: str, value: float) -> float:
+    """Return a share of the images; refuse what is not 0 to below 1."""
+    if 0 <= value < 1:
+        return value
+    raise DatasetError(f"{option}={value:g}; expected 0, or a fraction below 1")
 
 
 def bit_depth_of(bit_depth: int | None) -> int | None:

@@ -16,9 +16,11 @@ from metrics.dice import dice, dice_image, dice_max
 from metrics.errors import MetricError
 from metrics.evaluate import Measures, evaluate
 from metrics.f1 import best_f1_threshold, image_f1
+from metrics.false_alarms import false_alarms
 from metrics.pixels import PixelCounts, count_pixels
 from metrics.pro import pro, pro_of_regions
 from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescaled
+from metrics.quantiles import quantile_thresholds
 from metrics.regions import Regions, find_regions
 from metrics.registry import (
     MEASURES,
@@ -46,6 +48,7 @@ __all__ = [
     "dice_image",
     "dice_max",
     "evaluate",
+    "false_alarms",
     "find_regions",
     "image_ap",
     "image_auroc",
@@ -62,5 +65,6 @@ __all__ = [
     "pro_official_100",
     "pro_per_image_200",
     "pro_rescaled",
+    "quantile_thresholds",
     "with_companions",
 ]

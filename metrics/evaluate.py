@@ -11,6 +11,7 @@ from metrics.dice import dice_max
 from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
 from metrics.pixels import PixelCounts, count_pixels
+from metrics.quantiles import quantile_thresholds
 from metrics.registry import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MeasureInputs
 from metrics.slices import Selection, Sliceable, Stack, map_maxima, open_stack, open_stacks
 
@@ -182,7 +183,7 @@ def _counted(
 def _train_quantiles(
     held_out: dict[str, ArrayLike | None], quantile: float, required: bool
 ) -> tuple[float, float] | tuple[()]:
-    """Return the quantiles of the maxima and of the scores of held-out images; nothing if either is not given."""
+    """Return the thresholds by the scores and maxima of held-out images; nothing if either is not given."""
     arrays = {
         name: finite_array(name, [] if values is None else values, ndim=1)
         for name, values in held_out.items()
@@ -193,24 +194,7 @@ def _train_quantiles(
             f"{absent[0]}: found none; threshold_policy 'train_quantile' needs those of held-out normal train images: "
             "hold out a part of the train images for validation, or set threshold_policy to 'f1_image' or 'dice_max'"
         )
-    if absent:
-        return ()
-    fraction("quantile", quantile)
-    image, pixel = (
-        _finite_quantile(name, array.astype(np.float64), quantile) for name, array in arrays.items()
-    )
-    return pixel, image
-
-
-def _finite_quantile(name: str, scores: NDArray[np.float64], quantile: float) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = float(np.quantile(scores, quantile))
-    if not np.isfinite(value):  # the difference of two neighbours exceeds the largest float64
-        raise MetricError(
-            f"{name}: found {scores.min():g} to {scores.max():g}, whose quantile {quantile:g} cannot be computed; "
-            "expected scores whose differences are finite"
-        )
-    return value
+    return () if absent else quantile_thresholds(**arrays, quantile=quantile)
 
 
 def _image_cause(labels: NDArray[np.bool_]) -> str:

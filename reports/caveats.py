@@ -7,6 +7,7 @@ import pandas as pd
 
 from metrics import MEASURES, is_oracle
 from reports.data_caveats import DATA_RULES
+from reports.measured import measured, trained_only
 from reports.parts import Parts
 from reports.sentences import are, by, cell_names, keys, listed_parts, method_names, mixed, one_each, titles
 from reports.tables.captions import on_datasets, pretraining
@@ -27,14 +28,15 @@ def caveats(cells: pd.DataFrame, parts: Parts | None = None) -> list[str]:
     what they can show. Empty if there is nothing to warn of. With `parts`, a rule that fails costs its warnings only.
     """
 
-    def found(rules: Sequence[_Rule], table: pd.DataFrame) -> list[str]:
-        checks = [partial(rule, table) for rule in rules]
-        results = [parts.make_all("warnings", check) if parts else check() for check in checks]
-        return [sentence for sentences in results for sentence in sentences]
-
     named = cells.assign(label=labels, row=rows)
     done = named[named["status"] == "FINISHED"]
-    return found(_OF_ALL, named) + ([] if done.empty else found(_OF_FINISHED, done))
+    tables = [
+        *((rule, named) for rule in _OF_ALL),
+        *((rule, done if rule in _OF_TRAININGS else measured(done)) for rule in _OF_FINISHED),
+    ]
+    checks = [partial(rule, table) for rule, table in tables if len(table)]
+    results = [parts.make_all("warnings", check) if parts else check() for check in checks]
+    return [sentence for sentences in results for sentence in sentences]
 
 
 def _not_finished(named: pd.DataFrame) -> list[str]:
@@ -62,8 +64,30 @@ def _never_ran(named: pd.DataFrame) -> list[str]:
     return [f"{len(missing)} of {total} {was} never run and missing from means: {cell_names(missing)}."]
 
 
+def _trained_only(named: pd.DataFrame) -> list[str]:
+    """Name the cells that were not measured, as there are no test images."""
+    finished, only = one_each(named[named["status"] == "FINISHED"]), one_each(trained_only(named))
+    if only.empty:
+        return []
+    if len(only) == len(finished):
+        return [
+            "Nothing was measured, as there are no test images. The detectors are trained: the table of them shows "
+            "their thresholds and how to use them."
+        ]
+    were = "was" if len(only) == 1 else "were"
+    total = counted(len(finished), "finished cell")
+    return [
+        f"{len(only)} of {total} {were} trained, not measured, as there are no test images: {cell_names(only)}."
+    ]
+
+
 def _undefined(done: pd.DataFrame) -> list[str]:
-    """Warn of measures that some finished cells have and others lack."""
+    """Warn of measures that some finished cells have and others lack, and of cells without any."""
+    if not done["metric"].isin(MEASURES).any():
+        return [
+            "No measure is defined on these test images: they need normal and anomalous ones, or masks of anomalous "
+            "ones."
+        ]
     sentences = []
     every = one_each(done)
     for name, measure in MEASURES.items():
@@ -244,7 +268,9 @@ def _were(number: int) -> str:
 
 
 _Rule = Callable[[pd.DataFrame], list[str]]
-_OF_ALL: Sequence[_Rule] = (_not_finished, _never_ran)
+_OF_ALL: Sequence[_Rule] = (_not_finished, _never_ran, _trained_only)
+_OF_TRAININGS: Sequence[_Rule] = (training_caveats, _untrained, _changed, _code)
+"""Rules that concern cells that were trained only, too."""
 _OF_FINISHED: Sequence[_Rule] = (
     *(
         _undefined,

@@ -37,7 +37,7 @@ def overview(uri: str, cells: pd.DataFrame) -> list[tuple[str, str]]:
     }
     return [
         ("cells", ", ".join(f"{count} {state}" for state, count in states.items())),
-        *((name, listed(pd.unique(values), NAMED)) for name, values in columns.items()),
+        *((name, listed(filter(None, pd.unique(values)), NAMED)) for name, values in columns.items()),
         ("store", without_password(uri)),
         ("written", f"{datetime.now():%Y-%m-%d %H:%M}"),
     ]

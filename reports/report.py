@@ -22,6 +22,7 @@ from reports.figures.pareto import cost_figures
 from reports.figures.sizes import size_figures
 from reports.figures.summaries import summary_figures
 from reports.folder import PAGE, written_aside
+from reports.measured import measured
 from reports.model import Figure, Report, Sheet
 from reports.page import page
 from reports.page.gallery import gallery
@@ -31,6 +32,7 @@ from reports.tables.captions import title_of
 from reports.tables.comparison import category_sheets, comparison_sheet, lowest_rows, method_sheets
 from reports.tables.cost import cost_sheets
 from reports.tables.data import data_sheets, data_warnings
+from reports.tables.detectors import detector_sheets
 from reports.tables.files import write_tables
 from reports.tables.published import published_sheets
 from store import tags
@@ -81,7 +83,7 @@ def write_report(
     Raises
     ------
     ReportError
-        If the folder holds something else or cannot be written, or no cell has one of the measures.
+        If the folder holds something else or cannot be written, no cell has one of the measures, or none has finished.
     """
     metrics = _measures(cells, metrics)
     headline = [name for name in HEADLINE if name in metrics] or list(metrics[: len(HEADLINE)])
@@ -104,14 +106,18 @@ class _Writer:
         step: Step,
     ) -> None:
         self.uri, self.cells, self.metrics, self.headline, self.step = uri, cells, metrics, headline, step
+        self.measured = measured(cells)
+        self.is_measured = bool((self.measured["status"] == "FINISHED").any())
         self.made, self.parts = temporary / "made", Parts()
         self.made.mkdir()
         self.artifacts = Artifacts(uri, temporary / "fetched")
         every = list(pd.unique(rows(cells)))
         self.only: Sequence[str] | None = None
         if len(every) > SHOWN:
-            self.only = self.parts.make("categories", partial(lowest_rows, cells, headline[0], SHOWN))
-            self.only = self.only or every[:SHOWN]
+            self.only = every[:SHOWN]
+            if headline:
+                lowest = partial(lowest_rows, self.measured, headline[0], SHOWN)
+                self.only = self.parts.make("categories", lowest) or self.only
         self.left_out = len(every) - len(self.only or every)
 
     def write(self, title: str, relevant: float) -> None:
@@ -129,8 +135,10 @@ class _Writer:
         self.step("tables", 1, 1)
         figures = self._figures([figure for _, diagrams in tests.values() for figure in diagrams])
         with draw_figures(figures, self.made / "figures", self.parts, self.step) as drawn:
-            draw = partial(gallery, cells, files, self.made, only=self.only, progress=self._show_gallery)
-            pictures, note = make("gallery", draw) or ([], "")
+            draw = partial(
+                gallery, self.measured, files, self.made, only=self.only, progress=self._show_gallery
+            )
+            pictures, note = (make("gallery", draw) if self.is_measured else None) or ([], "")
         self.step("page", 1, 0)
         failed = make("failed cells", partial(failed_cells, cells))
         self._write_page(
@@ -168,6 +176,7 @@ class _Writer:
         ]
         return [
             *(sheet for sheet in compared if sheet),
+            *make_all("table of detectors", partial(detector_sheets, cells, self.uri)),
             *make_all("tables of categories", partial(category_sheets, cells, self.metrics, self.only)),
             *make_all("tables of methods", partial(method_sheets, cells, self.metrics)),
             *(sheet for sheets in published for sheet in sheets),
@@ -178,7 +187,11 @@ class _Writer:
 
     def _figures(self, diagrams: Sequence[Figure]) -> list[Figure]:
         """Return all figures, still to be drawn."""
-        cells, files, make_all, only = self.cells, self.artifacts, self.parts.make_all, self.only
+        cells, files, make_all, only = self.measured, self.artifacts, self.parts.make_all, self.only
+        losses = make_all("training curves", partial(loss_figures, self.cells, files, only))
+        if not self.is_measured:
+            return self._named(losses)
+        costs = [partial(cost_figures, cells, metric) for metric in self.headline[:1]]
         figures = [
             *(
                 figure
@@ -187,16 +200,22 @@ class _Writer:
                     f"figures of {metric}", partial(summary_figures, cells, [metric], only)
                 )
             ),
-            *make_all("figures of cost", partial(cost_figures, cells, self.headline[0])),
+            *(figure for draw in costs for figure in make_all("figures of cost", draw)),
             *diagrams,
             *make_all("curves", partial(curve_figures, cells, files, only)),
             *make_all("distributions of scores", partial(score_figures, cells, files, only)),
             *make_all("overlap by size", partial(size_figures, cells, files)),
-            *make_all("training curves", partial(loss_figures, cells, files, only)),
+            *losses,
             *make_all("outputs of teacher and student", partial(pair_figures, cells, files, only)),
         ]
-        own = _own_dataset(cells)
-        return [replace(figure, title=f"{figure.title} ({own})") for figure in figures] if own else figures
+        return self._named(figures)
+
+    def _named(self, figures: Sequence[Figure]) -> list[Figure]:
+        """Return figures whose titles name the dataset, if it is the only one and the user's own."""
+        own = _own_dataset(self.cells)
+        return [
+            replace(figure, title=f"{figure.title} ({own})" if own else figure.title) for figure in figures
+        ]
 
     def _data(self) -> list[DataFacts]:
         """Return what was found in the data; nothing where sweeps did not record it."""
@@ -215,10 +234,10 @@ class _Writer:
             *make_all("damaged files", self._unread),
         ]
         if self.left_out:
+            chosen = f"with the lowest mean {title_of(self.headline[0])}" if self.headline else "first"
             warnings.append(
-                f"Of {counted(self.left_out + SHOWN, 'category')}, only the {SHOWN} with the lowest mean "
-                f"{title_of(self.headline[0])} have figures, tables and a gallery of their own; "
-                "--category selects others."
+                f"Of {counted(self.left_out + SHOWN, 'category')}, only the {SHOWN} {chosen} have figures, tables and "
+                "a gallery of their own; --category selects others."
             )
         return warnings
 
@@ -245,7 +264,8 @@ class _Writer:
 
     def _unread(self) -> list[str]:
         """Return sentences on finished cells without files to draw, and on damaged files."""
-        runs = self.cells[self.cells["status"] == "FINISHED"].drop_duplicates("run_id").assign(label=labels)
+        runs = self.measured[self.measured["status"] == "FINISHED"]
+        runs = runs.drop_duplicates("run_id").assign(label=labels)
         lacking = [self.artifacts.path(run, tags.CURVES) is None for run in runs["run_id"]]
         counts = runs["label"][lacking].value_counts(sort=False)
         without = ", ".join(f"{label} ({count})" for label, count in counts.items())
@@ -266,14 +286,13 @@ def _own_dataset(cells: pd.DataFrame) -> str:
 
 
 def _measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Return the requested measures, by default all that the cells have."""
+    """Return the requested measures, by default all that the cells have; there may be none."""
     recorded = set(cells.loc[cells["status"] == "FINISHED", "metric"])
     known = [name for name in MEASURES if name in recorded]
     lacking = [name for name in metrics if name not in known]
-    if not known:
-        raise ReportError(
-            "no finished cell of the selection has a measure yet; see `python -m reports.status`"
-        )
+    if not (cells["status"] == "FINISHED").any():
+        raise ReportError("no cell of the selection has finished yet; see `python -m reports.status`")
     if lacking:
-        raise ReportError(f"--metric: no cell has {', '.join(lacking)}; expected any of {', '.join(known)}")
+        expected = f"any of {', '.join(known)}" if known else "no --metric, as no measure is defined"
+        raise ReportError(f"--metric: no cell has {', '.join(lacking)}; expected {expected}")
     return list(metrics) or known

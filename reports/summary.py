@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from metrics import with_companions
 from reports.model import Sheet
 from reports.parts import Parts, WrittenReport
 from reports.tables.comparison import comparison_sheet
+from reports.tables.detectors import RUN, detector_sheets
 from reports.tables.files import write_tables
 from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
@@ -22,6 +23,8 @@ from store.table import find_sweep, labels, read_cells, rows
 
 FAILURES = 20
 """So many failed cells are named."""
+DETECTORS = 20
+"""The runs of so many detectors are named."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,12 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     for sheet in sheets:
         parts.make(f"means of {sheet.name}", partial(_add_means, means, sheet))
         parts.make(f"table {sheet.name}", partial(_print, console, sheet))
+    names = [sheet.name for sheet in sheets]
+    trained = parts.make_all("table of detectors", partial(detector_sheets, cells, uri))
+    for sheet in trained:
+        parts.make(f"table {sheet.name}", partial(_print_detectors, console, sheet))
+    sheets += trained
     with TemporaryDirectory() as folder:
-        names = [sheet.name for sheet in sheets]
         parts.make("tables", partial(write_tables, cells, names, sheets, Path(folder), parts))
         parts.make("artifacts", partial(_log, uri, sweep, Path(folder), "tables"))
     runs = cells.drop_duplicates("run_id")
@@ -128,6 +135,14 @@ def _print(console: Console, sheet: Sheet) -> None:
     title, _, rest = sheet.caption.partition("; ")
     console.print("", title, to_rich(sheet), sep="\n", style="bold", highlight=False)
     console.print(rest, style="dim", markup=False, highlight=False)
+
+
+def _print_detectors(console: Console, sheet: Sheet) -> None:
+    """Print the table of detectors, and below it the ids of their runs, for which it has no room."""
+    values, shown = (table.drop(columns=RUN) for table in (sheet.values, sheet.shown))
+    _print(console, replace(sheet, values=values, shown=shown))
+    for name, run in sheet.shown[RUN].iloc[:DETECTORS].items():
+        console.print(f"run of {name}: {run}", markup=False, highlight=False)
 
 
 def _print_failed(console: Console, failed: pd.DataFrame) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from store.options import Params, data_options, describe
 
-ROOT = "dataset.root"
+FOLDERS = ("dataset.root", "dataset.normal_dir")
+"""Options of which one is the folder of the dataset."""
 WITH_A_NAME = ("mvtec_ad", "mvtec_3d", "synthetic", "synthetic_3d")
 """Choices of the configuration that are the names of datasets; others read data of the user's own."""
 
@@ -24,7 +25,7 @@ def name_of_earlier(choice: str, params: Params) -> str:
     >>> name_of_earlier("mvtec_ad", {"dataset.root": "/data/mvtec"})
     'mvtec_ad'
     """
-    return choice if choice in WITH_A_NAME else Path(params.get(ROOT, "")).name or choice
+    return choice if choice in WITH_A_NAME else Path(_folder_of(params)).name or choice
 
 
 def dataset_names(cells: Sequence[Cell], params: Sequence[Params]) -> list[str]:
@@ -53,7 +54,7 @@ def dataset_names(cells: Sequence[Cell], params: Sequence[Params]) -> list[str]:
     >>> dataset_names([("parts", "screw", "1f"), ("parts", "screw", "1f")], [exact, rough])
     ['parts (dataset.mask_threshold=0)', 'parts (dataset.mask_threshold=127)']
     """
-    titles = _titles(cells, [own.get(ROOT, "") for own in params])
+    titles = _titles(cells, [_folder_of(own) for own in params])
     settings = [data_options(own) for own in params]
     categories = [category for _, category, _ in cells]
     parts: dict[str, list[int]] = {}
@@ -65,6 +66,11 @@ def dataset_names(cells: Sequence[Cell], params: Sequence[Params]) -> list[str]:
             shown = describe({name: settings[i][name] for name in options if name in settings[i]})
             titles[i] = f"{title} ({shown})" if shown else title
     return titles
+
+
+def _folder_of(params: Params) -> str:
+    """Return the folder of a dataset; "" if it is not known."""
+    return next((params[name] for name in FOLDERS if params.get(name, "None") != "None"), "")
 
 
 def _titles(cells: Sequence[Cell], roots: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ _IN_CAPTIONS = (
 # options of a dataset that leave its images alone
 _ACCESS = (
     *("dataset._target_", "dataset.name", "dataset.root", "dataset.categories", "dataset.cache_dir"),
+    *("dataset.normal_dir", "dataset.abnormal_dir", "dataset.normal_test_dir", "dataset.mask_dir"),
     *("dataset.download", "dataset.accept_license", "dataset.url", "dataset.checksum"),
 )
 # an option of a dataset that refuses images or admits them, but changes none

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from datasets.folder import Folder
 from datasets.folder_3d import Folder3D
+from datasets.mvtec_layout import MVTecLayout
 from datasets.synthetic.rgb import RGBGenerator
 from datasets.synthetic.rgbd import RGBDGenerator
 
 
-class Synthetic(Folder):
-    """Generated textures and objects; see `Generator.generate` for the parameters, and `Folder` for the name."""
+class Synthetic(MVTecLayout):
+    """Generated textures and objects; see `Generator.generate` for the parameters, and `MVTecLayout` for the name."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Synthetic(Folder):
 
 
 class Synthetic3D(Folder3D):
-    """Generated solids with depth; see `Generator.generate` for the parameters, and `Folder` for the name."""
+    """Generated solids with depth; see `Generator.generate` for the parameters, and `MVTecLayout` for the name."""
 
     def __init__(
         self,

@@ -7,13 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from metrics import MEASURES, is_oracle
+from reports.measured import measured, trained_only
 from reports.model import DASH
 from reports.tables.formatting import FAILED, UNDEFINED
 from reports.tables.seeds import MEAN, Seeds, explain_seeds, seeds_of, several_seeds
 from reports.teachers import name_teachers
-from store.table import labels
+from store.table import labels, rows
 from store.tags import OWN_IMAGES, PRETRAINING_COUNT, PRETRAINING_IMAGES
-from store.text import counted
+from store.text import counted, listed
+
+NAMED = 10
+"""So many categories are named in a caption."""
 
 
 def title_of(metric: str) -> str:
@@ -47,6 +51,8 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: Seeds, mean: str =
     parts += [
         f"teachers of {method} pretrained on {images}" for method, images in pretraining(cells, "method")
     ]
+    if only := [*pd.unique(rows(trained_only(cells)))]:
+        parts.append(f"trained, not measured for lack of test images: {listed(only, NAMED)}")
     for changes, part in cells[cells["changes"] != ""].groupby("changes", sort=False):
         methods = "" if len(part) == len(cells) else f" for {', '.join(pd.unique(labels(part)))}"
         parts.append(f"changed{methods}{on_datasets(part, cells)}: {changes}")
@@ -104,7 +110,7 @@ def policies(cells: pd.DataFrame) -> str:
     """Return the policies by which thresholds were chosen, oracles named as such."""
     return ", ".join(
         f"{policy} (oracle: chosen on the test images)" if is_oracle(policy) else policy
-        for policy in pd.unique(cells["threshold_policy"])
+        for policy in pd.unique(measured(cells)["threshold_policy"])
         if policy
     )
 
@@ -123,7 +129,7 @@ def words(shown: pd.DataFrame, seeds: Seeds) -> str:
     meanings = {
         FAILED: "the cell ended with an error",
         UNDEFINED: "the cell finished without this measure",
-        DASH: "no cell has ended, or there is nothing to average",
+        DASH: "no cell has ended or was measured, or there is nothing to average",
     }
     parts = [f"{word}: {meaning}" for word, meaning in meanings.items() if word in entries]
     if any(re.search(r"\[\d+ of \d+\]", entry) for entry in entries):

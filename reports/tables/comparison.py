@@ -9,7 +9,7 @@ from reports.model import Sheet
 from reports.naming import slug
 from reports.tables.captions import caption, facts, marking, title_of, words
 from reports.tables.formatting import format_entries, ranked, states
-from reports.tables.groups import column_order, mean_rows, row_order, rules, spans
+from reports.tables.groups import column_order, mean_rows, row_order, rules, spans, with_test_images
 from reports.tables.seeds import MEAN, seeds_of, summary, tidy
 from store.table import labels, rows
 
@@ -20,7 +20,7 @@ def comparison(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     Rows and columns are in the order of the sweep; entries are those of `reports.tables.seeds.summary`. Empty if
     no cell has the measure.
     """
-    result = summary(cells, metric, {MEAN: pd.unique(rows(cells)).tolist()})
+    result = summary(cells, metric, {MEAN: mean_rows(cells)[MEAN]})
     return pd.DataFrame() if result is None else result[0]
 
 
@@ -38,7 +38,7 @@ def seed_entries(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Empty if no cell has the measure.
     """
-    result = summary(cells, metric, {MEAN: pd.unique(rows(cells)).tolist()})
+    result = summary(cells, metric, {MEAN: mean_rows(cells)[MEAN]})
     return pd.DataFrame() if result is None else tidy(*result)
 
 
@@ -82,14 +82,17 @@ def comparison_sheet(cells: pd.DataFrame, metric: str, relevant: float = 0.0) ->
 def category_sheets(
     cells: pd.DataFrame, metrics: Sequence[str], only: Collection[str] | None = None
 ) -> list[Sheet]:
-    """Return a sheet per category (of `only`): a row per method, a column per measure that some cell has."""
+    """Return a sheet per category (of `only`): a row per method, a column per measure that some cell has.
+
+    A category without test images has none.
+    """
     if not (entries := _all_entries(cells, metrics)):
         return []
     seeds = seeds_of(cells)
-    parts = dict(list(cells.groupby(rows(cells), sort=False)))
+    parts, tested = dict(list(cells.groupby(rows(cells), sort=False))), with_test_images(cells)
     sheets = []
     for row in row_order(cells):
-        if only is not None and row not in only:
+        if row not in tested or (only is not None and row not in only):
             continue
         values = pd.DataFrame({title: part.values.loc[row] for title, part in entries.items()})
         shown = pd.DataFrame({title: part.shown.loc[row] for title, part in entries.items()})

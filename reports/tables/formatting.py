@@ -7,6 +7,7 @@ import pandas as pd
 from reports.model import DASH
 from reports.tables.seeds import Spread, several_seeds
 from store.table import labels, rows
+from store.tags import UNMEASURED
 
 DIGITS = 3
 """Decimals of a measure as printed."""
@@ -36,9 +37,11 @@ def states(cells: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    `failed` if a cell failed, `undefined` if one finished without the value, `–` if none has ended.
+    `failed` if a cell failed, `undefined` if one was measured without the value, `–` if none has ended or was measured.
     """
-    statuses = cells.assign(row=rows, label=labels).groupby(["row", "label"], sort=False)["status"].agg(set)
+    states = cells["status"].where(cells[UNMEASURED] == "", "TRAINED")
+    named = cells.assign(row=rows, label=labels, state=states)
+    statuses = named.groupby(["row", "label"], sort=False)["state"].agg(set)
     text = {
         key: FAILED if "FAILED" in status else UNDEFINED if "FINISHED" in status else DASH
         for key, status in statuses.items()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.measured import measured, trained_only
 from reports.tables.seeds import MEAN
 from store.table import labels, rows
 
@@ -20,17 +21,30 @@ def mean_rows(cells: pd.DataFrame) -> dict[str, list[str]]:
     """Return the rows of means, {name: categories covered}, in their order.
 
     A mean of each dataset where there are several, else of each group where the dataset has several; then the
-    mean over all categories.
+    mean over all categories. Categories without test images do not count.
     """
-    datasets = _groups(cells)
+    tested = with_test_images(cells)
+    datasets = {
+        dataset: {
+            name: kept for name, members in groups.items() if (kept := [m for m in members if m in tested])
+        }
+        for dataset, groups in _groups(cells).items()
+    }
     means = {
         name: [row for members in groups.values() for row in members] for name, groups in datasets.items()
     }
     if len(datasets) == 1:
         (groups,) = datasets.values()
         means = {name: members for name, members in groups.items() if name}
-    several = means if len(means) > 1 else {}
-    return {f"{MEAN} {name}": members for name, members in several.items()} | {MEAN: row_order(cells)}
+    several = {name: members for name, members in means.items() if members} if len(means) > 1 else {}
+    every = [row for row in row_order(cells) if row in tested]
+    return {f"{MEAN} {name}": members for name, members in several.items()} | {MEAN: every}
+
+
+def with_test_images(cells: pd.DataFrame) -> set[str]:
+    """Return the rows of a table without those in which every finished cell was trained only."""
+    only = set(rows(trained_only(cells))) - set(rows(measured(cells[cells["status"] == "FINISHED"])))
+    return set(rows(cells)) - only
 
 
 def _groups(cells: pd.DataFrame) -> dict[str, dict[str, list[str]]]:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -88,7 +88,7 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
     )
 
 
-def write(folder: Path, result: CellResult, **tracking: bool) -> Pending:
+def write(folder: Path, result: CellResult, **tracking: Any) -> Pending:
     category = SimpleNamespace(train=range(17))
     cell = SimpleNamespace(name="toy washer", category=category, evaluation=SimpleNamespace(fpr_limit=0.3))
     run = {"id": "0", "name": "toy washer", "uri": "", "experiment": "", "tags": {}}

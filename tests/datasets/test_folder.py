@@ -9,6 +9,7 @@ import pytest
 from datasets.category import Category
 from datasets.errors import DatasetError
 from datasets.folder import Folder
+from datasets.mvtec_layout import MVTecLayout
 from tests.datasets.helpers import make_category, noise, save, square_mask
 
 
@@ -72,7 +73,7 @@ def test_root_may_be_one_category(root: Path) -> None:
 
 def test_home_is_expanded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(root.parent))
-    assert Folder("~/data").root == root
+    assert MVTecLayout("~/data").root == root
 
 
 @pytest.mark.parametrize("name", ["001.png", "001_mask.png", "001.bmp", "001_mask.tif", "001_mask.PNG"])
@@ -163,8 +164,8 @@ def test_mask_threshold_may_be_one_for_each_category(root: Path) -> None:
         ({"bit_depth": 7}, r"bit_depth=7; expected null .*, or 8 to 16"),
         ({"bit_depth": 17}, r"bit_depth=17; expected null .*, or 8 to 16"),
         ({"mask_threshold": "yes"}, r"mask_threshold=yes; expected null"),
-        ({"good": ["good", "okk"]}, r"good: no chosen category has a folder 'okk' of images"),
-        ({"good": []}, r"good is empty; expected one name or a list"),
+        ({"normal_names": ["good", "okk"]}, r"normal_names: no chosen category has a folder 'okk' of images"),
+        ({"normal_names": []}, r"normal_names is empty; expected one name or a list"),
         ({"name": "a\nb"}, r"name=a\\nb: cannot be the name of a dataset"),
     ],
     ids=str,
@@ -197,7 +198,7 @@ def test_normal_images_may_have_a_folder_of_another_name(root: Path, folder: str
     expected = [(sample.image.name, sample.label) for sample in bottle(root).test]
     for part in ("train", "test"):
         (root / "bottle" / part / "good").rename(root / "bottle" / part / folder)
-    category = Folder(str(root), "bottle", good=folder).category("bottle")
+    category = Folder(str(root), "bottle", normal_names=folder).category("bottle")
     assert {sample.image.parent.name for sample in category.train} == {folder}
     assert sorted((sample.image.name, sample.label) for sample in category.test) == sorted(expected)
     assert {sample.kind for sample in category.test} == {"good", "scratch"}
@@ -206,7 +207,7 @@ def test_normal_images_may_have_a_folder_of_another_name(root: Path, folder: str
 def test_normal_images_may_lie_in_several_folders(root: Path) -> None:
     shutil.copytree(root / "bottle/test/good", root / "bottle/test/OK")
     shutil.copytree(root / "bottle/train/good", root / "bottle/train/OK")
-    category = Folder(str(root), "bottle", good=["good", "OK"]).category("bottle")
+    category = Folder(str(root), "bottle", normal_names=["good", "OK"]).category("bottle")
     assert len(category.train) == 8
     assert [sample.label for sample in category.test] == [0] * 4 + [1] * 2
 
@@ -218,8 +219,8 @@ def test_a_folder_that_seems_to_hold_normal_images_is_asked_about(
 ) -> None:
     shutil.copytree(root / "bottle/test/good", root / "bottle/test" / kind)
     message = (
-        rf"test/{kind}: found 2 images without ground truth, .* Are they normal\? Then set dataset\.good={kind}, or "
-        rf"'dataset\.good=\[good,{kind}\]'"
+        rf"test/{kind}: found 2 images without ground truth, .* Are they normal\? Then set "
+        rf"dataset\.normal_names={kind}, or 'dataset\.normal_names=\[good,{kind}\]'"
     )
     with pytest.raises(DatasetError, match=message) as caught:
         bottle(root, require_masks)
@@ -235,7 +236,7 @@ def test_with_ground_truth_it_is_a_kind_of_defect(root: Path) -> None:
 def test_a_train_folder_of_another_name_is_asked_about(root: Path) -> None:
     (root / "bottle/train/good").rename(root / "bottle/train/Normal")
     message = (
-        r"train/good: the folder is missing.*Does .*train/Normal hold them\? Then set dataset\.good=Normal"
+        r"train/good: the folder is missing.*Does .*train/Normal hold them\? Then set .*\.normal_names=Normal"
     )
     with pytest.raises(DatasetError, match=message):
         bottle(root)
@@ -244,9 +245,9 @@ def test_a_train_folder_of_another_name_is_asked_about(root: Path) -> None:
 def test_good_is_no_kind_of_defect(root: Path) -> None:
     for part in ("train", "test"):
         shutil.copytree(root / "bottle" / part / "good", root / "bottle" / part / "OK")
-    message = r"test/good: a kind of defect cannot be called 'good'; .*'dataset\.good=\[OK,good\]'"
+    message = r"test/good: a kind of defect cannot be called 'good'; .*'dataset\.normal_names=\[OK,good\]'"
     with pytest.raises(DatasetError, match=message):
-        Folder(str(root), "bottle", good="OK").category("bottle")
+        Folder(str(root), "bottle", normal_names="OK").category("bottle")
 
 
 @pytest.mark.parametrize(
@@ -397,12 +398,34 @@ def test_missing_train_images_are_named(root: Path) -> None:
         bottle(root)
 
 
-def test_missing_test_images_are_named(root: Path) -> None:
-    message = r"bottle/test: found no test images; expected image files in test/good and test/<name"
+@pytest.mark.parametrize("left", ["empty kinds", "an empty folder", "nothing"])
+def test_without_test_images_a_category_can_be_trained(root: Path, left: str) -> None:
     for kind in ("good", "scratch"):
         empty(root / "bottle/test" / kind)
-    with pytest.raises(DatasetError, match=message):
-        bottle(root)
+    if left != "empty kinds":
+        shutil.rmtree(root / "bottle/test")
+    if left == "an empty folder":
+        (root / "bottle/test").mkdir()
+    folder = Folder(str(root))
+    category = folder.category("bottle")
+    assert (len(category.train), category.test) == (4, ())
+    assert len(folder.unused(category)) == (
+        3 if left == "empty kinds" else 1
+    )  # masks, and kinds without images
+
+
+@pytest.mark.parametrize("misplaced", ["test", "test/good/batch1"])
+def test_test_images_that_lie_elsewhere_are_not_taken_for_none(root: Path, misplaced: str) -> None:
     shutil.rmtree(root / "bottle/test")
+    save(root / "bottle" / misplaced / "000.png", noise(12, 16, 3))
+    message = r"bottle/test: found 1 image file, but no test images; expected image files in test/good and test/<name"
     with pytest.raises(DatasetError, match=message):
         bottle(root)
+
+
+def test_a_folder_of_images_alone_is_told_the_option_for_it(root: Path) -> None:
+    for wrong in (str(root / "bottle/train/good"), None):
+        with pytest.raises(
+            DatasetError, match=r"dataset\.root.* normal images alone is dataset\.normal_dir$"
+        ):
+            Folder(wrong)

@@ -81,17 +81,22 @@ def test_a_missing_mask_is_named_unless_none_is_required(root: Path) -> None:
     assert [sample.mask is None for sample in category.test] == [False, True, True, True]
 
 
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [
-        ("train/good/rgb", r"train/good/rgb: the folder is missing; expected the normal train images in it"),
-        ("test", r"test: found no test images; expected image files in test/good/rgb and test/<name of"),
-    ],
-)
-def test_a_missing_folder_is_named(root: Path, part: str, message: str) -> None:
-    (root / "bagel" / part).rename(root / "elsewhere")
+def test_missing_train_images_are_named(root: Path) -> None:
+    (root / "bagel/train/good/rgb").rename(root / "elsewhere")
+    message = r"train/good/rgb: the folder is missing; expected the normal train images in it"
     with pytest.raises(DatasetError, match=message):
         Folder3D(str(root), "bagel").category("bagel")
+
+
+def test_without_test_images_a_category_can_be_trained(root: Path) -> None:
+    for kind in ("good", "dent"):
+        (root / "bagel/test" / kind / "rgb").rename(root / kind)
+    message = r"test: found 8 image files, but no test images; expected image files in test/good/rgb and test/<name of"
+    with pytest.raises(DatasetError, match=message):
+        Folder3D(str(root), "bagel").category("bagel")
+    shutil.rmtree(root / "bagel/test")
+    category = Folder3D(str(root), "bagel").category("bagel")
+    assert (len(category.train), len(category.validation), category.test) == (4, 2, ())
 
 
 @pytest.mark.parametrize(
@@ -109,7 +114,7 @@ def test_normal_images_may_have_a_folder_of_another_name(root: Path) -> None:
     expected = Folder3D(str(root)).category("bagel")
     for split in ("train", "validation", "test"):
         (root / "bagel" / split / "good").rename(root / "bagel" / split / "OK")
-    category = Folder3D(str(root), good="OK").category("bagel")
+    category = Folder3D(str(root), normal_names="OK").category("bagel")
     for split in ("train", "validation", "test"):
         found, given = (
             sorted((sample.image.name, sample.kind, sample.mask is None) for sample in getattr(each, split))

@@ -13,7 +13,7 @@ from datasets import doubts, inspection
 from datasets.category import Category, Sample
 from datasets.dataset import Dataset
 from datasets.errors import DatasetError
-from datasets.facts import CategoryFacts
+from datasets.facts import CategoryFacts, describe
 from datasets.folder import Folder
 from datasets.folder_3d import Folder3D
 from datasets.inspection import inspect
@@ -151,7 +151,17 @@ class Own(Dataset):
 def test_a_category_without_test_images_can_be_trained(root: Path) -> None:
     train = Folder(str(root)).category("bottle").train
     (facts,) = inspect(Own("mine", train=train))
-    assert facts.warnings == ("there are no test images, so the category is trained but not measured",)
+    assert facts.warnings == ()
+    assert describe(facts) == "mine: 4 train, 16x12, RGB; no test images, so it is trained, not measured"
+
+
+def test_test_images_that_are_copies_of_train_images_are_warned_of(root: Path) -> None:
+    for number, name in enumerate(("000.png", "001.png")):
+        shutil.copy(root / "bottle/train/good" / f"00{number + 2}.png", root / "bottle/test/good" / name)
+    assert warning(root) == (
+        "2 of 4 test images have the content of a train image (the first is good/000.png, a copy of good/002.png), so "
+        "that measures are too good"
+    )
 
 
 @pytest.mark.parametrize("name", ["..", "", "a/b", "a\nb"])
@@ -259,8 +269,10 @@ def test_a_bit_depth_without_16_bit_images_is_warned_of(root: Path) -> None:
 
 
 def test_dark_16_bit_colours_are_warned_of(root: Path) -> None:
-    for path in (root / "bottle").glob("*/*/???.png"):
-        path.write_bytes(png_of_16_bits(np.full((12, 16, 3), 4095, np.uint16)))
+    for number, path in enumerate((root / "bottle").glob("*/*/???.png")):
+        values = np.full((12, 16, 3), 4095, np.uint16)
+        values[0, 0] = number
+        path.write_bytes(png_of_16_bits(values))
     assert bottle(root).modes == {"16-bit RGB": 8}
     assert "the 16-bit colours reach only 16 of 256 levels (in 8 of 8)" in warning(root)
 

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import shutil
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,15 @@ def test_named_categories_of_an_incomplete_root_are_taken(tmp_path: Path) -> Non
     root = make_root(tmp_path / "mvtec", ("bottle", "wood"))
     assert MVTecAD(str(root), ["bottle", "wood"]).categories == ("bottle", "wood")
     assert len(MVTecAD(str(root), "wood").category("wood").test) == 2
+
+
+def test_test_images_may_not_be_missing(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "mvtec", ("bottle",))
+    shutil.rmtree(root / "bottle/test")
+    with pytest.raises(
+        DatasetError, match=r"bottle/test: found no test images; expected image files in test/good"
+    ):
+        MVTecAD(str(root), "bottle").category("bottle")
 
 
 def test_unknown_category_is_told_the_near_one(whole: Path) -> None:

@@ -44,7 +44,7 @@ def open_tracker(folder: Path, uri: str | None = None) -> Tracker:
 @cache
 def _empty_store() -> Path:
     folder = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # pytest may have deleted it
     MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
     return folder / "mlflow.db"
 

@@ -37,6 +37,13 @@ def test_a_dataset_that_is_named_after_its_folder_is_told_apart_by_the_path() ->
     assert dataset_names(cells, params(A, B, "/else/part")) == ["a/part", "b/part", "else/part"]
 
 
+def test_a_dataset_in_folders_of_its_own_is_told_apart_by_that_of_the_normal_images() -> None:
+    own = [{"dataset.root": "None", "dataset.normal_dir": f"/data/{line}/ok"} for line in ("line1", "line2")]
+    assert dataset_names([("ok", "ok", "1"), ("ok", "ok", "2")], own) == ["line1/ok", "line2/ok"]
+    same = [{**params, "dataset.abnormal_dir": path} for params, path in zip([own[0]] * 2, "ab", strict=True)]
+    assert dataset_names([("ok", "ok", "1"), ("ok", "ok", "1")], same) == ["ok", "ok"]
+
+
 def test_folders_without_a_common_category_are_one_dataset() -> None:
     assert dataset_names([("parts", "part", "1"), ("parts", "plate", "2")], params(A, C)) == [
         "parts",
