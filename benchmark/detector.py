@@ -44,6 +44,9 @@ from store.folders import seal
 from store.passwords import without_password
 from store.tags import DETECTOR, STORE
 
+BATCH_SIZE = 16
+"""Images that are scored at once if no cell says how many."""
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -65,6 +68,8 @@ class Detector:
         for a detector that no cell has measured yet.
     policy
         The threshold policy of the cell.
+    batch_size
+        The `evaluation.batch_size` of the cell; None before one, and in detectors of earlier versions.
     """
 
     method: Method
@@ -73,6 +78,12 @@ class Detector:
     about: Mapping[str, Any]
     thresholds: Thresholds = field(default_factory=dict)
     policy: str | None = None
+    batch_size: int | None = None
+
+    @property
+    def own_batch_size(self) -> int:
+        """Images that are scored at once unless a caller says otherwise: as in the cell."""
+        return self.batch_size or BATCH_SIZE
 
     @property
     def records(self) -> list[StageRecord]:
@@ -84,7 +95,7 @@ class Detector:
         images: ImageInput | Sequence[ImageInput],
         xyz: str | Path | Sequence[str | Path] | None = None,
         policy: str | None = None,
-        batch_size: int = 16,
+        batch_size: int | None = None,
     ) -> Predictions:
         """Score images of any size; on the test images of its cell it returns the recorded numbers.
 
@@ -97,23 +108,22 @@ class Detector:
         policy
             The threshold policy of the verdicts; None: that of the detector's cell.
         batch_size
-            Images that are scored at once. Recorded numbers repeat to the last bit with the cell's
-            `evaluation.batch_size`.
+            Images that are scored at once; None: as in the detector's cell, whose numbers repeat to the last bit.
 
         Raises
         ------
         DatasetError
             If a file cannot be read.
         BenchmarkError
-            If an array is no RGB image, point clouds are missing, or the policy has no threshold.
+            If an array is no RGB image, point clouds are missing, the policy has no threshold, or the batch size is
+            out of range.
         """
         if policy is not None and policy not in self.thresholds:
             known = ", ".join(self.thresholds) or "none, as no cell has measured this detector"
             raise BenchmarkError(f"policy={policy}: the detector has no such threshold; known: {known}")
         preprocessing = self.about["preprocessing"]
-        scored = score_inputs(
-            self.method, self.backbone, self.runtime, preprocessing, images, xyz, batch_size
-        )
+        size = self.own_batch_size if batch_size is None else batch_size
+        scored = score_inputs(self.method, self.backbone, self.runtime, preprocessing, images, xyz, size)
         policy = policy or self.policy or ""
         if policy not in self.thresholds:
             return scored
@@ -134,8 +144,8 @@ class Detector:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_files(folder, self.method, self.about)
-            if self.thresholds:
-                write_thresholds(folder, self.thresholds, self.policy)
+            if self.thresholds or self.batch_size:
+                write_thresholds(folder, self.thresholds, self.policy, self.batch_size)
             seal(folder)
         except OSError as error:
             raise StoreError(f"cannot write {folder}: {error}") from error

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from benchmark.errors import BenchmarkError
-from benchmark.settings.ranges import Seed, Side
+from benchmark.settings.ranges import BatchSize, Seed, Side
 from benchmark.settings.values import convert, typed
 from benchmark.training.records import StageRecord
 from methods.method import Method
@@ -68,6 +68,7 @@ class _Method:
 class _Thresholds:
     policy: str | None
     thresholds: Mapping[str, Any]
+    batch_size: BatchSize | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,12 @@ def write_files(folder: Path, method: Method, about: Mapping[str, Any]) -> None:
     (folder / ABOUT).write_text(json.dumps(about, indent=1))
 
 
-def write_thresholds(folder: Path, thresholds: Thresholds, policy: str | None) -> None:
-    """Write the thresholds of a detector, and the policy of its cell."""
-    (folder / THRESHOLDS).write_text(json.dumps({"policy": policy, "thresholds": thresholds}, indent=1))
+def write_thresholds(
+    folder: Path, thresholds: Thresholds, policy: str | None, batch_size: int | None
+) -> None:
+    """Write the thresholds of a detector, and the policy and batch size of its cell."""
+    content = {"policy": policy, "thresholds": thresholds, "batch_size": batch_size}
+    (folder / THRESHOLDS).write_text(json.dumps(content, indent=1))
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -118,8 +122,8 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def read_thresholds(folder: Path) -> tuple[dict[str, dict[str, float]], str | None]:
-    """Return {policy: {"pixel": ..., "image": ...}} and the policy of the cell; nothing if no cell measured it.
+def read_thresholds(folder: Path) -> tuple[dict[str, dict[str, float]], str | None, int | None]:
+    """Return {policy: {"pixel": ..., "image": ...}}, and the policy and batch size of the cell; nothing without a cell.
 
     Raises
     ------
@@ -128,14 +132,15 @@ def read_thresholds(folder: Path) -> tuple[dict[str, dict[str, float]], str | No
     """
     path = folder / THRESHOLDS
     if not path.exists():
-        return {}, None
+        return {}, None, None
     try:
         content = _typed_part(_Thresholds, _read_json(path), "thresholds")
         for policy, pair in content.thresholds.items():
             typed(_Pair, pair, f"thresholds.{policy}")
     except BenchmarkError as error:
         raise StoreError(f"{path}: {error}") from None
-    return {policy: dict(pair) for policy, pair in content.thresholds.items()}, content.policy
+    thresholds = {policy: dict(pair) for policy, pair in content.thresholds.items()}
+    return thresholds, content.policy, content.batch_size
 
 
 def read_weights(folder: Path, method: Method) -> None:

@@ -1,10 +1,12 @@
 """Predictions for images of any kind: decoded, scored and judged as in a cell."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,8 @@ PART = 8 * CHUNK
 
 ImageInput = str | Path | Image.Image | NDArray[np.uint8]
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -47,6 +51,23 @@ class Predictions:
     maps: NDArray[np.float32]
     scores: NDArray[np.float64]
     verdicts: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class DecodedInput:
+    """An image as it is scored.
+
+    Attributes
+    ----------
+    source
+        What was decoded; its text stands in messages.
+    arrays
+        As of `datasets.decoding.Decoded`: images (side, side, 3) uint8, and depth and foreground if there is a point
+        cloud.
+    """
+
+    source: Any
+    arrays: Mapping[str, NDArray[Any]]
 
 
 def score_inputs(
@@ -77,39 +98,66 @@ def score_inputs(
             f"xyz: found {len(clouds) - clouds.count(None)} point clouds for {len(inputs)} images; expected one for "
             f"each image (method.mode={method.mode})"
         )
+    decoded = (
+        decode_input(preprocessing, *each) for each in zip(inputs, clouds, range(len(inputs)), strict=True)
+    )
     side = preprocessing["image_size"]
-    normalisation = Normalisation(tuple(preprocessing["mean"]), tuple(preprocessing["std"]))
     maps, scores = [np.empty((0, side, side), np.float32)], [np.empty(0)]
-    for decoded, scored in windows(len(inputs), batch_size):
-        stored = _decode(preprocessing, inputs[decoded], clouds[decoded])
-        part = _score(method, backbone, normalisation, runtime, stored, scored, batch_size)
-        maps.append(part.maps[:])
-        scores.append(part.images)
+    for _, part in score_stream(method, backbone, runtime, preprocessing, decoded, batch_size):
+        maps.append(part.maps)
+        scores.append(part.scores)
     return Predictions(np.concatenate(maps), np.concatenate(scores), None)
 
 
-def windows(count: int, batch_size: int) -> Iterator[tuple[slice, slice]]:
+def score_stream(
+    method: Method,
+    backbone: FeatureBackbone,
+    runtime: Runtime,
+    preprocessing: Mapping[str, Any],
+    decoded: Iterable[DecodedInput],
+    batch_size: int,
+) -> Iterator[tuple[list[DecodedInput], Predictions]]:
+    """Score any number of decoded images, of which a part is held in memory at a time; see `parts`.
+
+    Yields
+    ------
+    The images of a part, and their predictions without verdicts.
+    """
+    normalisation = Normalisation(tuple(preprocessing["mean"]), tuple(preprocessing["std"]))
+    for held, scored in parts(decoded, batch_size):
+        stored = _stacked(held)
+        found = _score(method, backbone, normalisation, runtime, stored, scored, batch_size)
+        yield held[scored], Predictions(found.maps[:], found.images, None)
+
+
+def parts(items: Iterable[T], batch_size: int) -> Iterator[tuple[list[T], slice]]:
     """Divide images into parts that are held in memory one after another.
 
-    As in a cell, where recorded numbers come from, every part consists of whole batches, and is decoded with all
+    As in a cell, where recorded numbers come from, every part consists of whole batches, and is held together with all
     images that share a chunk of the teacher with its own.
 
     Yields
     ------
-    Which of all images are decoded, and which of the decoded ones are scored.
+    The images that are held, and which of them are scored.
 
     Examples
     --------
-    >>> list(windows(count=400, batch_size=300))
-    [(slice(0, 320, None), slice(0, 300, None)), (slice(288, 400, None), slice(12, 112, None))]
+    >>> [(held[0], held[-1], scored) for held, scored in parts(range(400), batch_size=300)]
+    [(0, 319, slice(0, 300, None)), (288, 399, slice(12, 112, None))]
     """
+    if batch_size < 1:
+        raise BenchmarkError(f"batch_size={batch_size}; expected 1 or more")
     size = math.lcm(CHUNK, batch_size)
-    if size > PART:  # batches that share no borders with chunks: images at the borders are decoded twice
+    if size > PART:  # batches that share no borders with chunks: images at the borders are held twice
         size = -(-PART // batch_size) * batch_size
-    for first in range(0, count, size):
-        last = min(first + size, count)
+    source, held, start = iter(items), list[T](), 0
+    for first in range(0, sys.maxsize, size):
+        del held[: first // CHUNK * CHUNK - start]
         start = first // CHUNK * CHUNK
-        yield slice(start, min(-(-last // CHUNK) * CHUNK, count)), slice(first - start, last - start)
+        held += islice(source, -(-(first + size) // CHUNK) * CHUNK - start - len(held))
+        if start + len(held) <= first:
+            return
+        yield held, slice(first - start, min(first + size - start, len(held)))
 
 
 def as_list(values: Any) -> list[Any]:
@@ -119,27 +167,25 @@ def as_list(values: Any) -> list[Any]:
     return [values] if isinstance(values, str | Path | Image.Image) else list(values)
 
 
-def _decode(
-    preprocessing: Mapping[str, Any], images: Sequence[ImageInput], clouds: Sequence[str | Path | None]
-) -> StoredImages:
-    """Decode images as the image store does."""
+def decode_input(
+    preprocessing: Mapping[str, Any], image: ImageInput, cloud: str | Path | None, number: int = 0
+) -> DecodedInput:
+    """Decode an image as the image store does; `number` names one without a path in messages."""
     side, depth_side = preprocessing["image_size"], preprocessing["depth_size"]
-    samples, arrays = [], []
-    for number, (image, cloud) in enumerate(zip(images, clouds, strict=True)):
-        if isinstance(image, str | Path):
-            sample = Sample(Path(image), xyz=None if cloud is None else Path(cloud))
-            arrays.append(decode(sample, side, depth_side, bit_depth=preprocessing.get("bit_depth")).arrays)
-        elif cloud is None:
-            sample = Sample(Path(f"image {number}"))
-            arrays.append({"images": resize_image(_as_rgb(image, number), side)})
-        else:
-            raise BenchmarkError(
-                f"image {number}: found no path; images with point clouds are expected as paths"
-            )
-        samples.append(sample)
-    stacked = {name: np.stack([each[name] for each in arrays]) for name in arrays[0]}
-    depth, foreground = stacked.get("depth"), stacked.get("foreground")
-    return StoredImages(tuple(samples), stacked["images"], None, "", depth, foreground)
+    if isinstance(image, str | Path):
+        sample = Sample(Path(image), xyz=None if cloud is None else Path(cloud))
+        arrays = decode(sample, side, depth_side, bit_depth=preprocessing.get("bit_depth")).arrays
+        return DecodedInput(image, arrays)
+    if cloud is not None:
+        raise BenchmarkError(f"image {number}: found no path; images with point clouds are expected as paths")
+    return DecodedInput(f"image {number}", {"images": resize_image(_as_rgb(image, number), side)})
+
+
+def _stacked(decoded: Sequence[DecodedInput]) -> StoredImages:
+    """Return decoded images in the form of the image store."""
+    samples = tuple(Sample(Path(str(each.source))) for each in decoded)
+    arrays = {name: np.stack([each.arrays[name] for each in decoded]) for name in decoded[0].arrays}
+    return StoredImages(samples, arrays["images"], None, "", arrays.get("depth"), arrays.get("foreground"))
 
 
 def _as_rgb(image: Image.Image | NDArray[np.uint8], number: int) -> Image.Image:

@@ -84,14 +84,20 @@ def start(settings: RuntimeSettings, channels_last: bool, job: int = 0) -> Runti
         torch.set_num_threads(settings.threads)
     if use_cuda:
         torch.cuda.set_device(job % torch.cuda.device_count())
+    set_algorithms(settings.deterministic)
+    device = torch.device("cuda" if use_cuda else "cpu")
+    return Runtime(device, settings.precision, settings.channels_last and channels_last)
+
+
+def set_algorithms(deterministic: bool) -> None:
+    """Choose the algorithms of torch: equal results for equal inputs, or the fastest ones."""
+    if torch.cuda.is_available():
         # fp32 means fp32: cuDNN and cuBLAS would round to TF32
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = not settings.deterministic
-    device = torch.device("cuda" if use_cuda else "cpu")
-    return Runtime(device, settings.precision, settings.channels_last and channels_last)
+    torch.backends.cudnn.benchmark = not deterministic
 
 
 def seed_everything(seed: int) -> None:

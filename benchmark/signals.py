@@ -59,7 +59,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     if _held is not None:
         _held.append(number)
     elif _ending is not None:
-        print("already ending; finished cells are kept", file=sys.stderr)
+        print("already ending; what has finished is kept", file=sys.stderr)
     else:
         _ending = number
         _raise(number)

@@ -1,5 +1,6 @@
-"""Counts and lists in sentences."""
+"""Counts and lists in sentences; text in one line."""
 
+import unicodedata
 from collections.abc import Iterable
 
 _HISSING = ("s", "x", "z", "ch", "sh")
@@ -37,6 +38,21 @@ def listed(items: Iterable[object], most: int | None = None) -> str:
     if most is None or len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def one_line(text: str) -> str:
+    r"""Return text in which whatever would end a line, control a terminal or cannot be UTF-8 is escaped.
+
+    Examples
+    --------
+    >>> one_line("a\nb"), one_line("größe"), one_line("\udcff")
+    ('a\\nb', 'größe', '\\udcff')
+    """
+    controls = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in controls else each
+        for each in text
+    )
 
 
 def _plural(noun: str) -> str:

@@ -1,7 +1,5 @@
 """The report as one self-contained HTML page, which makes no requests and opens from disk."""
 
-import base64
-import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,11 +7,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from reports.model import DASH, Figure, GalleryRow, Report, Sheet, Tile
+from reports.page.embedding import data_uri, policy_digest, templates
 from reports.tables.rendering import to_html
 
 FOLDER = Path(__file__).parent
@@ -49,19 +47,13 @@ def render(report: Report) -> str:
     names = _Names.of(report)
     gallery = [_shown_row(row, names) for row in report.gallery]
     style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
+    template = templates(FOLDER).get_template("page.html")
+    return template.render(
         report=report,
         names=names,
         style=Markup(style),
         script=Markup(script),
-        hashes={"style": _digest(style), "script": _digest(script)},
+        hashes={"style": policy_digest(style), "script": policy_digest(script)},
         sections=[
             (key, title, [_shown_sheet(sheet, names, overview) for sheet, overview in sheets])
             for key, title, sheets in _by_section(report.sheets)
@@ -200,7 +192,7 @@ def _shown_figure(figure: Figure, path: Path, names: _Names) -> _ShownFigure:
     return _ShownFigure(
         figure=figure,
         views=names.views("figures", *also, category=figure.category, method=figure.method),
-        source=_data_uri(buffer.getvalue(), "png"),
+        source=data_uri(buffer.getvalue(), "png"),
         width=picture.width,
         height=picture.height,
         pdf=quote(f"figures/{figure.name}.pdf"),
@@ -231,17 +223,8 @@ def _shown_row(row: GalleryRow, names: _Names) -> _ShownRow:
 
 
 def _shown_tile(tile: Tile, method: str, rank: str) -> _ShownTile:
-    source = _data_uri(tile.thumbnail, "jpeg") if tile.thumbnail else ""
+    source = data_uri(tile.thumbnail, "jpeg") if tile.thumbnail else ""
     return _ShownTile(tile, method, source, quote(tile.full.as_posix()), rank)
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _digest(text: str) -> str:
-    """Return the digest by which a Content-Security-Policy allows an inline script or style."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

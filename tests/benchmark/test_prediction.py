@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.data.teacher import CHUNK
 from benchmark.errors import BenchmarkError
-from benchmark.prediction import PART, ImageInput, Predictions, score_inputs, windows
+from benchmark.prediction import PART, ImageInput, Predictions, parts, score_inputs
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.method import Method
@@ -45,14 +45,18 @@ def predict(
 @pytest.mark.parametrize("count", [0, 1, 31, 300, 1000])
 def test_parts_are_whole_batches_with_whole_chunks_around_them(count: int, batch_size: int) -> None:
     scored: list[int] = []
-    for decoded, own in windows(count, batch_size):
-        images = range(count)[decoded]
-        assert images.start % CHUNK == 0
-        assert images.stop % CHUNK == 0 or images.stop == count
-        assert len(images) <= PART + min(batch_size, count) + 2 * CHUNK
-        assert images[own].start % batch_size == 0
-        scored += images[own]
+    for held, own in parts(iter(range(count)), batch_size):
+        assert held[0] % CHUNK == 0
+        assert (held[-1] + 1) % CHUNK == 0 or held[-1] + 1 == count
+        assert len(held) <= PART + min(batch_size, count) + 2 * CHUNK
+        assert held[own][0] % batch_size == 0
+        scored += held[own]
     assert scored == list(range(count))
+
+
+def test_a_batch_without_images_is_refused() -> None:
+    with pytest.raises(BenchmarkError, match="batch_size=0; expected 1 or more"):
+        predict([], batch_size=0)
 
 
 @pytest.mark.parametrize("batch_size", [3, 5, 32, 300])

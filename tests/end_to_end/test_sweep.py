@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,13 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from benchmark.deployment.finding import find_cell
+from benchmark.errors import BenchmarkError
 from reports.__main__ import main as reports
+from store.files import read_maps, read_scores
 from store.folders import verify
+from store.predictions import PAGE, TABLE, read_predictions
+from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import TINY, Outcome, run, run_here
 
 METHODS, CATEGORIES = ("rd", "stfpm"), ("granite", "washer")
@@ -163,6 +170,47 @@ def test_reports_names_the_known_sweeps(
     assert reports() == 2
     assert "no sweep 'second'" in (message := capsys.readouterr().err)
     assert "known: first" in message
+
+
+def test_the_detector_of_a_cell_gives_new_images_the_recorded_scores_to_the_last_bit(
+    sweep: Outcome, tmp_path: Path
+) -> None:
+    (images,) = (sweep.results / "cache" / "generated").glob("*/washer/test")
+    chosen = ("--store", sweep.uri, "--sweep", "first", "--method", "rd", "--category", "washer")
+    command = [sys.executable, "-m", "benchmark.predict", *chosen, str(images), "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / PAGE)
+    (cell,) = (
+        run
+        for run in sweep.runs("cell")
+        if (run.data.tags["method"], run.data.tags["category"]) == ("rd", "washer")
+    )
+    recorded = read_scores(sweep.artifact(cell, "scores.csv"))
+    rows = {"/".join(Path(row.file).parts[-3:]): row for row in read_predictions(tmp_path / TABLE)}
+    scores = {name: row.score for name, row in rows.items()}
+    assert scores == dict(zip(recorded["image"], recorded["score"], strict=True))
+    kept = read_maps(sweep.artifact(cell, "maps.npz"))  # as float16
+    maps = np.stack([np.load(tmp_path / rows[name].map) for name in kept.images])
+    np.testing.assert_allclose(maps, kept.maps, rtol=1e-3, atol=maps.max() / 2**10)
+
+
+def test_a_cell_is_found_by_its_tags(sweep: Outcome) -> None:
+    cells = {
+        (run.data.tags["method"], run.data.tags["category"]): run.info.run_id for run in sweep.runs("cell")
+    }
+    wanted = {"method": "stfpm", "category": "granite"}
+    assert find_cell(sweep.uri, None, wanted) == cells["stfpm", "granite"]
+    assert find_cell(sweep.uri, "first", {**wanted, "seed": None}) == cells["stfpm", "granite"]
+    with pytest.raises(
+        BenchmarkError, match="found 2 such cells; expected one: add --method, or give the id"
+    ) as several:
+        find_cell(sweep.uri, "first", {"category": "washer"})
+    assert cells["rd", "washer"] in str(several.value)
+    with pytest.raises(
+        BenchmarkError, match=r"--category wascher: .*did you mean 'washer'.*known: granite, washer"
+    ):
+        find_cell(sweep.uri, "first", {"category": "wascher"})
 
 
 def test_the_same_seed_gives_the_same_measures_to_the_last_bit_and_another_does_not(

@@ -1,0 +1,1 @@
+"""The page of predictions for images without a benchmark around them."""
