@@ -93,7 +93,7 @@ def predict(method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
     BenchmarkError
         If the method returns something else than floating-point maps (B, h, w) and scores (B,).
     """
-    count, size = len(batch), (batch.image.shape[-2], batch.image.shape[-1])
+    count, size = batch.image.shape[0], (batch.image.shape[-2], batch.image.shape[-1])
     found = method.anomaly_map(batch)
     anomaly_map = _checked(method, "anomaly_map", found, (count, "h", "w")).float()
     if anomaly_map.shape[-2:] != size:
@@ -104,7 +104,7 @@ def predict(method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
 def _checked(method: Method, hook: str, found: Any, expected: tuple[int | str, ...]) -> Tensor:
     """Return a floating-point tensor of the expected shape, in which letters are any positive numbers."""
     is_tensor = isinstance(found, Tensor) and found.is_floating_point()
-    if is_tensor and found.numel() and found.dim() == len(expected) and len(found) == expected[0]:
+    if is_tensor and found.numel() and found.dim() == len(expected) and found.shape[0] == expected[0]:
         return found
     shape = (
         f"shape {tuple(found.shape)} of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__

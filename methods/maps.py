@@ -40,6 +40,8 @@ def flattened_distance(teacher: Tensor, student: Tensor) -> Tensor:
 
 def _in_chunks(distance: Callable[..., Tensor], teacher: Tensor, student: Tensor, *options: Any) -> Tensor:
     """Apply a distance to a few images at a time: the same numbers."""
+    if torch.compiler.is_exporting():  # the number of images is not known
+        return distance(teacher, student, *options)
     size = max(CHUNK * len(student) // max(student.numel(), 1), 1)
     if student.device.type != "cpu" or student.dim() < 4 or size >= len(student):
         return distance(teacher, student, *options)

@@ -160,6 +160,8 @@ class UninformedStudents(Method):
 
     def anomaly_map(self, batch: Batch) -> Tensor:
         """Standardised e, v or their sum, averaged over patch sizes: (B, H, W)."""
+        if torch.compiler.is_exporting():  # the number of images is not known
+            return self._map(batch.image)
         # one image at a time: at full resolution, a few images would fill the memory
         return torch.cat([self._map(image) for image in batch.image.split(1)])
 
