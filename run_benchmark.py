@@ -143,6 +143,8 @@ def _finish(sweep: Sweep, code: int, command: CommandLine) -> int:
     complete = not summary.failures
     if tracking.report and not interrupted:
         complete &= _write_report(sweep)
+    if tracking.register and not interrupted:
+        _register(sweep, tracking.register)
     if code or summary.failed:
         print(f"to run what failed or is missing: {command.again}")
     return int(summary.failed > 0 or not complete)
@@ -160,6 +162,14 @@ def _write_report(sweep: Sweep) -> bool:
         return True
     print(f"report, also among the parent run's artifacts: {report.page}")
     return not report.failures
+
+
+def _register(sweep: Sweep, measure: str) -> None:
+    """Make the best cell of each category a version of a registered model."""
+    from store.register import register_best
+
+    for line in register_best(sweep.tracker, sweep.name, measure):
+        print(line)
 
 
 def _close(sweep: Sweep, code: int) -> "SweepSummary":

@@ -7,7 +7,15 @@ from typing import Any
 from benchmark.settings.evaluation import Evaluation
 from benchmark.settings.groups import check_groups, hints_from
 from benchmark.settings.runtime import RuntimeSettings
-from benchmark.settings.sweep import Jobs, Protocol, Tracking, check_sweep_name, read_seed, read_tables
+from benchmark.settings.sweep import (
+    Jobs,
+    Protocol,
+    Tracking,
+    check_models,
+    check_sweep_name,
+    read_seed,
+    read_tables,
+)
 from benchmark.settings.training import Training
 from benchmark.settings.values import typed
 
@@ -53,10 +61,12 @@ def read_values(choices: Mapping[str, str], plain: Mapping[str, Any]) -> JobValu
     with hints_from(plain):
         typed(Protocol, plain["protocol"], "protocol")
         evaluation = typed(Evaluation, plain["evaluation"], "evaluation")
+        tracking = typed(Tracking, plain["tracking"], "tracking")
+        check_models(tracking, evaluation.pro_variants)
         return JobValues(
             choices=choices,
             plain=plain,
-            tracking=typed(Tracking, plain["tracking"], "tracking"),
+            tracking=tracking,
             jobs=typed(Jobs, plain["jobs"], "jobs"),
             tables=read_tables(plain["tables"], evaluation.pro_variants),
             seed=read_seed(plain["seed"]),

@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import FrameType
 
 from store.errors import StoreError
-from store.local import check, database_of, uri_of
+from store.local import check, database_of, follow, uri_of
 from store.tags import STORE
 
 HOST = "127.0.0.1"
@@ -79,6 +79,7 @@ def _local(uri: str) -> str:
     if database is None:
         raise StoreError(f"--uri={uri}: expected a local store, sqlite:///<path of a file>")
     check(database)
+    follow(database)
     return uri_of(database)
 
 

@@ -13,14 +13,14 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from sqlalchemy.exc import SQLAlchemyError
 
 from store.errors import StoreError, first_line
-from store.local import ARTIFACTS, artifacts_of, check, database_of, path_of, uri_of
+from store.local import ARTIFACTS, MODELS, artifacts_of, check, database_of, path_of, uri_of
 from store.passwords import with_password, without_password
 
 
 class LocalClient(MlflowClient):
-    """A client of a local store, which keeps a run's files next to the database, whatever path MLflow has recorded.
+    """A client of a local store, which keeps files next to the database, whatever path MLflow has recorded for them.
 
-    Files that are not there are read from the recorded path: an earlier version kept them elsewhere.
+    Files of a run that are not there are read from the recorded path: an earlier version kept them elsewhere.
     """
 
     def __init__(self, database: Path) -> None:
@@ -60,6 +60,17 @@ class LocalClient(MlflowClient):
         folders = self._folders(run_id)
         folder = next((folder for folder in folders if (folder / path).exists()), folders[0])
         return str(_repository(folder).download_artifacts(path, dst_path))
+
+    def log_model_artifact(self, model_id: str, local_path: str, artifact_path: str | None = None) -> None:
+        """Copy a file to a logged model's."""
+        self._model_files(model_id).log_artifact(local_path, artifact_path)
+
+    def log_model_artifacts(self, model_id: str, local_dir: str, artifact_path: str | None = None) -> None:
+        """Copy all files of a folder to a logged model's."""
+        self._model_files(model_id).log_artifacts(local_dir, artifact_path)
+
+    def _model_files(self, model_id: str) -> LocalArtifactRepository:
+        return _repository(self._artifacts / MODELS / model_id / ARTIFACTS)
 
     def _files(self, run_id: str) -> LocalArtifactRepository:
         return _repository(self.folder_of(run_id))

@@ -1,10 +1,11 @@
 """The local store: an SQLite database with its artifacts next to it, in a folder that may be moved, copied or mounted.
 
-MLflow records absolute paths of artifacts. They lie in `artifacts/<run id>/artifacts` next to the database, and are
-read and written there, whatever path is recorded.
+MLflow records absolute paths of artifacts. They lie in `artifacts/<run id>/artifacts` next to the database, those of
+logged models in `artifacts/models/<model id>/artifacts`, and are read and written there, whatever path is recorded.
 """
 
 import logging
+import os
 import re
 import shutil
 import sqlite3
@@ -17,6 +18,8 @@ from typing import TypeVar
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
+from filelock import FileLock
+
 from store.errors import StoreError
 from store.folders import FileState, file_state, sync
 
@@ -26,8 +29,19 @@ T = TypeVar("T")
 
 ARTIFACTS = "artifacts"
 """Name of the folder of the artifacts next to the database, and of the one of each run in it."""
+LOCK = "store.lock"
+"""The file next to the database by which whoever creates or corrects it excludes others."""
+MODELS = "models"
+"""Name of the folder of logged models among the artifacts: MLflow's."""
 _SECONDS = 60  # that a statement waits for other processes
 _UNFINISHED = (sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY)
+_RECORDED = (
+    ("runs", "artifact_uri", 2),
+    ("logged_models", "artifact_location", 3),
+    ("model_versions", "source", 3),
+    ("model_versions", "storage_location", 3),
+)
+"""Columns of paths, by table, and how many levels below the folder of all artifacts these paths lead."""
 _BESIDE = ("-journal", "-wal", "-shm")  # endings of the files that SQLite keeps next to a database
 
 
@@ -133,6 +147,13 @@ def prepare(database: Path) -> None:
         log.info("the store was moved: %d recorded paths now lead to %s", moved, artifacts_of(database))
 
 
+def follow(database: Path) -> None:
+    """Correct the recorded paths of a complete store that was moved, if it may be written: MLflow reads them."""
+    if all(os.access(path, os.W_OK) for path in (database, database.parent)):
+        with FileLock(database.parent / LOCK):
+            prepare(database)
+
+
 @dataclass(frozen=True)
 class _Content:
     """Whether a database has all that MLflow creates, its number of runs, and whether another program made it."""
@@ -206,34 +227,50 @@ def _create(database: Path) -> None:
 def _correct_paths(database: Path) -> int:
     """Let the recorded paths of artifacts lead to the folder next to the database; return how many did not.
 
-    Paths of runs whose files lie elsewhere are kept.
+    Paths of runs and models whose files lie elsewhere are kept.
     """
     here = artifacts_of(database)
     with _connected(database, "rw") as connection:
-        experiments = [
-            (here.as_uri(), experiment)
-            for experiment, uri in connection.execute(
-                "SELECT experiment_id, artifact_location FROM experiments"
-            )
-            if (path := path_of(uri or "")) and path.name == ARTIFACTS and path != here
-        ]
+        changes = {
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?": [
+                (here.as_uri(), experiment)
+                for experiment, uri in connection.execute(
+                    "SELECT experiment_id, artifact_location FROM experiments"
+                )
+                if (path := path_of(uri or "")) and path.name == ARTIFACTS and path != here
+            ]
+        }
         own = f"{here.as_uri()}/"
-        others = connection.execute(
-            "SELECT run_uuid, artifact_uri FROM runs WHERE substr(artifact_uri, 1, ?) != ?", (len(own), own)
-        )
-        runs = [
-            (f"{own}{run}/{ARTIFACTS}", run)
-            for run, uri in others
-            if (path := path_of(uri or ""))
-            and path.parts[-3:] == (ARTIFACTS, run, ARTIFACTS)
-            and ((here / run).exists() or not path.exists())
-        ]
-        if not experiments and not runs:
+        for table, column, levels in _RECORDED:
+            others = connection.execute(
+                f"SELECT rowid, {column} FROM {table} WHERE substr({column}, 1, ?) != ?", (len(own), own)
+            )
+            changes[f"UPDATE {table} SET {column} = ? WHERE rowid = ?"] = [
+                (moved, row) for row, uri in others if (moved := _moved(uri, here, levels))
+            ]
+        if not any(changes.values()):
             return 0
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", experiments
-        )
-        connection.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", runs)
+        for statement, values in changes.items():
+            connection.executemany(statement, values)
         connection.execute("COMMIT")
-    return len(experiments) + len(runs)
+    return sum(map(len, changes.values()))
+
+
+def _moved(uri: str, here: Path, levels: int) -> str | None:
+    """Return where artifacts lie in a store that was moved, from the path recorded; None if they lie elsewhere.
+
+    Parameters
+    ----------
+    here
+        The folder of all artifacts now.
+    levels
+        How many levels below such a folder they lie.
+    """
+    path = path_of(uri)
+    if path is None or len(path.parts) <= levels or path.parts[-levels - 1] != ARTIFACTS:
+        return None
+    found = here.joinpath(*path.parts[-levels:])
+    return (
+        found.as_uri() if found.name == ARTIFACTS and (found.parent.exists() or not path.exists()) else None
+    )

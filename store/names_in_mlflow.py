@@ -1,4 +1,4 @@
-"""Names of parameters and metrics as MLflow takes them: other characters are escaped, and read back as they were.
+"""Names as MLflow takes them: other characters are escaped; those of parameters and metrics are read back as they were.
 
 >>> storable("method.weights.layer1+layer2")
 'method.weights.layer1:2b:layer2'
@@ -26,10 +26,27 @@ def storable(name: str) -> str:
         posixpath.normpath(text) != text or text.startswith(("/", "..")) or text == "."
     ):  # names are paths, too
         text = re.sub(r"/|^\.", _escape, text)
+    return _shortened(text, name)
+
+
+def _shortened(text: str, name: str) -> str:
+    """Return an escaped name of at most 250 characters; of a longer one the end is a digest of the name."""
     if len(text) <= LENGTH:
         return text
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:16]
     return f"{text[: LENGTH - 20].rstrip('/.')}...{digest}"
+
+
+def registrable(*parts: str) -> str:
+    """Return the name of a registered model, different for different parts, without what MLflow or a URI refuses.
+
+    >>> registrable("mvtec_ad", "bottle"), registrable("parts 2.0", "a/b")
+    ('mvtec_ad.bottle', 'parts%202%2E0.a%2Fb')
+    """
+    escaped = [
+        re.sub(r"[^\w-]", _percent, part.encode("utf-8", "backslashreplace").decode()) for part in parts
+    ]
+    return _shortened(".".join(escaped), "\0".join(parts))
 
 
 def original(name: str) -> str:
@@ -40,6 +57,10 @@ def original(name: str) -> str:
 def originals(values: Mapping[str, T]) -> dict[str, T]:
     """Return {name: value} by their names as they were."""
     return {original(name): value for name, value in values.items()}
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode())
 
 
 def _escape(match: re.Match[str]) -> str:

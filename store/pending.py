@@ -12,10 +12,12 @@ from typing import Any
 from store.errors import StoreError
 from store.files import digests_in, reason_of
 from store.folders import sync
+from store.tags import MODEL
 
 log = logging.getLogger(__name__)
 
 INDEX = "cell.json"
+_PARTS = ("run", "metrics", "tags", "digests", "model_digests")
 _EARLIER_INDEX = "draft.json"
 FOLDERS = ("pending", "unsent")
 """Where results wait, in a results folder: by the present name and by that of earlier versions."""
@@ -37,6 +39,8 @@ class Pending:
         Tags set with the metrics.
     digests
         {file: SHA-256}, known once the record is saved.
+    model_digests
+        The same of the logged model's files; empty: there is none.
     """
 
     folder: Path
@@ -44,11 +48,21 @@ class Pending:
     metrics: dict[str, dict[int, float]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    model_digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> Path:
         """The folder of the files."""
         return self.folder / "files"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the logged model, see `store.models`; whoever makes one creates it."""
+        return self.folder / MODEL
+
+    @property
+    def _kept(self) -> tuple[tuple[Path, dict[str, str]], ...]:
+        return (self.files, self.digests), (self.model, self.model_digests)
 
     def add_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add numbers; NaN is left out, as an undefined measure has no number."""
@@ -56,11 +70,12 @@ class Pending:
 
     def save(self) -> None:
         """Write the index, which completes the record; everything is on the disk then."""
-        self.digests = digests_in(self.files)
-        index = {name: getattr(self, name) for name in ("run", "metrics", "tags", "digests")}
+        self.digests, self.model_digests = digests_in(self.files), digests_in(self.model)
+        index = {name: getattr(self, name) for name in _PARTS}
         partial = self.folder / f".{INDEX}"
         partial.write_text(json.dumps(index))
-        for path in (*(self.files / name for name in self.digests), partial):
+        files = [folder / name for folder, digests in self._kept for name in digests]
+        for path in (*files, partial):
             sync(path)
         partial.replace(self.folder / INDEX)
         sync(self.folder)
@@ -101,16 +116,18 @@ def load_pending(folder: Path) -> Pending | None:
         metrics = {
             name: {int(k): float(v) for k, v in steps.items()} for name, steps in index["metrics"].items()
         }
-        tags, digests = (
-            {str(k): str(v) for k, v in part.items()} for part in (index["tags"], index.get("digests", {}))
+        tags, digests, model_digests = (
+            {str(k): str(v) for k, v in part.items()}
+            for part in (index["tags"], index.get("digests", {}), index.get("model_digests", {}))
         )
     except Exception as error:  # any that a changed byte leads to
         raise _damaged(path, reason_of(error)) from None
-    pending = Pending(folder, run, metrics, tags, digests)
-    found = digests_in(pending.files)
-    for name, digest in digests.items():
-        if found.get(name) != digest:
-            raise _damaged(pending.files / name, "its content has changed" if name in found else "missing")
+    pending = Pending(folder, run, metrics, tags, digests, model_digests)
+    for place, expected in pending._kept:
+        found = digests_in(place)
+        for name, digest in expected.items():
+            if found.get(name) != digest:
+                raise _damaged(place / name, "its content has changed" if name in found else "missing")
     return pending
 
 

@@ -50,11 +50,14 @@ class Run:
         """Log numbers; NaN is left out, as an undefined measure has no number."""
         self.log_history({name: {0: value} for name, value in metrics.items() if not math.isnan(value)})
 
-    def log_history(self, histories: Mapping[str, Mapping[int, float]]) -> None:
-        """Log {metric: {step: value}}; names are escaped where MLflow takes no such name."""
+    def log_history(self, histories: Mapping[str, Mapping[int, float]], model_id: str | None = None) -> None:
+        """Log {metric: {step: value}}; names are escaped where MLflow takes no such name.
+
+        What has a value for step 0 alone, and so is no curve, is logged to the run's model, too, if there is one.
+        """
         now = int(time.time() * 1000)
         metrics = [
-            Metric(storable(name), float(value), now, step)
+            Metric(storable(name), float(value), now, step, model_id if {*history} == {0} else None)
             for name, history in histories.items()
             for step, value in history.items()
         ]

@@ -22,7 +22,8 @@ from store.failures import StoreUnavailable, opening_errors, writing_errors
 from store.files import write_digests
 from store.folders import check_writable, locked
 from store.liveness import LOCKS, hold_sweep, is_abandoned, results_dir_of, results_dir_tag
-from store.local import artifacts_of, database_of, prepare
+from store.local import LOCK, artifacts_of, database_of, prepare
+from store.models import finish_model, ready_model, start_model
 from store.names_in_mlflow import storable
 from store.pending import FOLDERS, Pending, load_pending, new_pending
 from store.plan import Plan
@@ -69,7 +70,7 @@ class Tracker:
     def _lock(self) -> FileLock:
         """Return the lock under which a store is created, and each sweep's parent run, of which there is one."""
         folder = self.results_dir if self._database is None else self._database.parent
-        return FileLock(folder / "store.lock")
+        return FileLock(folder / LOCK)
 
     def _experiment_id(self) -> str:
         experiment = self.client.get_experiment_by_name(self.experiment)
@@ -138,23 +139,38 @@ class Tracker:
                 if folder is not None and folder.resolve() == self.results_dir.resolve():
                     self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def finished(self, identity: str) -> Run | None:
-        """Return the latest finished run of a cell; results of it that wait for the store are sent first."""
+    def finished(self, identity: str, with_model: bool = False) -> Run | None:
+        """Return the latest finished run of a cell; results of it that wait for the store are sent first.
+
+        Parameters
+        ----------
+        with_model
+            Whether only a run with a logged model counts.
+        """
         for name in FOLDERS:
             pending = load_pending(self.results_dir / name / identity)
             if pending is not None:
                 self.send(pending)
         for run in self._finished_runs(identity):
-            if is_intact(run.data.metrics, run.data.tags):
-                return self._run(run.info.run_id)
-            log.warning(
-                "%s: the numbers of run %s are damaged; running it again", run.info.run_name, run.info.run_id
-            )
+            name, run_id = run.info.run_name, run.info.run_id
+            if not is_intact(run.data.metrics, run.data.tags):
+                log.warning("%s: the numbers of run %s are damaged; running it again", name, run_id)
+            elif with_model and not self._has_model(run):
+                log.info("%s: run %s has no logged model; measuring it again to make one", name, run_id)
+            else:
+                return self._run(run_id)
         return None
 
-    def is_finished(self, identity: str) -> bool:
+    def is_finished(self, identity: str, with_model: bool = False) -> bool:
         """Return whether the store has a finished run of a cell; nothing is sent, and no lock is needed."""
-        return any(is_intact(run.data.metrics, run.data.tags) for run in self._finished_runs(identity))
+        return any(
+            is_intact(run.data.metrics, run.data.tags) and (not with_model or self._has_model(run))
+            for run in self._finished_runs(identity)
+        )
+
+    def _has_model(self, run: MlflowRun) -> bool:
+        with self._errors():
+            return ready_model(self.client, run.info.experiment_id, run.info.run_id) is not None
 
     def _finished_runs(self, identity: str) -> list[MlflowRun]:
         with self._errors():
@@ -188,7 +204,8 @@ class Tracker:
         """
         try:
             run = self._run_of(pending)
-            run.log_history(pending.metrics)
+            model = start_model(run, self.experiment_id, pending.model) if pending.model_digests else None
+            run.log_history(pending.metrics, model.model_id if model else None)
             run.set_tags(pending.tags)
             run.set_tags(self._checksum_of(run, pending))
             if pending.files.is_dir():
@@ -197,6 +214,8 @@ class Tracker:
                 with TemporaryDirectory() as folder:
                     write_digests(Path(folder), pending.digests)
                     run.log_files(Path(folder))
+            if model:
+                finish_model(run, model, pending.model)
             run.end("FINISHED")
         except StoreError as error:
             raise type(error)(

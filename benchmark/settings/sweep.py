@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from benchmark.deployment.packages import check_packages
 from benchmark.errors import BenchmarkError
 from benchmark.settings.ranges import Seed
 from benchmark.settings.values import convert, one_of, shown
@@ -28,6 +29,8 @@ class Tracking:
     detector: bool = True
     figure: bool = True
     report: bool = True
+    model: bool = False
+    register: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,36 @@ def read_tables(tables: object, pro_variants: Collection[str] = PRO_VARIANTS) ->
     names = convert(tables, Sequence[str], "tables")
     if not names:
         raise BenchmarkError(f"tables=[]: expected some of {', '.join(MEASURES)}")
-    one_of("tables", names, MEASURES)
+    _check_computed("tables", names, pro_variants)
+    return tuple(names)
+
+
+def check_models(tracking: Tracking, pro_variants: Collection[str] = PRO_VARIANTS) -> None:
+    """Check the options of logged models.
+
+    Raises
+    ------
+    BenchmarkError
+        If the measure to register by is unknown or will not be computed, or no model is logged that could be
+        registered; or if a package that models need is not installed.
+    """
+    if tracking.register is not None:
+        _check_computed("tracking.register", [tracking.register], pro_variants)
+        if not tracking.model:
+            raise BenchmarkError(
+                f"tracking.register={tracking.register}: registers logged models, and tracking.model=false logs none; "
+                "expected tracking.model=true"
+            )
+    if tracking.model:
+        check_packages("tracking.model=true")
+
+
+def _check_computed(path: str, names: Sequence[str], pro_variants: Collection[str]) -> None:
+    """Refuse measures that are unknown, named twice or will not be computed."""
+    one_of(path, names, MEASURES)
     for name in names:
         variant = MEASURES[name].pro_variant
         if variant and variant not in pro_variants:
             raise BenchmarkError(
-                f"tables: found {name}, which is not computed; add {variant} to evaluation.pro_variants"
+                f"{path}: found {name}, which is not computed; add {variant} to evaluation.pro_variants"
             )
-    return tuple(names)

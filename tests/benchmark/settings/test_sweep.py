@@ -1,9 +1,18 @@
 """The options at the top of the configuration: the sweep's name, its tables and its seed."""
 
+import importlib.util
+
 import pytest
 
 from benchmark.errors import BenchmarkError
-from benchmark.settings.sweep import LONGEST_NAME, check_sweep_name, read_seed, read_tables
+from benchmark.settings.sweep import (
+    LONGEST_NAME,
+    Tracking,
+    check_models,
+    check_sweep_name,
+    read_seed,
+    read_tables,
+)
 from metrics import MEASURES
 
 
@@ -68,3 +77,35 @@ def test_seeds_that_not_every_generator_takes_are_refused(seed: object) -> None:
     with pytest.raises(BenchmarkError, match=r"^seed=.*: expected a whole number, 0 to 4294967295"):
         read_seed(seed)
     assert (read_seed(0), read_seed(2**32 - 1)) == (0, 2**32 - 1)
+
+
+def tracking(model: bool, register: str | None = None) -> Tracking:
+    return Tracking("sqlite:///x", "test", model=model, register=register)
+
+
+@pytest.mark.parametrize(
+    ("model", "register", "message"),
+    [
+        (False, "pro", r"^tracking\.register=pro: .*; expected tracking\.model=true$"),
+        (True, "prro", r"^tracking\.register: found 'prro' \(did you mean 'pro'\?\); expected image_auroc, "),
+        (True, "pro_rescaled", r"^tracking\.register: found pro_rescaled, .*; add rescaled to evaluation"),
+    ],
+)
+def test_models_are_registered_by_a_measure_that_is_computed_if_there_are_some(
+    model: bool, register: str, message: str
+) -> None:
+    with pytest.raises(BenchmarkError, match=message):
+        check_models(tracking(model, register), pro_variants=("exact",))
+
+
+def test_packages_that_models_need_are_asked_for_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_models(tracking(True, "pro"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else name)
+    check_models(tracking(False))
+    message = (
+        r'^tracking\.model=true: onnx, onnxscript, onnxruntime not installed; pip install "\.\[export\]"$'
+    )
+    with pytest.raises(BenchmarkError, match=message):
+        check_models(tracking(True))
