@@ -57,7 +57,7 @@ lint: $(READY)  ## ruff and mypy
 dashboard: $(READY)  ## browse the store with MLflow on http://127.0.0.1:5000 (PORT=...)
 	@exec $(BIN)/python -m reports.dashboard --port $(PORT)
 
-status: $(READY)  ## how far the latest sweep is
+status: $(READY)  ## progress of the latest sweep
 	$(BIN)/python -m reports.status
 
 report: $(READY)  ## tables, figures and page of the latest sweep again

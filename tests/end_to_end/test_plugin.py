@@ -1,50 +1,24 @@
-"""A user's own method, in a folder outside the repository, run with the unchanged command."""
+"""A user's own method as docs/your_own_method.md shows it, outside the repository, run with the unchanged command."""
 
+import re
 from pathlib import Path
 
+from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import TINY, run
 
-CODE = '''
-"""The distance of one layer's features to those of the student, at that layer."""
-
-from methods.maps import squared_distance
-from methods.method import Method, Stage
+PAGE = PROJECT_ROOT / "docs" / "your_own_method.md"
 
 
-class OneLayer(Method):
-    def __init__(self, backbone, stride: int, gain: float = 1.0) -> None:
-        layers = backbone.layers_at([stride])
-        super().__init__(layers)
-        self.student = backbone.new_student(layers)
-        self.gain = gain
-
-    def stages(self):
-        yield Stage("student", self.student, self.loss)
-
-    def loss(self, batch):
-        return self.anomaly_map(batch).mean()
-
-    def anomaly_map(self, batch):
-        (layer,) = self.teacher_layers
-        return self.gain * squared_distance(batch.features[layer], self.student(batch.image)[layer])
-'''
-YAML = """
-_target_: one_layer.OneLayer
-stride: 8
-training:
-  image_size: 256
-  batch_size: 8
-  epochs: 10
-  validation_fraction: 0.0
-  validation_seed: 0
-  optimizer: {_target_: torch.optim.Adam, lr: 0.001}
-"""
+def shown(language: str) -> str:
+    """Return the only block of a language on the page that explains methods of one's own."""
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return str(block)
 
 
 def write_plugin(folder: Path) -> Path:
     (folder / "method").mkdir(parents=True)
-    (folder / "one_layer.py").write_text(CODE)
-    (folder / "method" / "one_layer.yaml").write_text(YAML)
+    (folder / "one_layer.py").write_text(shown("python"))
+    (folder / "method" / "one_layer.yaml").write_text(shown("yaml"))
     return folder
 
 
@@ -75,6 +49,6 @@ def test_its_options_are_set_and_swept_and_checked_like_any_other(tmp_path: Path
     assert swept.code == 0, swept.stderr
     assert "one_layer (stride=4)" in swept.stdout
     assert "one_layer (stride=8)" in swept.stdout
-    wrong = run(tmp_path / "results", *arguments, "method.gain=high")
+    wrong = run(tmp_path / "results", *arguments, "method.stride=high")
     assert wrong.code == 2
-    assert "method.gain=high: expected a number" in wrong.stderr
+    assert "method.stride=high: expected a whole number" in wrong.stderr

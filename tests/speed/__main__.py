@@ -4,7 +4,8 @@
 
 Each part is a command of its own (`python -m tests.speed.PART`) and leaves `PART.json` and its output, `PART.md`.
 `speed.md` holds all of them, first the pairs: this suite compared with a peer. A part that fails or does not exist is
-listed with the reason, and the exit code is 1. The README shows `headlines.md` and `speed.png`. Timings decide nothing.
+listed with the reason, and the exit code is 1. docs/speed.md shows `headlines.md` and `speed.png`.
+Timings decide nothing.
 """
 
 import argparse
@@ -47,7 +48,7 @@ HEADLINES = (
     "12 cells",
     "8 cells",
 )
-"""The README shows the pairs whose names begin so and that compare this suite with another."""
+"""docs/speed.md shows the pairs whose names begin so and that compare this suite with another."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def headlines(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def headline_table(pairs: Sequence[Pair]) -> str:
-    """Return pairs with the machine as Markdown, for the README."""
+    """Return pairs with the machine as Markdown, for docs/speed.md."""
     about = machine()
     rows = [{name: value for name, value in row(pair).items() if name != "note"} for pair in pairs]
     where = f"On {about['cores']} cores ({about['processor']}), medians with the range of the rounds"
