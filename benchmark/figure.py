@@ -1,6 +1,6 @@
-"""One picture of a cell: the most and the least anomalous test images with ground truth and map."""
+"""One picture of a cell: its hardest test images with ground truth, map and verdict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
+from numpy.typing import NDArray
 
 from benchmark.data.images import StoredImages
 from benchmark.scoring import MapArray, Scores
@@ -19,15 +20,25 @@ EACH = 4  # images of each kind
 SAMPLE = 2**20  # pixels whose percentile is the lower end of the colour scale
 
 
-def save_figure(path: Path, title: str, stored: StoredImages, scores: Scores, threshold: float) -> None:
-    """Draw image, ground truth, depth and foreground (if there is depth), and map of the highest and lowest scores.
+WRONG = {"miss": "missed", "false alarm": "false alarm"}
+"""Outcomes that are named."""
+
+
+def save_figure(
+    path: Path, title: str, stored: StoredImages, scores: Scores, threshold: float, outcomes: Sequence[str]
+) -> None:
+    """Draw image, ground truth, depth and foreground (if there is depth), and map of the hardest test images.
+
+    These are the anomalous images with the lowest scores, which are missed first, and the normal ones with the
+    highest, the first false alarms. `outcomes` are the verdicts on all images, of `store.predictions.OUTCOMES`, or ""
+    without a verdict; wrong ones are named.
 
     All maps share one colour scale, from the 1st percentile of the category's pixels to their maximum. The contour
     is the threshold, where it is defined. All depths share one scale, too, from the 1st to the 99th percentile of
     the foreground.
     """
-    order = np.argsort(scores.images)[::-1]
-    chosen = [*order[:EACH], *order[EACH:][-EACH:]]
+    anomalous, normal = hardest(np.array([sample.label == 1 for sample in stored.samples]), scores.images)
+    chosen = [*anomalous, *normal]
     rows: dict[str, Row] = {"image": _show_image, "ground truth": _show_mask}
     if stored.depth is not None:
         rows |= {"depth, cm": _depth_row(stored), "foreground": _show_foreground}
@@ -41,7 +52,11 @@ def save_figure(path: Path, title: str, stored: StoredImages, scores: Scores, th
     )
     for axis, i in zip(axes[0], chosen, strict=True):
         sample = stored.samples[i]
-        axis.set_title(f"{sample.kind}/{sample.image.stem}\n{scores.images[i]:.3g}", fontsize=8)
+        wrong = WRONG.get(outcomes[i], "")
+        text = "  ".join(filter(None, (f"{scores.images[i]:.3g}", wrong)))
+        axis.set_title(
+            f"{sample.kind}/{sample.image.stem}\n{text}", fontsize=8, color="tab:red" if wrong else "black"
+        )
     for line, (name, show) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(name)
         drawn = [show(axis, stored, i) for axis, i in zip(line, chosen, strict=True)]
@@ -50,13 +65,29 @@ def save_figure(path: Path, title: str, stored: StoredImages, scores: Scores, th
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    most = min(EACH, len(chosen))
-    figure.suptitle(
-        f"{title}: the {most} most anomalous test images, then the {len(chosen) - most} least; contour: threshold",
-        fontsize=10,
-    )
+    parts = [
+        f"{len(part)} {kind} test images with the {end} scores"
+        for part, kind, end in ((anomalous, "anomalous", "lowest"), (normal, "normal", "highest"))
+        if part
+    ]
+    figure.suptitle(f"{title}: {', then '.join(parts)}; contour: pixel threshold", fontsize=10)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def hardest(anomalous: NDArray[np.bool_], scores: NDArray[np.floating]) -> tuple[list[int], list[int]]:
+    """Return the anomalous images with the lowest scores and the normal ones with the highest.
+
+    There are at most `EACH` of either kind, more where there are fewer of the other.
+
+    Parameters
+    ----------
+    anomalous, scores
+        (N,) of each image.
+    """
+    order = np.argsort(scores, kind="stable")
+    lowest, highest = order[anomalous[order]].tolist(), order[~anomalous[order]][::-1].tolist()
+    return lowest[: max(EACH, 2 * EACH - len(highest))], highest[: max(EACH, 2 * EACH - len(lowest))]
 
 
 Row = Callable[[Axes, StoredImages, int], AxesImage | None]

@@ -15,10 +15,20 @@ from benchmark.run_cell import CellResult, TrainedResult
 from benchmark.settings.sweep import Tracking
 from benchmark.training.records import StageRecord
 from datasets.category import Sample
-from metrics import image_roc, overlaps_at, pixel_roc, pro_curve, pro_of_regions, with_companions
+from metrics import (
+    Measures,
+    image_roc,
+    is_oracle,
+    overlaps_at,
+    pixel_roc,
+    pro_curve,
+    pro_of_regions,
+    with_companions,
+)
 from store import files, tags
-from store.doubts import chance_auroc, chance_level, still_improving
+from store.doubts import chance_auroc, chance_level, false_alarm_odds, pixel_chance_level, still_improving
 from store.pending import Pending
+from store.predictions import outcome_of
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +44,17 @@ def record(
     pending.add_metrics(
         {
             **measures.values,
+            **_verdicts(measures),
             tags.THRESHOLD: measures.threshold,
             tags.IMAGE_THRESHOLD: measures.image_threshold,
             tags.DICE_MAX_THRESHOLD: measures.dice_max_threshold,
             tags.WITHOUT_TRUTH: float(np.count_nonzero(~result.stored.has_truth)),
+            tags.HELD_OUT_IMAGES: float(len(cell.held_out)),
         }
     )
     _add_training(pending, cell, result)
+    if cell.evaluation.threshold == "train_quantile":
+        _warn_of_few_held_out(cell)
     _add_chance(pending, cell.name, result)
     if measures.missing:
         pending.tags[tags.MISSING] = "; ".join(f"{name}: {cause}" for name, cause in measures.missing.items())
@@ -48,7 +62,31 @@ def record(
     _write_model(cell, result.detector, tracking, pending)
     pending.save()
     shown = (f"{name} {_number(measures.values.get(name, math.nan))}" for name in with_companions(tables))
-    log.info("%s: %s; trained in %.1f s", cell.name, ", ".join(shown), _seconds(result))
+    parts = [*_about_verdicts(measures, cell.evaluation.threshold), ", ".join(shown)]
+    log.info("%s: %s; trained in %.1f s", cell.name, "; ".join(parts), _seconds(result))
+
+
+def _verdicts(measures: Measures) -> dict[str, float]:
+    """Return the numbers of misses and false alarms by every threshold policy, and of images of both kinds."""
+    numbers: dict[str, float] = {}
+    for policy, confusion in measures.confusions.items():
+        numbers |= {
+            tags.MISSES + policy: float(confusion.misses),
+            tags.FALSE_ALARMS + policy: float(confusion.false_alarms),
+            tags.ANOMALOUS_IMAGES: float(confusion.anomalous),
+            tags.NORMAL_IMAGES: float(confusion.normal),
+        }
+    return numbers
+
+
+def _about_verdicts(measures: Measures, policy: str) -> Iterator[str]:
+    """Say how many verdicts are wrong by the run's policy; nothing where it has no threshold."""
+    if confusion := measures.confusions.get(policy):
+        oracle = ", an oracle" if is_oracle(policy) else ""
+        yield (
+            f"misses {confusion.misses} of {confusion.anomalous}, false alarms {confusion.false_alarms} of "
+            f"{confusion.normal} (threshold {policy}{oracle})"
+        )
 
 
 def record_training(cell: Cell, result: TrainedResult, tracking: Tracking, pending: Pending) -> None:
@@ -68,6 +106,7 @@ def record_training(cell: Cell, result: TrainedResult, tracking: Tracking, pendi
         detector.save(pending.files / tags.DETECTOR)
     _write_model(cell, detector, tracking, pending)
     pending.save()
+    _warn_of_few_held_out(cell)
     log.info(
         "%s: trained in %.1f s, not measured, as there are no test images; %s",
         *(cell.name, _seconds(result), _about_thresholds(cell, detector, held_out)),
@@ -143,14 +182,33 @@ def _add_curves(pending: Pending, item: StageRecord) -> None:
     )
 
 
+def _warn_of_few_held_out(cell: Cell) -> None:
+    """Warn of a threshold from a quantile that the held-out images are too few for."""
+    held_out, quantile = len(cell.held_out), cell.evaluation.quantile
+    if odds := false_alarm_odds(held_out, quantile):
+        log.warning(
+            "%s: the threshold comes from only %d held-out images: the quantile %g lies between their two largest "
+            "scores; expect a false alarm in about 1 of %d normal images",
+            *(cell.name, held_out, quantile, odds),
+        )
+
+
 def _add_chance(pending: Pending, name: str, result: CellResult) -> None:
-    """Add the image AUROC that chance reaches with these test images, and warn of one that is not above it."""
+    """Add the image AUROC that chance reaches with these test images, and warn of AUROCs that are not above it."""
     positives = sum(sample.label for sample in result.stored.samples)
     limit = chance_auroc(positives, len(result.stored.samples) - positives)
     pending.add_metrics({tags.CHANCE_AUROC: limit})
     auroc = result.measures.values.get("image_auroc", math.nan)
     if verdict := chance_level(auroc, limit):
         log.warning("%s: image AUROC %.3f is %s with these test images", name, auroc, verdict)
+    pixel_auroc = result.measures.values.get("pixel_auroc", math.nan)
+    if level := pixel_chance_level(pixel_auroc):
+        log.warning(
+            "%s: pixel AUROC %.3f is %s, so the maps do not show where anomalies are",
+            name,
+            pixel_auroc,
+            level,
+        )
 
 
 def _number(value: float) -> str:
@@ -173,7 +231,18 @@ def _write_files(cell: Cell, result: CellResult, tracking: Tracking, folder: Pat
     if tracking.detector:
         result.detector.save(folder / tags.DETECTOR)
     if tracking.figure:
-        save_figure(folder / tags.FIGURE, cell.name, stored, scores, result.measures.threshold)
+        pixel = result.measures.threshold
+        save_figure(folder / tags.FIGURE, cell.name, stored, scores, pixel, _outcomes(cell, result))
+
+
+def _outcomes(cell: Cell, result: CellResult) -> list[str]:
+    """Return the verdict on each image compared with its label; "" where the run's policy has no threshold."""
+    threshold, samples = result.measures.image_threshold, result.stored.samples
+    if math.isnan(threshold):
+        return [""] * len(samples)
+    judged = result.scores.map_max if cell.evaluation.threshold == "dice_max" else result.scores.images
+    verdicts = (judged >= np.float64(threshold)).tolist()
+    return [outcome_of(sample.label == 1, verdict) for sample, verdict in zip(samples, verdicts, strict=True)]
 
 
 def _known_masks(stored: StoredImages) -> Iterator[np.ndarray | None]:

@@ -11,6 +11,7 @@ or take all of them with `evaluate`. Maps and masks may lie on disk. A measure t
 
 from metrics.auroc import image_auroc, pixel_auroc
 from metrics.average_precision import image_ap, pixel_ap
+from metrics.confusion import Confusion, count_verdicts
 from metrics.curves import image_roc, overlaps_at, pixel_roc, pro_curve
 from metrics.dice import dice, dice_image, dice_max
 from metrics.errors import MetricError
@@ -18,9 +19,11 @@ from metrics.evaluate import Measures, evaluate
 from metrics.f1 import best_f1_threshold, image_f1
 from metrics.false_alarms import false_alarms
 from metrics.pixels import PixelCounts, count_pixels
+from metrics.precision import image_precision
 from metrics.pro import pro, pro_of_regions
 from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescaled
 from metrics.quantiles import quantile_thresholds
+from metrics.recall import image_recall
 from metrics.regions import Regions, find_regions
 from metrics.registry import (
     MEASURES,
@@ -36,6 +39,7 @@ __all__ = [
     "MEASURES",
     "PRO_VARIANTS",
     "THRESHOLD_POLICIES",
+    "Confusion",
     "Measure",
     "MeasureInputs",
     "Measures",
@@ -44,6 +48,7 @@ __all__ = [
     "Regions",
     "best_f1_threshold",
     "count_pixels",
+    "count_verdicts",
     "dice",
     "dice_image",
     "dice_max",
@@ -53,6 +58,8 @@ __all__ = [
     "image_ap",
     "image_auroc",
     "image_f1",
+    "image_precision",
+    "image_recall",
     "image_roc",
     "is_oracle",
     "overlaps_at",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.checks import binary_array, checked_images, finite_array, fraction, known_name
+from metrics.confusion import Confusion, count_verdicts
 from metrics.dice import dice_max
 from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
@@ -33,6 +34,8 @@ class Measures:
     thresholds : dict of str to (float, float)
         The pixel and the image threshold by every policy under which they are defined; by ``train_quantile`` only if
         ``validation_scores`` and ``validation_max`` were given.
+    confusions : dict of str to Confusion
+        Right and wrong verdicts on the images by every policy in ``thresholds``.
     missing : dict of str to str
         For each measure that is NaN, a sentence that names the cause.
     pixels : PixelCounts
@@ -44,6 +47,7 @@ class Measures:
     image_threshold: float
     dice_max_threshold: float
     thresholds: dict[str, tuple[float, float]]
+    confusions: dict[str, Confusion]
     missing: dict[str, str]
     pixels: PixelCounts = field(repr=False, compare=False)
 
@@ -128,6 +132,8 @@ def evaluate(
         "train_quantile": quantiles or (np.nan, np.nan),
     }
     threshold, image_threshold = thresholds[threshold_policy]
+    # Image scores may have another unit than pixels, so a threshold found on pixels judges maxima of maps.
+    judged_scores = dict.fromkeys(thresholds, scores) | {"dice_max": image_max}
     data = MeasureInputs(
         labels=labels,
         scores=scores,
@@ -137,8 +143,7 @@ def evaluate(
         fpr_limit=fpr_limit,
         threshold=threshold,
         image_threshold=image_threshold,
-        # Image scores may have another unit than pixels, so a threshold found on pixels judges maxima of maps.
-        judged_scores=image_max if threshold_policy == "dice_max" else scores,
+        judged_scores=judged_scores[threshold_policy],
     )
     causes = {"image": _image_cause(labels), "pixel": "no masks" if masks is None else _pixel_cause(pixels)}
     wanted = [measure for measure in MEASURES.values() if measure.pro_variant in variants]
@@ -146,12 +151,14 @@ def evaluate(
     missing = {
         each.name: _cause(each, causes, threshold_policy) for each in wanted if np.isnan(values[each.name])
     }
+    defined = {policy: pair for policy, pair in thresholds.items() if not np.isnan(pair).any()}
     return Measures(
         values,
         threshold,
         image_threshold,
         dice_max_threshold,
-        {policy: pair for policy, pair in thresholds.items() if not np.isnan(pair).any()},
+        defined,
+        {policy: count_verdicts(labels, judged_scores[policy], pair[1]) for policy, pair in defined.items()},
         missing,
         pixels,
     )
@@ -219,7 +226,9 @@ def _cause(measure: Measure, causes: dict[str, str], policy: str) -> str:
         return cause
     if measure.at_threshold:
         threshold_cause = {"f1_image": causes["image"], "dice_max": causes["pixel"]}.get(policy, "")
-        return f"no threshold by the policy {policy!r}: {threshold_cause}"
+        if threshold_cause:
+            return f"no threshold by the policy {policy!r}: {threshold_cause}"
+        return "no image is judged anomalous"
     if measure.pro_variant:
         return "the released code has no value for a constant map or a flat curve"
     return "undefined on this test set"

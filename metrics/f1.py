@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metrics.checks import checked_images
+from metrics.confusion import count_verdicts
 
 
 def image_f1(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
@@ -19,11 +20,7 @@ def image_f1(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     0.8
     """
     labels, scores, one_class = checked_images(labels, scores)
-    if one_class or np.isnan(threshold):
-        return np.nan
-    predicted = scores >= np.float64(threshold)  # a Python float would be rounded to the scores' precision
-    true = np.count_nonzero(predicted & labels)
-    return float(2 * true / (np.count_nonzero(predicted) + np.count_nonzero(labels)))
+    return np.nan if one_class or np.isnan(threshold) else count_verdicts(labels, scores, threshold).f1
 
 
 def best_f1_threshold(labels: ArrayLike, scores: ArrayLike) -> float:

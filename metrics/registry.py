@@ -17,8 +17,10 @@ from metrics.checks import known_name
 from metrics.dice import dice, dice_image, dice_max
 from metrics.f1 import image_f1
 from metrics.pixels import PixelCounts
+from metrics.precision import image_precision
 from metrics.pro import pro
 from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescaled
+from metrics.recall import image_recall
 from metrics.slices import Stack
 
 #: How a run's thresholds are chosen, and whether that choice looks at the test labels or masks.
@@ -76,7 +78,7 @@ class MeasureInputs:
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure, as it is computed and as a report presents it.
+    """One measure, as it is computed and as a report presents it; a larger value is better.
 
     Attributes
     ----------
@@ -208,6 +210,22 @@ MEASURES: dict[str, Measure] = {
             "image",
             "F1 of images at the image threshold.",
             lambda data: image_f1(data.labels, data.judged_scores, data.image_threshold),
+            at_threshold=True,
+        ),
+        Measure(
+            "image_precision",
+            "Image precision",
+            "image",
+            "Share of the images judged anomalous, at the image threshold, that are; the others are false alarms.",
+            lambda data: image_precision(data.labels, data.judged_scores, data.image_threshold),
+            at_threshold=True,
+        ),
+        Measure(
+            "image_recall",
+            "Image recall",
+            "image",
+            "Share of the anomalous images that are judged so, at the image threshold; the others are misses.",
+            lambda data: image_recall(data.labels, data.judged_scores, data.image_threshold),
             at_threshold=True,
         ),
         Measure(

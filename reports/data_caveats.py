@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from reports.sentences import METHODS, are, by, listed_parts, one_each
+from store.doubts import false_alarm_odds
 from store.options import data_options, describe
-from store.tags import TEST_IMAGES, WITHOUT_TRUTH
+from store.tags import HELD_OUT_IMAGES, TEST_IMAGES, THRESHOLD_POLICY, WITHOUT_TRUTH
 from store.text import counted, listed
+
+QUANTILE = "evaluation.quantile"
 
 
 def _without_truth(done: pd.DataFrame) -> list[str]:
@@ -20,6 +23,26 @@ def _without_truth(done: pd.DataFrame) -> list[str]:
     return [
         f"{total} {are(sum(numbers.values()))} without ground truth, which pixel measures leave out: "
         f"{listed([f'{row} ({number})' for row, number in numbers.items()], METHODS)}."
+    ]
+
+
+def _few_held_out(done: pd.DataFrame) -> list[str]:
+    """Warn of thresholds by a quantile that the held-out images are too few for."""
+    held_out = done[(done["metric"] == HELD_OUT_IMAGES) & (done[THRESHOLD_POLICY] == "train_quantile")]
+    odds = [
+        false_alarm_odds(int(value), float(params.get(QUANTILE, 1)))
+        for value, params in zip(held_out["value"], held_out["params"], strict=True)
+    ]
+    few = held_out.assign(odds=odds)[[number > 0 for number in odds]]
+    if few.empty:
+        return []
+    named = [
+        f"{row} (1 of {part['odds'].min()}, as {part['odds'].min() - 1} are held out)"
+        for row, part in by(few, "row")
+    ]
+    return [
+        "Thresholds come from so few held-out images that the quantile lies between their two largest scores; expect "
+        f"false alarms in this share of normal images: {listed(named, METHODS)}."
     ]
 
 
@@ -55,4 +78,9 @@ def _other_settings(done: pd.DataFrame) -> list[str]:
     return sentences
 
 
-DATA_RULES: Sequence[Callable[[pd.DataFrame], list[str]]] = (_without_truth, _other_images, _other_settings)
+DATA_RULES: Sequence[Callable[[pd.DataFrame], list[str]]] = (
+    _without_truth,
+    _few_held_out,
+    _other_images,
+    _other_settings,
+)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from store.doubts import MIN_IMAGES, MIN_STEPS, chance_level, few_images, too_few_steps
+from store.doubts import MIN_IMAGES, MIN_STEPS, chance_level, few_images, pixel_chance_level, too_few_steps
 from store.table import labels, rows
 from store.tags import CHANCE_AUROC, STEPS, STILL_IMPROVING, TRAIN_IMAGES
 from store.text import counted
@@ -55,6 +55,15 @@ def _sentences(done: pd.DataFrame) -> Iterator[str]:
         part = judged[judged["verdict"] == verdict]
         if len(part):
             yield f"Image AUROC is {verdict}: {_counted(part, done)}."
+    yield from _pixels(done)
+
+
+def _pixels(done: pd.DataFrame) -> Iterator[str]:
+    """Warn of maps that hardly tell anomalous pixels from others."""
+    pixels = done[done["metric"] == "pixel_auroc"]
+    judged = pixels.assign(verdict=[pixel_chance_level(value) for value in pixels["value"]])
+    for verdict, part in judged[judged["verdict"] != ""].groupby("verdict", sort=False):
+        yield f"Pixel AUROC is {verdict}, so the maps do not show where anomalies are: {_counted(part, done)}."
 
 
 def _counted(part: pd.DataFrame, done: pd.DataFrame) -> str:

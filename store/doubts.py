@@ -1,15 +1,18 @@
-"""Signs that a training ended too early or taught nothing: one rule for the log of a cell and for its reports."""
+"""Signs that a training ended too early or taught nothing, or that a threshold comes from too few images.
+
+There is one rule for the log of a cell and for its reports.
+"""
 
 import math
 from collections.abc import Sequence
 from typing import Literal
 
-MIN_STEPS = 50
+MIN_STEPS = 100
 """Fewer optimiser steps than this are too few for a stage.
 
 Published schedules take 200 steps or more on the smallest category of MVTec AD (toothbrush, 60 train images: 200 of
-STFPM and of the thesis' methods, 800 of RD, 1920 of AST, 4800 of uninformed students), and the quick protocol takes 64
-or more with 60 images. STFPM as published, but with 17 images of MVTec AD's bottle and so one step per epoch, reaches
+STFPM and of the thesis' methods, 800 of RD, 1920 of AST, 4800 of uninformed students), and half of the fewest has
+nearly their result: STFPM as published, but with 17 images of MVTec AD's bottle and so one step per epoch, reaches
 after 15, 30, 50 and 100 steps image AUROC .35, .99, 1.00 and 1.00, pixel AUROC .59, .85, .97 and .98, PRO .28, .72, .93
 and .95.
 """
@@ -17,6 +20,12 @@ MIN_IMAGES = 60
 """Train images of the smallest category of MVTec AD (toothbrush), on which the schedules were published.
 
 Most schedules count epochs, so they take fewer optimiser steps on fewer images: STFPM 100 instead of 200 on 17 images.
+"""
+PIXEL_CHANCE = 0.6
+"""Up to this pixel AUROC, maps hardly tell anomalous pixels from others.
+
+The pixels of an image are not independent, so there is no limit as for images. Defects are seldom at the edge of an
+image: maps that are equal for all images and merely fall off from the middle have a pixel AUROC above 0.5.
 """
 LAST_PART = 5
 """The end of a training is the last 1/5 of its epochs; it is compared with the 1/5 before."""
@@ -78,6 +87,30 @@ def chance_auroc(positives: int, negatives: int) -> float:
         return math.nan
     variance = (positives + negatives + 1) / (12 * positives * negatives)
     return min(0.5 + NORMAL_QUANTILE * math.sqrt(variance), 1.0)
+
+
+def pixel_chance_level(pixel_auroc: float) -> Literal["", "worse than chance", "close to chance"]:
+    """Compare a pixel AUROC with 0.5; an undefined one has no verdict.
+
+    >>> pixel_chance_level(0.549)
+    'close to chance'
+    """
+    if pixel_auroc < 0.5:
+        return "worse than chance"
+    return "close to chance" if pixel_auroc <= PIXEL_CHANCE else ""
+
+
+def false_alarm_odds(images: int, quantile: float) -> int:
+    """Return n if about one of n normal images exceeds a threshold that too few held-out images give; otherwise 0.
+
+    They are too few if the quantile lies between their two largest scores; the quantile 1 asks for the largest. A
+    further normal image has a score above all of them with the probability 1 / (images + 1).
+
+    >>> false_alarm_odds(6, 0.995), false_alarm_odds(400, 0.995)
+    (7, 0)
+    """
+    is_between = quantile < 1 and (images - 1) * (1 - quantile) < 1
+    return images + 1 if images and is_between else 0
 
 
 def chance_level(image_auroc: float, limit: float) -> Verdict:

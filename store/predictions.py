@@ -35,6 +35,13 @@ OUTCOMES = ("miss", "false alarm", "hit", "correct rejection")
 """Verdicts compared with labels."""
 
 
+def outcome_of(is_anomalous: bool, is_judged_anomalous: bool) -> str:
+    """Return one of `OUTCOMES`."""
+    if is_anomalous:
+        return "hit" if is_judged_anomalous else "miss"
+    return "false alarm" if is_judged_anomalous else "correct rejection"
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A row of the table: one image.
@@ -78,9 +85,7 @@ class Prediction:
         """One of `OUTCOMES`; empty without a verdict or a label."""
         if not (self.verdict and self.label):
             return ""
-        if self.label == ANOMALOUS:
-            return "hit" if self.verdict == ANOMALOUS else "miss"
-        return "false alarm" if self.verdict == ANOMALOUS else "correct rejection"
+        return outcome_of(self.label == ANOMALOUS, self.verdict == ANOMALOUS)
 
 
 COLUMNS = tuple(field.name for field in fields(Prediction))

@@ -95,13 +95,16 @@ def threshold_of(detector: Detector, policy: str | None) -> Threshold | None:
 
 
 def _oracle_warning(policy: str, detector: Detector) -> str:
-    """Return what makes the verdicts of a policy doubtful, and the ways out."""
+    """Return what makes the verdicts of a policy doubtful, and the alternatives."""
     if policy not in THRESHOLD_POLICIES or not is_oracle(policy):
         return ""
     honest = [name for name in detector.thresholds if name in THRESHOLD_POLICIES and not is_oracle(name)]
-    ways = [*(f"--policy {name}" for name in honest), "--threshold-from FOLDER with normal images of yours"]
+    ways = [
+        *(f"--policy {name}" for name in honest),
+        "--threshold-from FOLDER with normal images of your own",
+    ]
     return (
-        f"The threshold is an oracle: {policy} chose it with the labels of the detector's test images, which no "
-        f"production line has, so expect more misses and false alarms than the benchmark reports. Ways out: "
+        f"The threshold is an oracle: {policy} chose it with the labels of the detector's test images, which are "
+        f"unavailable in production, so expect more misses and false alarms than the benchmark reports. Instead use "
         f"{', or '.join(ways)}."
     )

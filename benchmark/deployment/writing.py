@@ -17,13 +17,13 @@ import tifffile
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from benchmark.deployment.heat_maps import colour_scale, heat_map, preview
 from benchmark.deployment.scoring import Broken, Result, Scored
 from benchmark.errors import BenchmarkError
 from datasets.errors import DatasetError
 from datasets.images import read_image
 from store import predictions
 from store.errors import first_line
+from store.heat_maps import colour_scale, heat_map, preview
 from store.predictions import ANOMALOUS, NORMAL, About, Prediction, PredictionTable
 
 Raw = Literal["npy", "tiff", "none"]
@@ -137,7 +137,8 @@ class Output:
         """Write images, in order: first what belongs to one, then its row."""
         scored = [each for each in results if isinstance(each, Scored)]
         if self.about.colours is None and scored:
-            scale = colour_scale([each.anomaly_map for each in scored], self.about.threshold)
+            pixel = None if (threshold := self.about.threshold) is None else threshold.pixel
+            scale = colour_scale([each.anomaly_map for each in scored], pixel)
             self.about = replace(self.about, colours=scale)
             predictions.write_about(self.folder, self.about)
         numbers = range(self._number + 1, self._number + 1 + len(results))

@@ -1,4 +1,4 @@
-"""The gallery: the test images on which methods disagree most, with ground truth and each method's anomaly map."""
+"""The gallery: test images with ground truth, and each method's heat map and verdict."""
 
 import io
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,27 +13,32 @@ from PIL import Image
 
 from reports.model import GalleryRow, Tile
 from reports.naming import slug
+from reports.page.choice import KEYS, Judged
 from reports.tables.seeds import seed_order
 from store.artifacts import Artifacts
 from store.files import Pictures
+from store.heat_maps import colour_scale, heat_map, outline
+from store.predictions import COLOURS, ColourScale
 from store.table import labels, rows
+from store.tags import IMAGE_THRESHOLD, THRESHOLD, THRESHOLD_POLICY
 from store.text import listed
 
 THUMBNAIL = 112  # pixels
 NAMED = 10
 """So many categories are named in the note."""
-RED = (240, 60, 60)
-KEYS = ["image", "kind", "label"]
-LOWEST, HIGHEST = 1.0, 99.9
-"""Percentiles of a method's maps of a category that the colour scale spans."""
-NOTE = (
-    "Rows are sorted by disagreement: the largest minus the smallest rank that a method gives the image, where a "
-    "rank is the fraction of the category's other test images with a lower score. Where disagreement is equal (0 for a "
-    "single method), higher ranks come first. The first {count} images of each category are shown, for each method's "
-    "lowest finished seed. Colours go from black to yellow (inferno): for each method and category, from the "
-    f"{LOWEST:g}st to the {HIGHEST:g}th percentile of all pixels of its maps. Brightness is comparable between the "
-    "images of a method, not between methods."
+RED, WHITE = (240, 60, 60), (255, 255, 255)
+OF_MAPS = "dice_max"
+"""The policy that judges the largest pixels of maps, not the image scores that cells keep."""
+OF_ONE = "The {count} hardest images of each category: wrong verdicts first, then scores like those of the other kind."
+OF_SEVERAL = (
+    "{count} images of each category: half are those on which methods disagree most (the largest minus the smallest "
+    "rank, a rank being the fraction of the other test images with a lower score), half the hardest of the others."
 )
+COLOURING = (
+    " Each method's lowest finished seed. Heat maps have one scale per method and category; cyan: the pixel threshold; "
+    "white: the ground truth."
+)
+NO_VERDICTS = f" Thresholds by {OF_MAPS} give no verdicts here, as they judge maps, not image scores."
 
 Rendered = tuple[bytes, Path]
 
@@ -46,7 +51,7 @@ def gallery(
     only: Collection[str] | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[list[GalleryRow], str]:
-    """Choose the images of each category on which the methods disagree most, and draw them.
+    """Choose images of each category, the hardest and those on which methods disagree most, and draw them.
 
     Parameters
     ----------
@@ -65,7 +70,7 @@ def gallery(
 
     Returns
     -------
-    The rows by category, largest disagreement first, and a note on order and colours. The paths of full pictures
+    The rows by category, in the order of `Judged.chosen`, and a note on order and colours. The paths of full pictures
     are relative to `folder`. A label without scores has rank NaN; a missing picture is a tile with an empty
     thumbnail and a title that says so.
     """
@@ -77,16 +82,19 @@ def gallery(
     for place, category in enumerate(categories):
         if progress:
             progress(place, len(categories))
-        runs = _lowest_seeds(done[done["row"] == category])
-        ranks = _ranks(runs, columns, artifacts)
-        if ranks.empty:
+        own = done[done["row"] == category]
+        runs = _lowest_seeds(own)
+        scores = _scores(runs, columns, artifacts)
+        if scores.empty:
             without.append(category)
             continue
-        chosen = _most_disputed(ranks).head(per_category)
-        shown += _Drawer(folder, category, runs, artifacts).draw(chosen, columns)
+        judged = Judged(scores, _of_runs(own[own[THRESHOLD_POLICY] != OF_MAPS], IMAGE_THRESHOLD, runs))
+        drawer = _Drawer(folder, category, runs, _of_runs(own, THRESHOLD, runs), artifacts)
+        shown += drawer.draw(judged, judged.chosen(per_category))
     if progress:
         progress(len(categories), len(categories))
-    note = NOTE.format(count=per_category)
+    note = (OF_SEVERAL if len(columns) > 1 else OF_ONE).format(count=per_category) + COLOURING
+    note += NO_VERDICTS * bool((done[THRESHOLD_POLICY] == OF_MAPS).any())
     return shown, note + (
         f" Without image scores, and so not shown: {listed(without, NAMED)}." if without else ""
     )
@@ -99,29 +107,31 @@ def _lowest_seeds(done: pd.DataFrame) -> dict[str, str]:
     return dict(zip(first["label"], first["run_id"], strict=True))
 
 
-def _ranks(runs: Mapping[str, str], columns: Sequence[str], artifacts: Artifacts) -> pd.DataFrame:
-    """Return a row per image (index `image`, `kind`, `label`) and a column per label; empty without scores."""
+def _of_runs(done: pd.DataFrame, metric: str, runs: Mapping[str, str]) -> dict[str, float]:
+    """Return {label: value} of a metric of these runs, where it is defined."""
+    chosen = done[(done["metric"] == metric) & done["value"].notna()]
+    values = dict(zip(chosen["run_id"], chosen["value"], strict=True))
+    return {label: float(values[run]) for label, run in runs.items() if run in values}
+
+
+def _scores(runs: Mapping[str, str], columns: Sequence[str], artifacts: Artifacts) -> pd.DataFrame:
+    """Return a row per image (index `KEYS`) and a column per label; empty without scores."""
     tables = {name: artifacts.scores(runs[name]) for name in columns if name in runs}
-    ranks = {
-        name: pd.Series(
-            _fraction_below(table["score"]).to_numpy(float), index=pd.MultiIndex.from_frame(table[KEYS])
-        )
+    scores = {
+        name: pd.Series(table["score"].to_numpy(float), index=pd.MultiIndex.from_frame(table[KEYS]))
         for name, table in tables.items()
         if table is not None and len(table)
     }
-    return pd.DataFrame(ranks).reindex(columns=list(columns)) if ranks else pd.DataFrame()
+    return pd.DataFrame(scores).reindex(columns=list(columns)) if scores else pd.DataFrame()
 
 
-def _fraction_below(scores: "pd.Series[float]") -> "pd.Series[float]":
-    """Return for each score the fraction of the others that are lower; undefined scores do not count."""
-    return (scores.rank(method="min") - 1) / max(scores.count() - 1, 1)
+@dataclass(frozen=True)
+class _Seen:
+    """An image and its ground truth, as far as they were kept, and their tiles."""
 
-
-def _most_disputed(ranks: pd.DataFrame) -> pd.DataFrame:
-    """Sort by disagreement, then by rank, highest first."""
-    keys = pd.DataFrame({"spread": ranks.max(axis=1) - ranks.min(axis=1), "height": ranks.mean(axis=1)})
-    order = keys.sort_values(["spread", "height"], ascending=False, kind="stable").index
-    return ranks.loc[order]
+    tiles: Sequence[Tile]
+    picture: Image.Image | None = None
+    mask: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -131,93 +141,112 @@ class _Drawer:
     folder: Path
     category: str
     runs: Mapping[str, str]
+    contours: Mapping[str, float]
     artifacts: Artifacts
 
-    def draw(self, chosen: pd.DataFrame, columns: Sequence[str]) -> list[GalleryRow]:
-        """Return a row per chosen image, in this order."""
-        images, kinds, anomalous = (list(chosen.index.get_level_values(name)) for name in KEYS)
-        maps = {label: self._maps(label, images) for label in columns}
-        seen = self._pictures(images, anomalous)
-        disagreement = (chosen.max(axis=1) - chosen.min(axis=1)).to_list()
-        ranks = [dict(zip(columns, values, strict=True)) for values in chosen.to_numpy(float).tolist()]
+    def draw(self, judged: Judged, chosen: Sequence[int]) -> list[GalleryRow]:
+        """Return a row per chosen image, given by its position, in this order."""
+        opened = [pictures for run in self.runs.values() if (pictures := self.artifacts.pictures(run))]
+        about = judged.images
+        seen = {about[place][0]: self._seen(opened, about[place][0], about[place][2]) for place in chosen}
+        maps = {label: self._maps(label, seen) for label in judged.methods}
         return [
             GalleryRow(
                 category=self.category,
-                image=images[i],
-                kind=kinds[i],
-                disagreement=disagreement[i],
-                ranks=ranks[i],
+                image=(image := about[place][0]),
+                kind=about[place][1],
+                disagreement=float(judged.disagreement.iloc[place]),
+                ranks={label: float(judged.ranks[label].iloc[place]) for label in judged.methods},
                 tiles=[
-                    *seen[images[i]],
-                    *(self._map_tile(label, maps[label].get(images[i])) for label in columns),
+                    *seen[image].tiles,
+                    *(_map_tile(judged, place, label, maps[label].get(image)) for label in judged.methods),
                 ],
             )
-            for i in range(len(chosen))
+            for place in chosen
         ]
 
-    def _maps(self, label: str, images: Sequence[str]) -> dict[str, Rendered]:
-        """Return the coloured maps of these images; a label may lack some or all."""
+    def _maps(self, label: str, seen: Mapping[str, _Seen]) -> dict[str, Rendered]:
+        """Return the maps of these images, over the images that were kept; a label may lack some or all."""
         stored = self.artifacts.maps(self.runs[label]) if label in self.runs else None
         if stored is None:
             return {}
         place = {name: i for i, name in enumerate(stored.images)}
-        low, high = _scale(stored.maps)
-        found = {image: stored.maps[place[image]] for image in images if image in place}
+        scale = colour_scale([stored.maps], self.contours.get(label))
         return {
-            image: self._save(image, f"map-{slug(label)}", _coloured(values, low, high))
-            for image, values in found.items()
+            image: self._save(image, f"map-{slug(label)}", *_drawn(stored.maps[place[image]], scale, about))
+            for image, about in seen.items()
+            if image in place
         }
 
-    @staticmethod
-    def _map_tile(label: str, rendered: Rendered | None) -> Tile:
-        return Tile(label, *rendered) if rendered else Tile(f"{label}: no map", b"", Path())
-
-    def _pictures(self, images: Sequence[str], anomalous: Sequence[int]) -> dict[str, list[Tile]]:
-        """Return image and ground truth of each image, from the first label that has them."""
-        opened = [pictures for run in self.runs.values() if (pictures := self.artifacts.pictures(run))]
-        return {
-            image: self._image_and_truth(opened, image, bool(label))
-            for image, label in zip(images, anomalous, strict=True)
-        }
-
-    def _image_and_truth(self, opened: Sequence[Pictures], image: str, anomalous: bool) -> list[Tile]:
+    def _seen(self, opened: Sequence[Pictures], image: str, anomalous: bool) -> _Seen:
+        """Return image and ground truth from the first label that has them."""
         found = ((source, picture) for source in opened if (picture := source.image(image)))
         source, picture = next(found, (None, None))
         if source is None or picture is None:
-            return [Tile("image: not kept", b"", Path()), Tile("ground truth: not kept", b"", Path())]
+            return _Seen([Tile("image: not kept", b"", Path()), Tile("ground truth: not kept", b"", Path())])
         picture, mask = picture.convert("RGB"), source.mask(image)
         shown = (np.asarray(picture) * 0.45).astype(np.uint8)
         if mask is not None:
-            shown[np.asarray(mask.convert("1").resize(picture.size))] = RED
+            mask = mask.convert("1").resize(picture.size)
+            shown[np.asarray(mask)] = RED
         title = "ground truth" + ("" if mask is not None else ": no mask" if anomalous else ": normal")
-        return [
+        tiles = [
             Tile("image", *self._save(image, "image", picture)),
             Tile(title, *self._save(image, "ground_truth", Image.fromarray(shown))),
         ]
+        return _Seen(tiles, picture, mask)
 
-    def _save(self, image: str, what: str, picture: Image.Image) -> Rendered:
+    def _save(
+        self, image: str, what: str, picture: Image.Image, small: Image.Image | None = None
+    ) -> Rendered:
         """Write the full picture; return its thumbnail and its path relative to the folder."""
         relative = Path("pictures", slug(self.category), slug(image), f"{what}.jpg")
         path = self.folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         # subsampled colours would blur the edges of masks
         picture.save(path, quality=90, subsampling=0)
-        small = picture.copy()
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
         buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=80)
+        (small or _small(picture)).save(buffer, "JPEG", quality=80)
         return buffer.getvalue(), relative
 
 
-def _scale(maps: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the values at the ends of the colour scale; undefined values do not count."""
-    finite = maps if np.isfinite(maps).all() else maps[np.isfinite(maps)]
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = np.percentile(finite, (LOWEST, HIGHEST))
-    return float(low), float(high)
+def _map_tile(judged: Judged, place: int, label: str, rendered: Rendered | None) -> Tile:
+    note, outcome = _note(judged, place, label), str(judged.outcomes[label].iloc[place])
+    if rendered is None:
+        return Tile(f"{label}: no map", b"", Path(), note, outcome)
+    return Tile(label, *rendered, note, outcome)
 
 
-def _coloured(values: NDArray[np.float32], low: float, high: float) -> Image.Image:
-    scaled = (values - low) / (max(high - low, 0.0) or 1.0)
-    return Image.fromarray(colormaps["inferno"](scaled.clip(0, 1), bytes=True)[..., :3].copy())
+def _note(judged: Judged, place: int, label: str) -> str:
+    """Return the score of an image, also as a multiple of the threshold where both are positive."""
+    score, threshold = float(judged.scores[label].iloc[place]), judged.thresholds.get(label, 0.0)
+    if np.isnan(score):
+        return ""
+    relative = f", {score / threshold:.3g} × threshold" if threshold > 0 and score >= 0 else ""
+    return f"score {score:.3g}{relative}"
+
+
+def _drawn(values: NDArray[np.float32], scale: ColourScale, seen: _Seen) -> tuple[Image.Image, Image.Image]:
+    """Return a map over its image with the outline of the ground truth, and the same small, with lines as wide."""
+    if seen.picture is None:
+        plain = _coloured(values, scale)
+        return plain, _small(plain)
+    both = []
+    for picture in (seen.picture, _small(seen.picture)):
+        drawn = heat_map(picture, values, scale)
+        if seen.mask is not None:
+            mask = np.asarray(seen.mask.resize(picture.size))
+            drawn.paste(WHITE, mask=Image.fromarray(outline(mask, 1)))
+        both.append(drawn)
+    return both[0], both[1]
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return small
+
+
+def _coloured(values: NDArray[np.float32], scale: ColourScale) -> Image.Image:
+    scaled = (values - scale.low) / (scale.high - scale.low)
+    return Image.fromarray(colormaps[COLOURS](scaled.clip(0, 1), bytes=True)[..., :3].copy())

@@ -155,8 +155,16 @@ function filterGallery(text, methods) {
       const { method } = tile.dataset;
       tile.hidden = methods.has(method) || (only !== undefined && method !== "-" && method !== only);
     }
+    row.hidden ||= !hasVerdict(row, one("verdicts")?.value);
   }
   if (one("count")) one("count").value = counted(find("#gallery article:not([hidden])").length, "image");
+}
+
+// whether the methods shown have such a verdict on an image, or, for "disagreement", right and wrong ones
+function hasVerdict(row, wanted) {
+  const outcomes = find("li:not([hidden])", row).map((tile) => tile.dataset.outcome).filter(Boolean);
+  if (wanted === "disagreement") return new Set(outcomes).size > 1;
+  return !wanted || outcomes.includes(wanted);
 }
 
 function showHidden(filtered) {
@@ -220,7 +228,7 @@ viewer.addEventListener("keydown", (event) => {
 // --- start --------------------------------------------------------------------------------------------------------
 
 one("filter").addEventListener("input", apply);
-for (const input of [...boxes, one("category"), one("kind")]) input?.addEventListener("change", apply);
+for (const input of [...boxes, one("category"), one("kind"), one("verdicts")]) input?.addEventListener("change", apply);
 const fold = () => (one("menu").open = !narrow.matches);
 narrow.addEventListener("change", fold);
 for (const link of find("a[href^='#']:not(.skip)")) {

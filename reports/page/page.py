@@ -65,6 +65,7 @@ def render(report: Report) -> str:
         ),
         gallery_categories=_distinct(row.category for row in report.gallery),
         kinds=_distinct(row.kind for row in report.gallery),
+        judged=any(tile.outcome for row in report.gallery for tile in row.tiles),
         configs=[
             (label, text, names.views("settings", method=names.owner(label)))
             for label, text in report.configs

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmark.data.images import StoredImages
-from benchmark.figure import EACH, _low_percentile, save_figure
+from benchmark.figure import EACH, _low_percentile, hardest, save_figure
 from benchmark.scoring import MapFile, Scores
 from datasets.category import Sample
 
@@ -28,10 +28,13 @@ def stored(count: int) -> StoredImages:
     return StoredImages(samples, images, random.random((count, 16, 16)) > 0.9, "", depth, foreground)
 
 
-def draw(path: Path, images: StoredImages, threshold: float = 0.5) -> tuple[int, int]:
+def draw(
+    path: Path, images: StoredImages, threshold: float = 0.5, outcomes: list[str] | None = None
+) -> tuple[int, int]:
     maps = np.random.default_rng(1).random((len(images), 16, 16)).astype(np.float32)
     peaks = maps.max((1, 2))
-    save_figure(path, "title", images, Scores(maps, peaks.astype(np.float64), peaks), threshold)
+    scores = Scores(maps, peaks.astype(np.float64), peaks)
+    save_figure(path, "title", images, scores, threshold, outcomes or [""] * len(images))
     with Image.open(path) as picture:
         assert len(np.unique(np.asarray(picture.convert("L")))) > 50
         return picture.size
@@ -49,6 +52,28 @@ def test_depth_and_foreground_are_two_further_rows(tmp_path: Path) -> None:
 def test_there_is_a_column_per_image(tmp_path: Path, count: int) -> None:
     width = draw(tmp_path / "few.png", stored(count))[0]
     assert width == pytest.approx(draw(tmp_path / "many.png", stored(20))[0] * count / (2 * EACH), abs=1)
+
+
+def test_the_anomalous_images_with_the_lowest_scores_and_the_normal_ones_with_the_highest_are_chosen() -> (
+    None
+):
+    anomalous = np.array([True] * 6 + [False] * 6)
+    scores = np.array([9.0, 1, 8, 2, 7, 3, 0.5, 6, 0.1, 5, 0.2, 4])
+    assert hardest(anomalous, scores) == ([1, 3, 5, 4], [7, 9, 11, 6])
+
+
+@pytest.mark.parametrize("normal", [0, 1])
+def test_where_there_are_few_of_one_kind_there_are_more_of_the_other(normal: int) -> None:
+    anomalous, scores = np.array([True] * 9 + [False] * normal), np.arange(9.0 + normal)
+    assert [*map(len, hardest(anomalous, scores))] == [2 * EACH - normal, normal]
+    assert [*map(len, hardest(~anomalous, scores))] == [normal, 2 * EACH - normal]
+
+
+def test_wrong_verdicts_are_named(tmp_path: Path) -> None:
+    images = stored(2)
+    for name, outcomes in (("right", ["hit", "correct rejection"]), ("wrong", ["miss", "correct rejection"])):
+        draw(tmp_path / f"{name}.png", images, outcomes=outcomes)
+    assert (tmp_path / "right.png").read_bytes() != (tmp_path / "wrong.png").read_bytes()
 
 
 def test_the_ground_truth_of_an_image_is_shown_only_where_it_is_known(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_detector_judges_by_held_out_images_where_all_test_images_are_normal(
     assert set(result.measures.values) == set(result.measures.missing)
     assert result.detector.policy == "train_quantile"
     assert result.detector.predict(normal[0].image).verdicts is not None
-    assert "no threshold by f1_image, so the detector judges by train_quantile" in caplog.text
+    assert "f1_image gives no threshold, so verdicts use train_quantile" in caplog.text
 
 
 @pytest.mark.parametrize(

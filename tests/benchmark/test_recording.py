@@ -88,9 +88,10 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
     )
 
 
-def write(folder: Path, result: CellResult, **tracking: Any) -> Pending:
+def write(folder: Path, result: CellResult, policy: Any = "f1_image", **tracking: Any) -> Pending:
     category = SimpleNamespace(train=range(17))
-    cell = SimpleNamespace(name="toy washer", category=category, evaluation=SimpleNamespace(fpr_limit=0.3))
+    evaluation = SimpleNamespace(fpr_limit=0.3, threshold=policy, quantile=0.995)
+    cell = SimpleNamespace(name="toy washer", category=category, evaluation=evaluation, held_out=range(4))
     run = {"id": "0", "name": "toy washer", "uri": "", "experiment": "", "tags": {}}
     pending = new_pending(folder / "pending", run)
     record(cast(Cell, cell), result, Tracking("", "", **tracking), ["image_auroc"], pending)
@@ -150,6 +151,36 @@ def test_metrics_hold_measures_thresholds_and_costs(pending: Pending, result: Ce
     assert metrics["peak_memory_gb"] == 1.5
     assert metrics["parameters"] == 6
     assert "missing" not in pending.tags
+
+
+def test_misses_and_false_alarms_are_recorded_by_policy_and_reported_by_that_of_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, result: CellResult
+) -> None:
+    caplog.set_level("INFO")
+    metrics = {name: values.get(0) for name, values in write(tmp_path, result).metrics.items()}
+    found, labels = result.measures, np.array([name.split("/")[1] != "good" for name in NAMES])
+    judged = result.scores.images >= found.image_threshold
+    misses, false_alarms = np.count_nonzero(labels & ~judged), np.count_nonzero(~labels & judged)
+    assert (metrics["misses/f1_image"], metrics["false_alarms/f1_image"]) == (misses, false_alarms)
+    assert (metrics["anomalous_images"], metrics["normal_images"], metrics["held_out_images"]) == (3, 2, 4)
+    assert {name for name in metrics if "/train_quantile" in name} == set()
+    assert {"misses/dice_max", "false_alarms/dice_max"} <= set(metrics)
+    expected = (
+        f"misses {misses} of 3, false alarms {false_alarms} of 2 (threshold f1_image, an oracle); image_auroc"
+    )
+    assert f"toy washer: {expected}" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["train_quantile", "f1_image"])
+def test_a_threshold_by_a_quantile_of_few_held_out_images_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, result: CellResult, policy: str
+) -> None:
+    write(tmp_path, result, policy, figure=False, detector=False)
+    expected = (
+        "toy washer: the threshold comes from only 4 held-out images: the quantile 0.995 lies between their two "
+        "largest scores; expect a false alarm in about 1 of 5 normal images"
+    )
+    assert (expected in caplog.messages) == (policy == "train_quantile")
 
 
 def test_losses_and_validation_scores_are_recorded_by_epoch_or_step(pending: Pending) -> None:

@@ -11,7 +11,8 @@ from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measures, Metric
 from tests.metrics.reference import random_test_set
 
 PIXEL_MEASURES = {"pixel_auroc", "pro", "dice", "dice_image", "dice_max", "pixel_ap"}
-IMAGE_MEASURES = {"image_auroc", "image_f1", "image_ap"}
+AT_IMAGE_THRESHOLD = ["image_f1", "image_precision", "image_recall"]
+IMAGE_MEASURES = {"image_auroc", "image_ap", *AT_IMAGE_THRESHOLD}
 HELD_OUT: dict[str, Any] = {"validation_scores": [1.0, 2.0], "validation_max": [1.0, 2.0]}
 
 
@@ -53,6 +54,8 @@ def test_values_are_those_of_the_single_measures(arrays: dict[str, Any]) -> None
         "dice_max": metrics.dice_max(pixels)[0],
         "pixel_ap": metrics.pixel_ap(pixels),
         "image_f1": metrics.image_f1(labels, scores, result.threshold),
+        "image_precision": metrics.image_precision(labels, scores, result.threshold),
+        "image_recall": metrics.image_recall(labels, scores, result.threshold),
         "image_ap": metrics.image_ap(labels, scores),
     }
 
@@ -178,7 +181,7 @@ def test_a_dataset_without_masks_keeps_its_image_measures(arrays: dict[str, Any]
     result = evaluate(**arrays, threshold_policy=policy, **HELD_OUT)
     causes = dict.fromkeys(PIXEL_MEASURES, "no masks")
     if policy == "dice_max":
-        causes["image_f1"] = "no threshold by the policy 'dice_max': no masks"
+        causes |= dict.fromkeys(AT_IMAGE_THRESHOLD, "no threshold by the policy 'dice_max': no masks")
     assert result.missing == causes
     assert set(result.values) == PIXEL_MEASURES | IMAGE_MEASURES
     undefined = [np.isnan(result.threshold), np.isnan(result.image_threshold)]
@@ -269,3 +272,36 @@ def test_input_that_cannot_be_measured_is_refused(
 ) -> None:
     with pytest.raises(MetricError, match=message):
         evaluate(**{**arrays, **change})
+
+
+@pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
+def test_verdicts_are_counted_by_every_policy_with_the_scores_that_it_judges(
+    arrays: dict[str, Any], policy: str
+) -> None:
+    scores, maxima = arrays["maps"].mean(axis=(1, 2)), arrays["maps"].max(axis=(1, 2))
+    result = evaluate(**{**arrays, "scores": scores}, threshold_policy=policy, **HELD_OUT)
+    assert set(result.confusions) == set(THRESHOLD_POLICIES)
+    for name, confusion in result.confusions.items():
+        judged, threshold = maxima if name == "dice_max" else scores, result.thresholds[name][1]
+        assert confusion == metrics.count_verdicts(arrays["labels"], judged, threshold)
+    own = result.confusions[policy]
+    expected = [own.f1, own.precision, own.recall]
+    assert [result.values[name] for name in AT_IMAGE_THRESHOLD] == pytest.approx(expected, nan_ok=True)
+
+
+def test_false_alarms_among_normal_images_alone_are_counted_though_no_measure_is_defined(
+    arrays: dict[str, Any],
+) -> None:
+    arrays["labels"][:] = False
+    result = evaluate(**arrays, threshold_policy="train_quantile", **HELD_OUT)
+    confusion = result.confusions["train_quantile"]
+    assert (confusion.anomalous, confusion.normal) == (0, len(arrays["labels"]))
+    assert set(result.confusions) == {"train_quantile", "dice_max"}
+    assert np.isnan(result.values["image_precision"])
+
+
+def test_precision_is_undefined_where_no_image_is_judged_anomalous(arrays: dict[str, Any]) -> None:
+    held_out: dict[str, Any] = {name: [1e9] for name in HELD_OUT}
+    result = evaluate(**arrays, threshold_policy="train_quantile", **held_out)
+    assert result.missing == {"image_precision": "no image is judged anomalous"}
+    assert result.values["image_recall"] == result.values["image_f1"] == 0

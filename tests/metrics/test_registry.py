@@ -33,7 +33,7 @@ def test_only_a_threshold_from_train_images_is_no_oracle() -> None:
 @pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
 def test_measures_at_the_threshold_are_oracles_where_the_policy_is(policy: str) -> None:
     oracles = {name for name, measure in MEASURES.items() if measure.is_oracle(policy)}
-    at_threshold = {"dice", "dice_image", "image_f1"}
+    at_threshold = {"dice", "dice_image", "image_f1", "image_precision", "image_recall"}
     assert oracles == {"dice_max"} | (at_threshold if is_oracle(policy) else set())
 
 

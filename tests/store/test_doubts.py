@@ -6,7 +6,15 @@ from itertools import accumulate, repeat
 import numpy as np
 import pytest
 
-from store.doubts import chance_auroc, chance_level, few_images, still_improving, too_few_steps
+from store.doubts import (
+    chance_auroc,
+    chance_level,
+    false_alarm_odds,
+    few_images,
+    pixel_chance_level,
+    still_improving,
+    too_few_steps,
+)
 
 # epochs and images per batch of the published schedules; half of those with a fraction of 0.2 held out
 SCHEDULES = {
@@ -38,8 +46,9 @@ def test_seventeen_images_are_fewer_than_those_of_any_published_category() -> No
     assert not few_images(TOOTHBRUSH)
 
 
-def test_fifteen_epochs_of_a_single_batch_are_too_few() -> None:
-    assert too_few_steps(15)
+@pytest.mark.parametrize(("steps", "too_few"), [(15, True), (99, True), (100, False)])
+def test_fewer_than_a_hundred_steps_are_too_few(steps: int, too_few: bool) -> None:
+    assert too_few_steps(steps) == too_few
 
 
 def power_law(epochs: int, exponent: float) -> list[float]:
@@ -112,3 +121,29 @@ def test_without_one_of_the_two_kinds_there_is_no_limit() -> None:
 )
 def test_verdicts_of_image_aurocs(auroc: float, limit: float, verdict: str) -> None:
     assert chance_level(auroc, limit) == verdict
+
+
+@pytest.mark.parametrize(
+    ("auroc", "verdict"),
+    [
+        *((0.3, "worse than chance"), (0.5, "close to chance"), (0.549, "close to chance")),
+        *((0.7, ""), (1.0, ""), (math.nan, "")),
+    ],
+)
+def test_verdicts_of_pixel_aurocs(auroc: float, verdict: str) -> None:
+    assert pixel_chance_level(auroc) == verdict
+
+
+@pytest.mark.parametrize("images", [2, 6, 40])
+def test_a_normal_image_exceeds_the_largest_of_few_as_often_as_stated(images: int) -> None:
+    scores = np.random.default_rng(0).random((20_000, images + 1))
+    threshold = np.quantile(scores[:, 1:], 0.999, axis=1)
+    share = np.mean(scores[:, 0] > threshold)
+    assert share == pytest.approx(1 / false_alarm_odds(images, 0.999), abs=0.01)
+
+
+@pytest.mark.parametrize(("images", "quantile"), [(0, 0.995), (202, 0.995), (6, 0.5), (6, 1.0)])
+def test_enough_images_none_and_the_wish_for_their_maximum_are_no_reason_for_a_doubt(
+    images: int, quantile: float
+) -> None:
+    assert false_alarm_odds(images, quantile) == 0

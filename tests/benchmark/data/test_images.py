@@ -337,7 +337,7 @@ def test_store_that_was_damaged_later_is_decoded_again(
     assert len(decoded) == 4
     (message,) = caplog.messages
     assert message.startswith(f"{store / name}: the file is ")
-    assert message.endswith("writing it anew")
+    assert message.endswith("writing it again")
     assert stores_in(cache) == [store]
 
 

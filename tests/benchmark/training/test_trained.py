@@ -154,5 +154,5 @@ def test_a_damaged_checkpoint_is_named_and_changes_no_number(
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
     assert numbers(detector(cell, tmp_path)) == whole
-    assert f"{path}: not used, the training starts from its beginning" in caplog.text
+    assert f"{path}: ignored; the training starts from the beginning" in caplog.text
     assert not path.exists()

@@ -1,13 +1,13 @@
 """Anomaly maps as colours over their images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from store.predictions import COLOURS, OPACITY, ColourScale, Threshold
+from store.predictions import COLOURS, OPACITY, ColourScale
 
 LEVELS = 256
 CONTOUR = (0, 255, 255)
@@ -20,17 +20,18 @@ PALETTE = (colormaps[COLOURS](np.linspace(0, 1, LEVELS))[:, :3] * 255).round().a
 OPACITIES = (np.interp(np.linspace(0, 1, LEVELS), *OPACITY) * 255).round().tolist()
 
 
-def colour_scale(maps: Sequence[NDArray[np.float32]], threshold: Threshold | None) -> ColourScale:
-    """Return the scale of all heat maps of a command, from the first maps.
+def colour_scale(maps: Iterable[NDArray[np.float32]], contour: float | None) -> ColourScale:
+    """Return the scale of heat maps that are to be compared, from some of the maps.
 
-    It begins at the median of their pixels, as most pixels are normal, and has the pixel threshold in its middle.
-    Without a threshold it ends at the 99.9th percentile.
+    It begins at the median of their pixels, as most pixels are normal, and has the contour, the pixel threshold, in its
+    middle. Without one it ends at the 99.9th percentile. Undefined pixels do not count.
     """
-    pixels = np.concatenate([values.ravel() for values in maps])
+    pixels = np.concatenate([values[np.isfinite(values)] for values in maps])
+    if not pixels.size:
+        return ColourScale(0.0, 1.0, contour)
     low, top, lowest, highest = (
         float(value) for value in (*np.percentile(pixels, (50, 99.9)), pixels.min(), pixels.max())
     )
-    contour = None if threshold is None else threshold.pixel
     if contour is None:
         high = top
     elif contour > low:
@@ -50,14 +51,14 @@ def heat_map(image: Image.Image, anomaly_map: NDArray[np.float32], scale: Colour
     anomaly_map
         (H, W), of any size.
     """
-    scaled = (anomaly_map - scale.low) / (scale.high - scale.low)
+    scaled = np.nan_to_num((anomaly_map - scale.low) / (scale.high - scale.low))
     levels = Image.fromarray(((LEVELS - 1) * scaled.clip(0, 1)).round().astype(np.uint8))
     # one byte a pixel: images may have hundreds of millions
     levels = levels.resize(image.size, Image.Resampling.BILINEAR)
     opacity = levels.point(OPACITIES)
     if scale.contour is not None:
         reached = np.asarray(levels) >= (LEVELS - 1) * scale.position(scale.contour)
-        line = _outline(reached, max(1, min(image.size) // CONTOUR_PART))
+        line = outline(reached, max(1, min(image.size) // CONTOUR_PART))
     levels.putpalette(PALETTE.tobytes())
     drawn = Image.composite(levels.convert("RGB"), image, opacity)
     if scale.contour is not None:
@@ -77,7 +78,7 @@ def preview(image: Image.Image, drawn: Image.Image) -> Image.Image:
     return pair
 
 
-def _outline(reached: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+def outline(reached: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     """Return the inner border of a region, so many pixels wide."""
     inside = reached.copy()
     for shift in range(1, width + 1):

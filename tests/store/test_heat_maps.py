@@ -4,15 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.deployment.heat_maps import CONTOUR, colour_scale, heat_map, preview
-from store.predictions import ColourScale, Threshold
+from store.heat_maps import CONTOUR, colour_scale, heat_map, outline, preview
+from store.predictions import ColourScale
 
 GREY = (90, 90, 90)
 SCALE = ColourScale(0.0, 2.0, contour=1.0)
-
-
-def threshold(pixel: float) -> Threshold:
-    return Threshold("f1_image", 1.0, pixel, "of a test")
 
 
 def drawn(values: np.ndarray, size: tuple[int, int] = (64, 32), scale: ColourScale = SCALE) -> np.ndarray:
@@ -56,15 +52,15 @@ def test_the_line_is_wider_on_larger_images() -> None:
 
 def test_the_scale_has_the_pixel_threshold_in_its_middle_and_begins_at_the_median() -> None:
     maps = [np.array([[0.25, 0.25], [0.25, 3.0]], np.float32)]
-    assert colour_scale(maps, threshold(1.0)) == ColourScale(0.25, 1.75, 1.0)
-    assert colour_scale(maps, threshold(1.0)).position(1.0) == 0.5
+    assert colour_scale(maps, 1.0) == ColourScale(0.25, 1.75, 1.0)
+    assert colour_scale(maps, 1.0).position(1.0) == 0.5
 
 
 @pytest.mark.parametrize("pixel", [None, -7.0, 0.5, 100.0])
 @pytest.mark.parametrize("values", [[0.5] * 100, np.linspace(-3, 4, 100)])
 def test_every_map_and_threshold_has_a_scale(pixel: float | None, values: list[float]) -> None:
     maps = [np.array(values, np.float32).reshape(10, 10)]
-    scale = colour_scale(maps, None if pixel is None else threshold(pixel))
+    scale = colour_scale(maps, pixel)
     assert scale.low < scale.high
     assert scale.contour == pixel
     assert drawn(maps[0], scale=scale).shape == (32, 64, 3)
@@ -76,3 +72,18 @@ def test_a_preview_shows_image_and_heat_map_side_by_side() -> None:
     assert small.shape == (176, 2 * 88 + 3, 3)
     assert small[:, :88].max() == 0
     assert small[:, -88:].min() == 255
+
+
+def test_undefined_pixels_do_not_count_for_the_scale_and_are_transparent() -> None:
+    maps = [np.array([[0.25, 0.25], [np.nan, 3.0]], np.float32)]
+    assert colour_scale(maps, 1.0) == ColourScale(0.25, 1.75, 1.0)
+    assert colour_scale([np.full((2, 2), np.nan, np.float32)], None) == ColourScale(0.0, 1.0)
+    assert (drawn(np.full((16, 16), np.nan)) == GREY).all()
+
+
+def test_an_outline_is_the_inner_border_of_a_region() -> None:
+    region = np.zeros((8, 8), bool)
+    region[2:7, 2:7] = True
+    expected = region.copy()
+    expected[3:6, 3:6] = False
+    np.testing.assert_array_equal(outline(region, 1), expected)
