@@ -17,11 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from benchmark.command_line import CommandLine, read_command_line
 from benchmark.error_messages import explain
-from benchmark.errors import BenchmarkError, SweepEnded
+from benchmark.errors import SweepEnded
 from benchmark.orphans import end_with_parent
 from benchmark.signals import EXIT_CODES, INTERRUPTED, handle_signals, keep_interruption, signals_held
 from benchmark.sweep import Stop, Sweep, current_sweep
-from store.errors import StoreError
 from store.passwords import hide_from_process_list, without_password
 from store.text import counted
 
@@ -84,7 +83,11 @@ def main(arguments: list[str]) -> int:
     """
     try:
         command = read_command_line(arguments[1:])
-    except (BenchmarkError, StoreError) as error:
+        if command.source is not None:
+            from benchmark.recorded_config import with_recorded
+
+            command = with_recorded(command)
+    except Exception as error:
         return _report(error)
     sys.argv = [arguments[0], *command.arguments]
     for folder in filter(None, (PROJECT_ROOT, command.config_dir)):
@@ -140,13 +143,13 @@ def _finish(sweep: Sweep, code: int, command: CommandLine) -> int:
     if not summary.cells:
         return 0
     print(f"sweep {sweep.name}: {counted(summary.cells, 'cell')} in {tracking.uri}")
-    complete = not summary.failures
-    if tracking.report and not interrupted:
-        complete &= _write_report(sweep)
     if tracking.register and not interrupted:
         _register(sweep, tracking.register)
     if code or summary.failed:
         print(f"to run what failed or is missing: {command.again}")
+    complete = not summary.failures
+    if tracking.report and not interrupted:
+        complete &= _write_report(sweep)  # last, so that the path of its page ends what is printed
     return int(summary.failed > 0 or not complete)
 
 

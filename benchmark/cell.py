@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from benchmark.data.batches import Images, as_batches
@@ -45,6 +46,8 @@ class Cell:
         crops need.
     pretraining
         The images of stages that are independent of the category; None: the method has no such stages.
+    progress_file
+        Where other processes find how far its training is, see `store.progress`; None: nowhere.
     """
 
     name: str
@@ -60,11 +63,12 @@ class Cell:
     training: Training
     evaluation: Evaluation
     pretraining: Category | None = None
+    progress_file: Path | None = None
 
     @property
     def progress(self) -> Progress:
         """How the progress of trainings is shown."""
-        return partial(show_progress, bars=self.settings.progress)
+        return partial(show_progress, bars=self.settings.progress, file=self.progress_file)
 
     def open_images(self) -> CellImages:
         """Return the decoded images, decoding them if needed: a damaged file is reported before the training."""

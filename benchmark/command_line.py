@@ -3,11 +3,11 @@
 import re
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
@@ -29,11 +29,14 @@ class CommandLine:
         The arguments that change the configuration, without passwords; one of them names the sweep.
     config_dir
         The folder of `--config-dir`, in which a user's own methods may lie; None: there is none.
+    source
+        The file of `--from`, see `benchmark.recorded_config`; None: there is none.
     """
 
     flags: tuple[str, ...]
     overrides: tuple[str, ...]
     config_dir: Path | None
+    source: Path | None = None
 
     @property
     def arguments(self) -> list[str]:
@@ -56,6 +59,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         If a flag is unknown or lacks its value.
     """
     parser = get_args_parser()
+    source = parser.add_argument("--from", help="config.yaml of a recorded cell, whose options are taken")
     parser.error = _refuse  # type: ignore[method-assign]
     parsed, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
@@ -69,12 +73,18 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine:
         name = next(option for option in action.option_strings if option.startswith("--"))
         if value == "":
             _refuse(f"{name}=: the value is empty (a shell variable that is not set?)")
+        if action is source:
+            continue
         flags.append(name if value is True else f"{name}={value}")
     overrides = [hide_password(override) for override in parsed.overrides]
     if not any(override.lstrip("+").startswith("sweep=") for override in overrides):
         overrides.insert(0, f"sweep={datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}")
+    folder, file = parsed.config_dir, getattr(parsed, source.dest)
     return CommandLine(
-        tuple(flags), tuple(overrides), Path(parsed.config_dir).resolve() if parsed.config_dir else None
+        tuple(flags),
+        tuple(overrides),
+        Path(folder).resolve() if folder else None,
+        Path(file) if file else None,
     )
 
 
@@ -83,7 +93,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def command_of(hydra: HydraConf, categories: Sequence[str]) -> str:
-    """Return the command for some categories of a job, with the overrides of the job and no others.
+    """Return the command for some categories of a job, with the overrides of the job that decide their numbers.
 
     Parameters
     ----------
@@ -98,7 +108,24 @@ def command_of(hydra: HydraConf, categories: Sequence[str]) -> str:
 
 
 _NO_TEXT = ("null", "true", "false", "nan", "inf")
-_NOT_OF_A_CELL = ("sweep=", "jobs.", "dataset.categories=")
+_NOT_OF_A_CELL = ("sweep=", "jobs.", "dataset.categories=", "results_dir=", "tracking.", "tables=")
+
+
+def literal(value: Any) -> str:
+    """Return a plain value as the value of an override.
+
+    >>> literal(None), literal(True), literal(1e-05), literal("a,b"), literal([1, "x"]), literal({"k": [0.5]})
+    ('null', 'true', '1e-05', "'a,b'", '[1,x]', '{k:[0.5]}')
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(literal, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{literal(item)}' for key, item in value.items())}}}"
+    return quoted(value) if isinstance(value, str) else repr(value)
 
 
 def quoted(name: str) -> str:

@@ -3,9 +3,10 @@
 import contextlib
 import logging
 import os
+import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -13,14 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from benchmark.cell import Cell
 from benchmark.command_line import command_of
-from benchmark.configuration import choices_of, flat, plain_values
+from benchmark.configuration import choices_of, plain_values
 from benchmark.environment import environment
 from benchmark.error_messages import USER_ERRORS
 from benchmark.errors import BenchmarkError, SweepEnded
 from benchmark.identity import content_digests, keys_of
 from benchmark.job_settings import JobSettings, read_settings
 from benchmark.limits import explain_resource_errors, time_limit
-from benchmark.protocol import protocol_options
+from benchmark.pace import Pace
+from benchmark.protocol import recorded_options
+from benchmark.recorded_config import recorded_config
 from benchmark.run_cell import CellResult, run_cell, train_cell
 from benchmark.runtime import Runtime, start
 from benchmark.signals import keep_interruption
@@ -28,24 +31,26 @@ from benchmark.sweep import OPEN_SWEEP, Sweep, current_sweep, open_sweep, read_s
 from datasets.category import Category
 from store import tags
 from store.errors import StoreError
+from store.liveness import LOCKS
 from store.passwords import without_password
 from store.plan import MEMBER, Member, Plan, job_key
+from store.progress import progress_file
 from store.tracker import Run, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-NOT_LOGGED = ("sweep", "results_dir", "jobs", "tables")  # no result depends on them
 FACTS = (tags.METHOD, tags.MODE, tags.DATASET, tags.SEED, tags.PROTOCOL, tags.TEACHER)
 """Tags that the description of a run repeats."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a cell, and the digests of the contents of its images."""
+    """The keys of a cell, the digests of the contents of its images, and whether the store has its results."""
 
     training: str
     identity: str
     contents: Mapping[str, str]
+    is_finished: bool
 
 
 @dataclass(frozen=True)
@@ -83,18 +88,26 @@ class Job:
         """
         try:
             with keep_interruption(), explain_resource_errors():
-                keys = Keys(*keys_of(cell), content_digests(cell))
-                if self.settings.jobs.force or not self._is_finished(keys):
+                training, identity = keys_of(cell)
+                tracker, with_model = self.sweep.tracker, self.settings.tracking.model
+                is_finished = not self.settings.jobs.force and tracker.is_finished(identity, with_model)
+                if not is_finished:
                     cell.open_images()
+                return Keys(training, identity, content_digests(cell), is_finished)
         except StoreUnavailable:
             raise
         except Exception as error:
             self.fail(cell.name, self.tags_of(place, cell.category.name, cell.category.group), error)
             return None
-        return keys
 
-    def run(self, cell: Cell, place: int, keys: Keys) -> None:
-        """Run one cell, unless it has finished before; record it whatever happens."""
+    def run(self, cell: Cell, place: int, keys: Keys, waiting: int) -> None:
+        """Run one cell, unless it has finished before; record it whatever happens.
+
+        Parameters
+        ----------
+        waiting
+            How many cells of the job have yet to run.
+        """
         own = self.tags_of(place, cell.category.name, cell.category.group)
         with contextlib.ExitStack() as held:
             try:
@@ -105,12 +118,13 @@ class Job:
             except StoreError as error:
                 self.fail(cell.name, own, error)
                 return
+            count = self.sweep.pace.count(self.number)
             if finished is not None:
                 finished.set_tags(self.member(place))
-                log.info(
-                    "%s: finished before, taken from the store (jobs.force=true runs it again)", cell.name
-                )
+                taken = "%s: finished before, taken from the store (%s; jobs.force=true runs it again)"
+                log.info(taken, cell.name, count)
                 return
+            log.info("%s: %s%s", cell.name, count, self.sweep.pace.time_left(self.number, waiting))
             own |= {
                 tags.IDENTITY: keys.identity,
                 tags.TRAINING_KEY: keys.training,
@@ -118,10 +132,9 @@ class Job:
             }
             if "pretraining" in keys.contents:
                 own[tags.PRETRAINING_DIGEST] = keys.contents["pretraining"]
-            self._compute(cell, keys, own)
-
-    def _is_finished(self, keys: Keys) -> bool:
-        return self.sweep.tracker.is_finished(keys.identity, self.settings.tracking.model)
+            locks = self.sweep.tracker.results_dir / LOCKS
+            file = held.enter_context(progress_file(locks, keys.identity))
+            self._compute(replace(cell, progress_file=file), keys, own)
 
     def _finished(self, keys: Keys) -> Run | None:
         with_model = self.settings.tracking.model
@@ -130,6 +143,7 @@ class Job:
     def _compute(self, cell: Cell, keys: Keys, own: Mapping[str, Any]) -> None:
         """Train or load the detector, score, measure and record."""
         tracker, parent, jobs = self.sweep.tracker, self.sweep.parent, self.settings.jobs
+        started = time.perf_counter()
         run = tracker.start_cell(parent, cell.name, own)
         try:
             self._describe(run, cell.category.name)
@@ -149,6 +163,7 @@ class Job:
                 else:
                     record_training(cell, result, self.settings.tracking, pending)
             tracker.send(pending)
+            self.sweep.pace.end(self.number, time.perf_counter() - started)
         except StoreUnavailable:
             raise  # nothing can be recorded: the job ends
         except Exception as error:
@@ -159,6 +174,7 @@ class Job:
 
     def fail(self, name: str, own: Mapping[str, Any], error: Exception) -> None:
         """Record a cell that cannot be run."""
+        self.sweep.pace.count(self.number)
         run = self.sweep.tracker.start_cell(self.sweep.parent, name, own)
         try:
             self._describe(run, own[tags.CATEGORY])
@@ -176,13 +192,14 @@ class Job:
 
     def _describe(self, run: Run, category: str) -> None:
         machine = environment()
-        run.log_text(OmegaConf.to_yaml(OmegaConf.create(dict(self.settings.plain))), tags.CONFIG)
+        # images of other categories may be those of a pretraining
+        alone = self.tags.get(tags.PRETRAINING_IMAGES) != tags.OWN_IMAGES
+        categories = [category] if alone else self.settings.dataset.categories
+        run.log_text(recorded_config(self.settings.choices, self.settings.plain, categories), tags.CONFIG)
         run.log_params(self.params)
         run.set_tags(machine)
         facts = {name: str(self.tags[name]) for name in FACTS}
-        # images of other categories may be those of a pretraining
-        alone = self.tags.get(tags.PRETRAINING_IMAGES) != tags.OWN_IMAGES
-        command = command_of(HydraConfig.get(), [category] if alone else self.settings.dataset.categories)
+        command = command_of(HydraConfig.get(), categories)
         run.describe(command, {**facts, tags.CATEGORY: category}, machine[tags.GIT_COMMIT])
 
 
@@ -202,8 +219,10 @@ def run_job(config: DictConfig) -> None:
             f"hydra.callbacks.sweep={hook}: expected {OPEN_SWEEP}, which checks and opens a sweep"
         )
     settings = read_settings(choices_of(hydra), plain_values(config))
-    sweep = current_sweep() or open_sweep(read_sweep(settings))
     number = 0 if OmegaConf.is_missing(hydra.job, "num") else int(hydra.job.num)
+    categories = tuple(settings.dataset.categories)
+    own = Pace({number: len(categories)}, "this job")  # a worker of a launcher knows no others
+    sweep = current_sweep() or open_sweep(read_sweep(settings), own)
     runtime = start(settings.runtime, settings.probe.channels_last, number)
     pretraining, source = settings.pretraining()
     pretraining_tags = (
@@ -215,7 +234,7 @@ def run_job(config: DictConfig) -> None:
         sweep,
         number,
         settings,
-        _params(settings.plain),
+        recorded_options(settings.plain),
         {
             tags.SWEEP: sweep.name,
             tags.METHOD: settings.choices["method"],
@@ -235,7 +254,6 @@ def run_job(config: DictConfig) -> None:
             **pretraining_tags,
         },
     )
-    categories = tuple(settings.dataset.categories)
     plan = Plan(settings.title, tuple(hydra.overrides.task), categories, job_key(job.params))
     sweep.tracker.announce_job(sweep.parent, number, plan)
     prepared = []
@@ -247,8 +265,10 @@ def run_job(config: DictConfig) -> None:
             continue
         if keys := job.prepare(cell, place):
             prepared.append((cell, place, keys))
+    waiting = sum(not keys.is_finished for _, _, keys in prepared)
     for cell, place, keys in prepared:
-        job.run(cell, place, keys)
+        job.run(cell, place, keys, waiting)
+        waiting -= not keys.is_finished
 
 
 def _folder_of(category: Category) -> str:
@@ -256,14 +276,6 @@ def _folder_of(category: Category) -> str:
     return os.path.commonpath(
         [sample.image.absolute().parent for sample in (*category.train, *category.test)]
     )
-
-
-def _params(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options by their dotted names, and the protocol's values of those that were changed."""
-    params = flat({key: value for key, value in plain.items() if key not in NOT_LOGGED})
-    base = protocol_options()
-    changed = {name: base.get(name) for name in params if params[name] != base.get(name)}
-    return {**params, **{tags.PROTOCOL_VALUE + name: value for name, value in changed.items()}}
 
 
 def _cell(settings: JobSettings, category: Category, runtime: Runtime, pretraining: Category | None) -> Cell:

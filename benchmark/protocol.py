@@ -1,5 +1,6 @@
 """The values that a protocol gives to all options, to know which of them a command has changed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -8,8 +9,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from benchmark.configuration import flat, plain_values
+from store.tags import PROTOCOL_VALUE
 
 CHOICES = ("method", "dataset", "protocol")
+NOT_RECORDED = ("sweep", "results_dir", "jobs", "tables")  # no result depends on them
 
 
 def protocol_options() -> dict[str, Any]:
@@ -21,3 +24,11 @@ def protocol_options() -> dict[str, Any]:
     overrides = [f"{group}={runtime.choices[group]}" for group in CHOICES]
     config = ConfigLoaderImpl(search_path).load_configuration("config", overrides, RunMode.RUN)
     return flat(plain_values(config))
+
+
+def recorded_options(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by their dotted names, and the protocol's values of those that were changed."""
+    options = flat({key: value for key, value in plain.items() if key not in NOT_RECORDED})
+    base = protocol_options()
+    changed = {name: base.get(name) for name in options if options[name] != base.get(name)}
+    return {**options, **{PROTOCOL_VALUE + name: value for name, value in changed.items()}}

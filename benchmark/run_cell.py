@@ -105,7 +105,7 @@ def _policy(cell: Cell, thresholds: Collection[str]) -> str:
     if asked in thresholds or WITHOUT_TEST_IMAGES not in thresholds:
         return asked
     log.warning(
-        "%s: there is no threshold by %s, so the detector judges by %s, of held-out normal images",
+        "%s: %s gives no threshold, so verdicts use %s, a quantile of held-out normal images",
         *(cell.name, asked, WITHOUT_TEST_IMAGES),
     )
     return WITHOUT_TEST_IMAGES
@@ -123,7 +123,7 @@ def train_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> 
     if not cell.held_out:
         log.warning(
             "%s: there are neither test images nor held-out ones, so the detector will have no threshold and give no "
-            "verdict; method.training.validation_fraction=0.2 holds a fifth of the train images out",
+            "verdicts; method.training.validation_fraction=0.2 holds out a fifth of the train images",
             cell.name,
         )
     detector = trained(cell, images, key, results_dir / "detectors", force)

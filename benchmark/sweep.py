@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from benchmark.configuration import compose_jobs, read_with_hydra
 from benchmark.errors import BenchmarkError
 from benchmark.job_values import JobValues, read_values
+from benchmark.pace import Pace
 from benchmark.settings.sweep import Tracking
 from benchmark.settings.values import convert
 from store import tags
@@ -51,11 +52,12 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class Sweep:
-    """An open sweep: its settings, store and parent run."""
+    """An open sweep: its settings, store and parent run, and how far this process is with it."""
 
     settings: SweepSettings
     tracker: "Tracker"
     parent: "Run"
+    pace: Pace
 
     @property
     def name(self) -> str:
@@ -99,7 +101,8 @@ class OpenSweep(Callback):
             values = [read_values(*read_with_hydra(job)) for job in jobs]
             settings = read_sweep(values[0])
             data = _check(values)
-            sweep = open_sweep(settings)
+            cells = {number: len(facts.categories) for number, facts in enumerate(data)}
+            sweep = open_sweep(settings, Pace(cells))
             _open.append(sweep)
             sweep.parent.set_tags({tags.JOBS: len(jobs)})
             for number, facts in enumerate(data):
@@ -163,8 +166,13 @@ def _check_writable(folder: Path) -> None:
         )
 
 
-def open_sweep(settings: SweepSettings) -> Sweep:
+def open_sweep(settings: SweepSettings, pace: Pace) -> Sweep:
     """Open the store and the parent run of a sweep.
+
+    Parameters
+    ----------
+    pace
+        Of the cells that this process runs.
 
     Raises
     ------
@@ -174,7 +182,7 @@ def open_sweep(settings: SweepSettings) -> Sweep:
     from store.tracker import Tracker  # seconds, for which no mistake in an option should wait
 
     tracker = Tracker(settings.tracking.uri, settings.tracking.experiment, settings.results_dir)
-    return Sweep(settings, tracker, tracker.sweep(settings.name))
+    return Sweep(settings, tracker, tracker.sweep(settings.name), pace)
 
 
 def _report_earlier_cells(sweep: Sweep) -> None:

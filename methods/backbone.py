@@ -194,7 +194,7 @@ class FeatureBackbone:
             raise MethodError(
                 f"backbone.weights=imagenet: the weights of {self.name} are not available from the hub "
                 f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}). "
-                "Ways out: (1) connect to the hub once, or copy its cache from another machine and set HF_HOME; "
+                "Remedies: (1) connect to the hub once, or copy its cache from another machine and set HF_HOME; "
                 "(2) backbone.weights=/path/to/weights.pth or .safetensors; (3) backbone=efficientnet_lite0, whose "
                 "weights come with an installed package; (4) backbone.weights=random, an untrained network. "
                 "Results of (3) and (4) cannot be compared with published ones"

@@ -1,6 +1,7 @@
 """`python -m reports.dashboard`: MLflow's server on the local store, ended with all its workers."""
 
 import argparse
+import json
 import os
 import signal
 import socket
@@ -9,14 +10,23 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
+from urllib.parse import quote, urlencode
 
+from store.client import open_store
 from store.errors import StoreError
 from store.local import check, database_of, follow, uri_of
-from store.tags import STORE
+from store.plan import MEMBER
+from store.table import search
+from store.tags import CELL_KIND, KIND, METHOD, STORE, SWEEP, SWEEP_KIND
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 5.0
 """How long the server may take to end by itself."""
+COLUMNS = ("image_auroc", "pixel_auroc", "pro")
+"""Measures that the view of a sweep shows; MLflow sorts them by name."""
+VIEW = "measures"
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+"""Tag of an experiment in which MLflow keeps a view that has an address."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,12 +41,44 @@ def main() -> int:
     try:
         uri = _local(arguments.uri)
         _check_port(arguments.port)
+        page = arrange(uri)
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"http://{HOST}:{arguments.port} (Ctrl-C ends it)", flush=True)
+    print(f"http://{HOST}:{arguments.port}/{page} (Ctrl-C ends it)", flush=True)
     address = ("--host", HOST, "--port", str(arguments.port))
     return serve((sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, *address))
+
+
+def arrange(uri: str) -> str:
+    """Give the latest sweep a view in MLflow's pages, and return its address below the server's.
+
+    It has a row per method with the means of `COLUMNS` over its cells, and below it a row per cell. MLflow would open
+    with empty pages about language models, and a table without measures. The address of a store without sweeps is
+    that of its first page; a store that may not be written keeps the view that it has.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read.
+    """
+    sweeps = search(uri, f"tags.{KIND} = '{SWEEP_KIND}'")
+    if not sweeps:
+        return ""
+    experiment, member = sweeps[-1].info.experiment_id, MEMBER + sweeps[-1].data.tags[SWEEP]
+    view = {
+        "searchFilter": f"tags.{KIND} = '{CELL_KIND}' and tags.`{member}` LIKE '%'",
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": METHOD}],
+        },
+        "selectedColumns": [f"metrics.`{name}`" for name in COLUMNS],
+    }
+    database = database_of(uri)
+    if database is not None and os.access(database, os.W_OK) and os.access(database.parent, os.W_OK):
+        open_store(uri).set_experiment_tag(experiment, VIEW_TAG, json.dumps(view))
+    query = {"viewStateShareKey": VIEW, "workflowType": "machine_learning"}
+    return f"#/experiments/{quote(experiment)}/runs?{urlencode(query)}"
 
 
 def serve(command: Sequence[str]) -> int:

@@ -50,10 +50,17 @@ def failed_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def configs(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, str]]:
-    """Return the configuration of one cell of each method."""
+    """Return the configuration of one cell of each method, below the command that runs this cell again."""
     first = ended(cells).assign(label=labels).drop_duplicates("label")
     runs = first[["label", "run_id"]].itertuples(index=False)
-    return [(label, text) for label, run in runs if (text := artifacts.text(run, tags.CONFIG))]
+    texts = [(label, run, artifacts.text(run, tags.CONFIG)) for label, run in runs]
+    return [(label, f"{_command(run, artifacts)}{text}") for label, run, text in texts if text]
+
+
+def _command(run: str, artifacts: Artifacts) -> str:
+    recorded = artifacts.tags(run)
+    command = artifacts.text(run, tags.COMMAND_FILE) or recorded.get(tags.COMMAND)
+    return f"# This cell again: {command.strip()}\n" if command else ""
 
 
 def environments(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, str]]:

@@ -13,10 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from store.errors import StoreError
+from store.liveness import LOCKS, results_dir_of
+from store.local import database_of
 from store.plan import Plan
+from store.progress import TrainingProgress, progress_path, read_progress
 from store.table import cells_of, find_sweep, plans_of
-from store.tags import CATEGORY, JOBS, STORE, SWEEP
-from store.text import counted
+from store.tags import CATEGORY, IDENTITY, JOBS, STORE, SWEEP
+from store.text import counted, duration
 
 STATES = ("finished", "running", "failed", "missing")
 
@@ -29,6 +32,8 @@ class Status:
     ----------
     jobs
         The plan of each job that has started, and the state of each of its categories.
+    training
+        How far the stages are that train now.
     unknown
         Number of jobs that have not started, whose categories are not known yet.
     seconds_left
@@ -37,6 +42,7 @@ class Status:
     """
 
     jobs: list[tuple[Plan, dict[str, str]]]
+    training: list[TrainingProgress]
     unknown: int
     seconds_left: float | None
 
@@ -60,14 +66,17 @@ def read_status(uri: str, sweep: str | None = None) -> tuple[str, Status]:
     runs: dict[tuple[str, str], list[Run]] = {}
     for run, member in cells_of(uri, name):
         runs.setdefault((member.key, run.data.tags[CATEGORY]), []).append(run)
-    jobs, seconds = [], []
+    jobs, training, seconds = [], list[TrainingProgress](), []
     for plan in plans_of(uri, parent).values():
         own = {category: runs.get((plan.key, category), []) for category in plan.categories}
         jobs.append((plan, {category: _state(found) for category, found in own.items()}))
+        training += filter(
+            None, (_training(uri, found[-1]) for found in own.values() if _state(found) == "running")
+        )
         finished = [run for found in own.values() for run in found if _state([run]) == "finished"]
         seconds.append([_seconds(run) for run in finished])
     unknown = int(parent.data.tags.get(JOBS, 0)) - len(jobs)
-    return name, Status(jobs, unknown, _left([cells for _, cells in jobs], seconds))
+    return name, Status(jobs, training, unknown, _left([cells for _, cells in jobs], seconds))
 
 
 def _state(runs: Sequence[Run]) -> str:
@@ -76,6 +85,13 @@ def _state(runs: Sequence[Run]) -> str:
         return "missing"
     states = {"FINISHED": "finished", "RUNNING": "running", "FAILED": "failed"}
     return states.get(runs[-1].info.status, "missing")
+
+
+def _training(uri: str, run: Run) -> TrainingProgress | None:
+    """Return how far the training of a running cell is; None if that is not known."""
+    folder = results_dir_of(run.data.tags, database_of(uri))
+    identity = run.data.tags.get(IDENTITY)
+    return read_progress(progress_path(folder / LOCKS, identity)) if folder and identity else None
 
 
 def _seconds(run: Run) -> float:
@@ -95,7 +111,7 @@ def _left(jobs: Sequence[dict[str, str]], seconds: Sequence[Sequence[float]]) ->
 
 
 def show(name: str, status: Status, console: Console) -> None:
-    """Print a line per job and one for all."""
+    """Print a line per job, one per stage that trains now, and one for all."""
     table = Table()
     for title in ("job", *STATES):
         table.add_column(title, justify="left" if title == "job" else "right", overflow="fold")
@@ -107,13 +123,15 @@ def show(name: str, status: Status, console: Console) -> None:
         ]
         table.add_row(*map(escape, [" ".join([plan.title, *own]), *columns]))
     console.print(f"sweep {name}", table, sep="\n", highlight=False)
+    for stage in status.training:
+        console.print(_describe(stage), markup=False, highlight=False)
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
     have = "has" if status.unknown == 1 else "have"
     waiting = f"; {counted(status.unknown, 'job')} {have} not started" if status.unknown else ""
     left = ""
     if status.seconds_left is not None and (status.counts["running"] or status.counts["missing"]):
         end = time.strftime("%a %H:%M", time.localtime(time.time() + status.seconds_left))
-        left = f"; about {_duration(status.seconds_left)} left for the jobs that have started, until {end}"
+        left = f"; about {duration(status.seconds_left)} left for the jobs that have started, until {end}"
     console.print(counts + waiting + left, highlight=False)
 
 
@@ -123,9 +141,11 @@ def _entry(names: Sequence[str], state: str) -> str:
     return f"{len(names)} ({', '.join(names)})" if listed else str(len(names))
 
 
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(minutes, 1)} min"
+def _describe(stage: TrainingProgress) -> str:
+    left = (
+        f", about {duration(stage.seconds_left)} left of this stage" if stage.seconds_left is not None else ""
+    )
+    return f"{stage.title}: epoch {stage.epoch}/{stage.epochs}{left}"
 
 
 def main() -> int:

@@ -70,7 +70,7 @@ def write_folder_once(
                 fault = _fault(target, check, digests)
                 if fault is None:
                     return target
-                log.warning("%s; writing it anew", fault)
+                log.warning("%s; writing it again", fault)
             _write_and_rename(target, write, digests)
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error}") from error

@@ -1,4 +1,4 @@
-"""Counts and lists in sentences; text in one line."""
+"""Counts, lists and times in sentences; text in one line."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -38,6 +38,20 @@ def listed(items: Iterable[object], most: int | None = None) -> str:
     if most is None or len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    Examples
+    --------
+    >>> duration(41.6), duration(190), duration(7500)
+    ('42 s', '3 min', '2 h 5 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def one_line(text: str) -> str:

@@ -69,12 +69,13 @@ def open_features(
         folder = settings.cache_dir / "features" / features_key(stored.key, backbone, layers, runtime)
         arrays = _on_disk(folder, forms, stored, features, settings, size)
     elif reread and size <= max(limits.memory_gb, limits.device_gb if runtime.device.type == "cuda" else 0):
-        log.info("teacher features: %.2f GB, in memory", size)
+        log.info("teacher features of %d images: %.2f GB, in memory", len(stored), size)
         arrays = {layer: np.empty(*form) for layer, form in forms.items()}
         _fill(arrays, stored, features, settings.progress)
     else:
         log.info(
-            "teacher features: %.2f GB exceed the limits of runtime.features; computed when needed", size
+            "teacher features of %d images: %.2f GB exceed the limits of runtime.features; computed when needed",
+            *(len(stored), size),
         )
         return features
     resident = reread and size <= limits.resident_gb(runtime.device.type)
@@ -93,7 +94,10 @@ def _on_disk(
     size: float,
 ) -> dict[str, NDArray[Any]]:
     def write(staging: Path) -> None:
-        log.info("teacher features: %.2f GB, computed once for all epochs, methods and seeds", size)
+        log.info(
+            "teacher features of %d images: %.2f GB, computed once for all epochs, methods and seeds",
+            *(len(stored), size),
+        )
         _make_room(folder.parent, settings.features.disk_gb - size)
         arrays = {layer: create_array(_file(staging, layer), *form) for layer, form in forms.items()}
         _fill(arrays, stored, features, settings.progress)

@@ -58,7 +58,7 @@ class Checkpoint:
 
     def reject(self, reason: str) -> None:
         """Log that the file exists and why it is not used."""
-        log.warning("%s: not used, the training starts from its beginning (%s)", self.path, reason)
+        log.warning("%s: ignored; the training starts from the beginning (%s)", self.path, reason)
 
     def maybe_save(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """Write the state if enough time has passed; if that fails, the training continues without.
@@ -74,7 +74,7 @@ class Checkpoint:
             self._write(state())
         except OSError as error:
             if not self._failed:
-                log.warning("%s: cannot be written, the training continues without (%s)", self.path, error)
+                log.warning("%s: cannot be written; the training continues without it (%s)", self.path, error)
             self._failed = True
         self._last = time.monotonic()
 

@@ -231,6 +231,8 @@ CHANGES = {
     "benchmark/detector.py": (),
     "benchmark/job.py": (),
     "benchmark/training/progress.py": (),
+    "datasets/progress.py": (),
+    "store/progress.py": (),
     "benchmark/training/trained.py": (),
     "store/doubts.py": (),
     "datasets/synthetic/drawing.py": (),

@@ -52,7 +52,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["method=stfpm", "backbone.weights=none.pth"], ["backbone.weights=none.pth", "no such file"]),
         (
             ["method=stfpm", "backbone.weights=imagenet"],
-            ["Ways out", "backbone=efficientnet_lite0", "backbone.weights=random"],
+            ["Remedies", "backbone=efficientnet_lite0", "backbone.weights=random"],
         ),
         (
             ["method=stfpm", "backbone=resnet18", "backbone.weights=package"],

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,8 @@ def test_every_measure_and_cost_is_logged(sweep: Outcome) -> None:
             "image_auroc",
             "image_ap",
             "image_f1",
+            "image_precision",
+            "image_recall",
             "pixel_auroc",
             "pixel_ap",
             "pro",
@@ -58,6 +61,8 @@ def test_every_measure_and_cost_is_logged(sweep: Outcome) -> None:
             "dice_image",
         }
         expected |= {"dice_max", "threshold", "image_threshold", "dice_max_threshold"}
+        expected |= {f"{name}/f1_image" for name in ("misses", "false_alarms")}
+        expected |= {"anomalous_images", "normal_images", "held_out_images"}
         expected |= {"train_seconds", "train_images_per_second", "parameters"}
         expected |= {"multiply_adds", "peak_memory_gb"}
         expected |= {"inference_seconds_single", "inference_seconds_batched", "inference_images_per_second"}
@@ -152,9 +157,26 @@ def test_tables_are_shown_and_kept_with_the_parent(sweep: Outcome) -> None:
         assert float(table[category][method]) == cell.data.metrics["pro"]
 
 
+def test_each_cell_says_which_one_of_the_sweep_it_is_and_the_time_left_once_one_has_ended(
+    sweep: Outcome,
+) -> None:
+    begun = [line for line in sweep.stdout.splitlines() if re.search(": cell [0-9]+ of ", line)]
+    assert [line.partition(",")[0] for line in begun] == [
+        "rd granite: cell 1 of 4",
+        "rd washer: cell 2 of 4",
+        "stfpm granite: cell 3 of 4",
+        "stfpm washer: cell 4 of 4",
+    ]
+    left = [line.partition(", about ")[2] for line in begun]
+    assert left[0] == ""
+    assert all("left for the sweep (a guess" in text for text in left[1:3])
+    assert left[3].endswith(" left for the sweep")
+    assert not list((sweep.results / "locks").glob("*.progress"))
+
+
 def test_the_report_is_in_the_results_and_with_the_parent(sweep: Outcome) -> None:
     page = sweep.results / "reports" / "first" / "report.html"
-    assert f"report, also among the parent run's artifacts: {page}" in sweep.stdout
+    assert sweep.stdout.splitlines()[-1] == f"report, also among the parent run's artifacts: {page}"
     text = page.read_text()
     assert all(name in text for name in (*METHODS, *CATEGORIES, "protocol quick"))
     (parent,) = sweep.runs("sweep")

@@ -1,5 +1,6 @@
 """MLflow's server on the local store: it ends with all that it has started, and says why it cannot start."""
 
+import json
 import os
 import signal
 import socket
@@ -9,12 +10,15 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
+from reports.dashboard import arrange
 from store.local import prepare
 from tests.cluster.processes import free_port
 from tests.conftest import PROJECT_ROOT
+from tests.store.made import open_tracker
 
 SERVER = """
 import subprocess, sys, signal
@@ -111,6 +115,22 @@ def test_a_remote_store_is_refused() -> None:
     done = dashboard("--uri", "http://127.0.0.1:5000")
     assert done.returncode == 2
     assert "expected a local store, sqlite:///<path of a file>" in done.stderr
+
+
+def test_the_latest_sweep_has_a_view_of_its_measures_with_an_address(tmp_path: Path) -> None:
+    """One tag of MLflow's own in all, however many sweeps there are."""
+    tracker = open_tracker(tmp_path)
+    assert arrange(tracker.uri) == ""
+    for name in ("first", "second"):
+        tracker.sweep(name).end("FINISHED")
+        address = arrange(tracker.uri)
+        experiment = tracker.client.get_experiment(tracker.experiment_id)
+        ((tag, view),) = experiment.tags.items()
+        assert f"tags.`sweep.{name}`" in json.loads(view)["searchFilter"]
+        assert json.loads(view)["selectedColumns"][0] == "metrics.`image_auroc`"
+    page, _, query = address.partition("?")
+    assert page == f"#/experiments/{tracker.experiment_id}/runs"
+    assert tag == f"mlflow.sharedViewState.{parse_qs(query)['viewStateShareKey'][0]}"
 
 
 @pytest.mark.slow

@@ -8,7 +8,10 @@ from rich.console import Console
 
 from reports.status import read_status, show
 from store.errors import StoreError
+from store.folders import locked
+from store.liveness import LOCKS
 from store.plan import Member, Plan
+from store.progress import TrainingProgress, progress_path, write_progress
 from store.table import read_cells
 from tests.store.made import open_tracker
 
@@ -112,6 +115,28 @@ def test_it_is_shown_in_a_table_and_a_sentence(store: Store, capsys: pytest.Capt
     assert "ast method.layers=[layer1]" in shown
     assert "1 finished, 0 running, 1 failed, 2 missing; 1 job has not started" in shown
     assert "about 4 h 0 min left" in shown
+
+
+def test_the_epoch_and_time_left_of_running_cells_are_shown(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They come from the process that holds the cell's lock; what a killed one has left is not shown."""
+    identities = ("0 bottle", "1 cable")
+    for identity, seconds in zip(identities, (250.0, None), strict=True):
+        job, category = identity.split()
+        store.client.set_tag(store.add(int(job), category, "RUNNING"), "results_dir", ".")
+        (tmp_path / LOCKS).mkdir(exist_ok=True)
+        title = f"{PLANS[int(job)].title} {category} student"
+        write_progress(progress_path(tmp_path / LOCKS, identity), TrainingProgress(title, 34, 100, seconds))
+    with locked(tmp_path / LOCKS / identities[0]):
+        show(*read_status(store.uri), Console(width=120))
+        assert "rd bottle student: epoch 34/100, about 4 min left of this stage" in (
+            shown := capsys.readouterr().out
+        )
+        assert "ast cable" not in shown
+        with locked(tmp_path / LOCKS / identities[1]):
+            show(*read_status(store.uri), Console(width=120))
+    assert "ast cable student: epoch 34/100\n" in capsys.readouterr().out
 
 
 def test_an_unknown_sweep_is_answered_with_the_known_ones(store: Store) -> None:

@@ -137,7 +137,7 @@ def test_folder_that_the_check_refuses_is_written_anew_with_a_warning(
     write_folder_once(target, write_two, check=refuse_without_second)
     write_folder_once(target, must_not_run, check=refuse_without_second)
     assert names_in(target) == ["first", "second"]
-    assert caplog.messages == [f"{target} lacks the second file; writing it anew"]
+    assert caplog.messages == [f"{target} lacks the second file; writing it again"]
 
 
 def test_simultaneous_calls_replace_a_damaged_folder_once(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_damaged_file_is_named_and_the_folder_healed(
     (message,) = caplog.messages
     named = ("deep/large", "small", "digests.json") if name == "digests.json" else (name,)
     assert message.startswith(tuple(f"{kept / each}: the file is " for each in named))
-    assert message.endswith("; writing it anew")
+    assert message.endswith("; writing it again")
     verify(kept)
     assert (kept / "deep/large").read_bytes() == LARGE
     write_folder_once(kept, must_not_run)
