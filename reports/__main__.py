@@ -9,6 +9,7 @@ from rich.console import Console
 
 from metrics import MEASURES
 from reports.errors import ReportError
+from reports.look import Look
 from reports.naming import slug
 from reports.selection import ALL, FILTERS, Selection
 from store.errors import StoreError
@@ -48,6 +49,26 @@ def main() -> int:
         metavar="DIFFERENCE",
         help="mark the best of a row only where it exceeds the second by more than this (without a value: 0.005)",
     )
+    parser.add_argument(
+        "--digits",
+        type=int,
+        default=3,
+        choices=range(2, 7),
+        metavar="NUMBER",
+        help="decimals of measures in tables, 2 to 6 (default: 3, so 0.979, and 97.9 in LaTeX)",
+    )
+    parser.add_argument("--fractions", action="store_true", help="print fractions in LaTeX, not percentages")
+    parser.add_argument(
+        "--latex-width",
+        choices=["column", "text"],
+        help="width of the tables in LaTeX (default: one column if the table is readable in it, else both)",
+    )
+    parser.add_argument(
+        "--figure-width",
+        choices=["column", "text"],
+        default="text",
+        help="width of the figures: 3.25 or 6.875 inches (default: text)",
+    )
     parser.add_argument("--out", type=Path, help="folder (default: results/reports/<sweep>)")
     arguments = parser.parse_args()
     only = {name: values for name in FILTERS if (values := getattr(arguments, name))}
@@ -56,13 +77,22 @@ def main() -> int:
     try:
         console.print("reading the store", style="dim")
         cells = selection.read(arguments.uri)
-        from reports.report import write_report  # takes seconds, which a wrong argument should not cost
+        # takes seconds, which a wrong argument should not cost
+        from reports.report import write_report
 
         sweeps = [ALL] if arguments.sweep == [ALL] else selection.names(arguments.uri)
         title = ", ".join(filter(None, [*sweeps, str(selection)]))
         folder = arguments.out or RESULTS / "reports" / _folder_name(sweeps, only)
+        look = Look(arguments.digits, not arguments.fractions, arguments.latex_width, arguments.figure_width)
         written = write_report(
-            arguments.uri, cells, title, folder, arguments.metric, arguments.relevant, console
+            arguments.uri,
+            cells,
+            title,
+            folder,
+            arguments.metric,
+            arguments.relevant,
+            console,
+            look,
         )
     except (ReportError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -104,7 +104,7 @@ def _undefined(done: pd.DataFrame) -> list[str]:
 def _untrained(done: pd.DataFrame) -> list[str]:
     untrained = done[done["weights"] == UNTRAINED]
     return [
-        f"The teacher of {method_names(part)} is {teacher}: no comparison with published numbers."
+        f"The teacher of {method_names(part)} is {teacher}: its numbers are not comparable with published ones."
         for teacher, part in by(untrained.assign(teacher=teachers), "teacher")
     ]
 
@@ -127,7 +127,8 @@ def _other_networks(done: pd.DataFrame) -> list[str]:
 
 def _other_protocols(done: pd.DataFrame) -> list[str]:
     return [
-        f"Protocol {protocol} of {method_names(part)} is not the published one: no comparison with published numbers."
+        f"Protocol {protocol} of {method_names(part)} is not the published one: its numbers are not comparable with "
+        "published ones."
         for protocol, part in by(done[~done["protocol"].isin(PROTOCOLS)], "protocol")
     ]
 
@@ -189,7 +190,7 @@ def _oracles(done: pd.DataFrame) -> list[str]:
         if len(concerned):
             sentences.append(
                 f"Oracle: {titles(concerned)} of {method_names(concerned)} {_are(concerned)} taken at thresholds "
-                f"chosen on the test images ({policy}), which production does not have."
+                f"chosen on the test images ({policy}), which are unavailable in production."
             )
     always = done[done["metric"].isin([m.name for m in MEASURES.values() if m.oracle])]
     if len(always):

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from reports.figures.style import save
+from reports.figures.style import PAGE, save
 from reports.model import Figure
 from reports.parts import Parts
 
@@ -24,7 +24,7 @@ Step = Callable[[str, int, int], None]
 
 @contextmanager
 def draw_figures(
-    figures: Sequence[Figure], folder: Path, parts: Parts, step: Step
+    figures: Sequence[Figure], folder: Path, parts: Parts, step: Step, width: float = PAGE
 ) -> Iterator[list[tuple[Figure, Path]]]:
     """Draw figures, if many in other processes while the block runs; the list yielded is complete after the block."""
     drawn: list[tuple[Figure, Path]] = []
@@ -44,11 +44,11 @@ def draw_figures(
     step("figures", len(figures), 0)
     if len(figures) < MANY:
         yield drawn
-        collect([partial(save, figure, folder) for figure in figures])
+        collect([partial(save, figure, folder, width) for figure in figures])
         return
     # spawned: a fork of a process with threads may hang
     with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1), get_context("spawn")) as pool:
-        futures = [pool.submit(save, figure, folder) for figure in figures]
+        futures = [pool.submit(save, figure, folder, width) for figure in figures]
         yield drawn
         collect([future.result for future in futures])
 

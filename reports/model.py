@@ -38,6 +38,10 @@ class Sheet:
         Section of the page: `results`, `published`, `cost`, `statistics` or `data`.
     category, method
         The category or method whose own view shows the sheet; "" for neither.
+    percent
+        The same entries as percentages, which LaTeX prints; None: they are no measures, and stay as they are.
+    brief
+        What a paper's caption says after the title, a few words.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Sheet:
     section: str = "results"
     category: str = ""
     method: str = ""
+    percent: pd.DataFrame | None = None
+    brief: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ class Figure:
     title, caption, category, method
         As in `Sheet`.
     draw
-        Draws the figure; a `functools.partial` of a module's function, so that it can be pickled and run in
-        another process.
+        Draws the figure, in the width of a page's text or, with `width=COLUMN`, of a column; a `functools.partial`
+        of a module's function, so that it can be pickled and run in another process.
     section
         Section of the page: `results`, `cost`, `statistics`, `curves` or `distributions`.
     """
@@ -75,7 +81,7 @@ class Figure:
     name: str
     title: str
     caption: str
-    draw: Callable[[], Drawing]
+    draw: Callable[..., Drawing]
     section: str
     category: str = ""
     method: str = ""
@@ -85,12 +91,15 @@ class Figure:
 class Tile:
     """One picture of a gallery row: a small JPEG, and the path of the full picture relative to the report's folder.
 
-    Where there is no picture the thumbnail is empty and the title says so.
+    Where there is no picture the thumbnail is empty and the title says so. The tile of a method has a note, its score
+    of the image, and an outcome of `store.predictions.OUTCOMES`, or "" without a verdict.
     """
 
     title: str
     thumbnail: bytes
     full: Path
+    note: str = ""
+    outcome: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ from reports.figures.losses import loss_figures
 from reports.figures.pairs import pair_figures
 from reports.figures.pareto import cost_figures
 from reports.figures.sizes import size_figures
+from reports.figures.style import WIDTHS
 from reports.figures.summaries import summary_figures
 from reports.folder import PAGE, written_aside
+from reports.look import Look
 from reports.measured import measured
 from reports.model import Figure, Report, Sheet
 from reports.page import page
@@ -34,7 +36,9 @@ from reports.tables.cost import cost_sheets
 from reports.tables.data import data_sheets, data_warnings
 from reports.tables.detectors import detector_sheets
 from reports.tables.files import write_tables
+from reports.tables.paper import PAPER, category_triples, mean_sheets
 from reports.tables.published import published_sheets
+from reports.tables.verdicts import ahead, verdict_sheets
 from store import tags
 from store.artifacts import Artifacts
 from store.data_facts import DataFacts, data_facts_of
@@ -56,6 +60,7 @@ def write_report(
     metrics: Sequence[str] = (),
     relevant: float = 0.0,
     console: Console | None = None,
+    look: Look | None = None,
 ) -> WrittenReport:
     """Write the report of some cells.
 
@@ -75,6 +80,8 @@ def write_report(
         See `comparison_sheet`.
     console
         Console for a progress bar; None: no bar.
+    look
+        How tables and figures are printed; None: as in papers.
 
     Returns
     -------
@@ -89,7 +96,7 @@ def write_report(
     headline = [name for name in HEADLINE if name in metrics] or list(metrics[: len(HEADLINE)])
     with written_aside(folder) as temporary, steps(console) as step:
         writer = _Writer(uri, cells, metrics, headline, temporary, step)
-        writer.write(title, relevant)
+        writer.write(title, relevant, look or Look())
     return WrittenReport(folder / PAGE, tuple(writer.parts.failures))
 
 
@@ -120,7 +127,7 @@ class _Writer:
                 self.only = self.parts.make("categories", lowest) or self.only
         self.left_out = len(every) - len(self.only or every)
 
-    def write(self, title: str, relevant: float) -> None:
+    def write(self, title: str, relevant: float, look: Look) -> None:
         """Write tables, figures, pictures and page."""
         cells, files, make, make_all = self.cells, self.artifacts, self.parts.make, self.parts.make_all
         self.step("tables", 1, 0)
@@ -129,12 +136,15 @@ class _Writer:
             for metric in self.headline
         }
         found = self._data()
-        sheets = self._sheets(relevant, [sheet for tested, _ in tests.values() for sheet in tested], found)
-        write = partial(write_tables, cells, self.metrics, sheets, self.made / "tables", self.parts)
-        sheets = list(make_all("tables", write))
+        statistics = [sheet for tested, _ in tests.values() for sheet in tested]
+        sheets = self._sheets(relevant, look.digits, statistics, found)
+        write = partial(write_tables, cells, self.metrics, sheets, self.made / "tables", self.parts, look)
+        sheets = [sheet for sheet in make_all("tables", write) if sheet.section != PAPER]
         self.step("tables", 1, 1)
         figures = self._figures([figure for _, diagrams in tests.values() for figure in diagrams])
-        with draw_figures(figures, self.made / "figures", self.parts, self.step) as drawn:
+        with draw_figures(
+            figures, self.made / "figures", self.parts, self.step, WIDTHS[look.figure_width]
+        ) as drawn:
             draw = partial(
                 gallery, self.measured, files, self.made, only=self.only, progress=self._show_gallery
             )
@@ -163,22 +173,29 @@ class _Writer:
         self.step("gallery", total, done)
 
     def _sheets(
-        self, relevant: float, statistics: Sequence[Sheet], found: Sequence[DataFacts]
+        self, relevant: float, digits: int, statistics: Sequence[Sheet], found: Sequence[DataFacts]
     ) -> list[Sheet]:
         """Return all tables in their order on the page."""
         cells, make, make_all = self.cells, self.parts.make, self.parts.make_all
         compared = [
-            make(f"table {metric}", partial(comparison_sheet, cells, metric, relevant))
-            for metric in self.metrics
+            *make_all("table of means", partial(mean_sheets, cells, self.headline, relevant, digits)),
+            *make_all("table of categories", partial(category_triples, cells, relevant, digits)),
+            *(
+                make(f"table {metric}", partial(comparison_sheet, cells, metric, relevant, digits))
+                for metric in self.metrics
+            ),
         ]
+        verdicts = make_all("table of verdicts", partial(verdict_sheets, cells, self.only))
         published = [
             make_all("published numbers", partial(published_sheets, cells, metric)) for metric in self.metrics
         ]
         return [
-            *(sheet for sheet in compared if sheet),
+            *ahead([sheet for sheet in compared if sheet], verdicts, cells),
             *make_all("table of detectors", partial(detector_sheets, cells, self.uri)),
-            *make_all("tables of categories", partial(category_sheets, cells, self.metrics, self.only)),
-            *make_all("tables of methods", partial(method_sheets, cells, self.metrics)),
+            *make_all(
+                "tables of categories", partial(category_sheets, cells, self.metrics, self.only, digits)
+            ),
+            *make_all("tables of methods", partial(method_sheets, cells, self.metrics, digits)),
             *(sheet for sheets in published for sheet in sheets),
             *statistics,
             *make_all("table of cost", partial(cost_sheets, cells)),

@@ -18,6 +18,7 @@ from reports.tables.detectors import RUN, detector_sheets
 from reports.tables.files import write_tables
 from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
+from reports.tables.verdicts import chosen_verdicts
 from store.client import open_store
 from store.table import find_sweep, labels, read_cells, rows
 
@@ -62,7 +63,8 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     sweep
         Name of the sweep.
     metrics
-        Names of the measures, one table each. Next to Dice at the threshold stands the Dice at the best one.
+        Names of the measures, one table each. Next to Dice at the threshold stands the Dice at the best one. Before
+        them stands the table of verdicts, if the runs' thresholds are no oracles.
 
     Raises
     ------
@@ -78,6 +80,9 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
         for metric in with_companions(metrics)
         if (sheet := parts.make(f"table {metric}", partial(comparison_sheet, cells, metric)))
     ]
+    chosen = parts.make("table of verdicts", partial(chosen_verdicts, cells))
+    if chosen is not None:
+        parts.make(f"table {chosen.name}", partial(_print, console, chosen))
     for sheet in sheets:
         parts.make(f"means of {sheet.name}", partial(_add_means, means, sheet))
         parts.make(f"table {sheet.name}", partial(_print, console, sheet))
@@ -85,7 +90,7 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     trained = parts.make_all("table of detectors", partial(detector_sheets, cells, uri))
     for sheet in trained:
         parts.make(f"table {sheet.name}", partial(_print_detectors, console, sheet))
-    sheets += trained
+    sheets += [*([chosen] if chosen is not None else []), *trained]
     with TemporaryDirectory() as folder:
         parts.make("tables", partial(write_tables, cells, names, sheets, Path(folder), parts))
         parts.make("artifacts", partial(_log, uri, sweep, Path(folder), "tables"))

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from metrics import MEASURES
 from reports.figures.captions import Found, Seeds, caption, columns, find
-from reports.figures.style import FAINT, PAGE, drawing, linestyles, palette, shorten, wrap
+from reports.figures.style import PAGE, drawing, linestyles, palette, shorten, wrap
 from reports.model import Figure
 from reports.naming import slug
 from reports.tables.seeds import values_by_seed
 from store.artifacts import Artifacts
+from store.display_names import method_name
 from store.text import counted
 
+END = 0.3
+"""Curves are drawn to this false-positive rate, beyond which they hardly differ, or to a higher limit of PRO."""
 GRID = 501
 """Number of false-positive rates at which several curves are averaged."""
 WIDTH = 28
@@ -103,9 +106,12 @@ def curves_of(runs: Iterable[Curves], name: str) -> list[Curve]:
 
 
 def draw_curves(
-    panels: Mapping[str, Mapping[str, Line]], order: Sequence[str], limits: Sequence[float]
+    panels: Mapping[str, Mapping[str, Line]],
+    order: Sequence[str],
+    limits: Sequence[float],
+    width: float = PAGE,
 ) -> Drawing:
-    """Draw one panel per kind of curve, each with its legend below.
+    """Draw one panel per kind of curve, each with its legend below; in a column, the panels too are below each other.
 
     Parameters
     ----------
@@ -114,24 +120,31 @@ def draw_curves(
     order
         All labels; their order determines the colours.
     limits
-        False-positive rates to which PRO was integrated; the range up to the first is shaded.
+        False-positive rates to which PRO was integrated; those below the end of the axis are marked.
     """
     legends = {
-        name: {label: wrap(f"{shorten(label)} {line.note}", WIDTH) for label, line in lines.items()}
+        name: {
+            label: wrap(f"{shorten(method_name(label))} {line.note}", WIDTH) for label, line in lines.items()
+        }
         for name, lines in panels.items()
     }
     entries = max(len(texts) for texts in legends.values())
     lines = max(sum(text.count("\n") + 1 for text in texts.values()) for texts in legends.values())
-    figure, [axes] = drawing(PAGE, 2.6 + 0.05 * entries + 0.12 * lines, 1, len(PANELS), sharey=True)
+    height, number = 2.6 + 0.05 * entries + 0.12 * lines, len(PANELS)
+    if width < PAGE:
+        figure, grid = drawing(width, 0.8 * number * height, number, 1)
+    else:
+        figure, grid = drawing(width, height, 1, number, sharey=True)
     colours, styles = palette(order), linestyles(order)
-    for panel, (name, measure, title, ylabel) in zip(axes, PANELS, strict=True):
+    end = max([END, *limits])
+    for panel, (name, measure, title, ylabel) in zip(grid.flat, PANELS, strict=True):
         for label, line in panels[name].items():
             look = {"color": colours[label], "linestyle": styles[label], "label": legends[name][label]}
             panel.plot(*line.curve, **look)
         if name == "pro":
-            _mark(panel, limits)
+            _mark(panel, [limit for limit in limits if limit < end])
         panel.set(title=title, xlabel="False-positive rate", ylabel=ylabel, ylim=(0, 1.02))
-        panel.set_xlim(0, max((line.curve[0][-1] for line in panels[name].values()), default=1))
+        panel.set_xlim(0, end)
         panel.grid()
         if panels[name]:
             # at a fixed distance below the axes, whatever their height
@@ -146,8 +159,6 @@ def draw_curves(
 def _mark(panel: Axes, limits: Sequence[float]) -> None:
     for limit in limits:
         panel.axvline(limit, color="black", linewidth=0.7, linestyle=(0, (1, 1)))
-    if limits:
-        panel.axvspan(0, limits[0], color=FAINT, alpha=0.25, linewidth=0)
 
 
 def _overview(
@@ -183,7 +194,7 @@ def _overview(
 
 def _limited(limits: Sequence[float]) -> str:
     named = ", ".join(f"{limit:g}" for limit in limits)
-    return f" (shaded: to the limit of PRO, {named})" if limits else ""
+    return f", to a false-positive rate of {max([END, *limits]):g} (limit of PRO: {named})" if limits else ""
 
 
 def _number(values: pd.DataFrame, categories: Sequence[str], label: str) -> str:

@@ -15,6 +15,7 @@ from reports.figures.style import FAINT, PAGE, drawing, legend_below, linestyles
 from reports.model import Figure
 from reports.naming import slug
 from store.artifacts import Artifacts
+from store.display_names import method_name
 from store.tags import BEST_EPOCH, LOSS, SELECTION
 from store.text import listed
 
@@ -60,12 +61,14 @@ def loss_figures(
                     panels.setdefault(name, {})[category] = curve
         if panels:
             draw = partial(draw_losses, panels, list(runs))
-            title, text = f"Training of {label}", _caption(cells, runs, panels)
+            title, text = f"Training of {method_name(label)}", _caption(cells, runs, panels)
             figures.append(Figure(slug("losses", label), title, text, draw, "curves", method=label))
     return figures
 
 
-def draw_losses(panels: Mapping[str, Mapping[str, LossCurve]], order: Sequence[str]) -> Drawing:
+def draw_losses(
+    panels: Mapping[str, Mapping[str, LossCurve]], order: Sequence[str], width: float = PAGE
+) -> Drawing:
     """Draw a panel per curve.
 
     Parameters
@@ -75,9 +78,9 @@ def draw_losses(panels: Mapping[str, Mapping[str, LossCurve]], order: Sequence[s
     order
         All categories; their order determines the colours.
     """
-    lines = -(-len(panels) // ACROSS)
-    wide = min(len(panels), ACROSS)
-    figure, axes = drawing(PAGE, 0.7 + 1.8 * lines, lines, wide)
+    across = min(len(panels), ACROSS if width >= PAGE else 1)
+    lines = -(-len(panels) // across)
+    figure, axes = drawing(width, 0.7 + 1.8 * lines, lines, across)
     colours, styles = palette(order), linestyles(order)
     for panel in axes.flat[len(panels) :]:
         panel.remove()
@@ -122,7 +125,10 @@ def _name_axes(panel: Axes, name: str, curves: Sequence[LossCurve]) -> None:
     """Label the axes of a panel; steep curves get a logarithmic axis."""
     epochs = all(min(curve.values, default=1) == 1 for curve in curves)
     what = "Loss" if name.endswith(LOSS) else "Validation score"
-    panel.set(title=name, xlabel="Epoch" if epochs else "Step", ylabel=what)
+    stage = name.removesuffix(LOSS).removesuffix(SELECTION).replace("_", " ")
+    panel.set(
+        title=f"{stage.capitalize()}: {what.lower()}", xlabel="Epoch" if epochs else "Step", ylabel=what
+    )
     numbers = [value for curve in curves for value in curve.values.values() if math.isfinite(value)]
     if numbers and min(numbers) > 0 and max(numbers) > STEEP * min(numbers):
         log_scale(panel, "y")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from reports.figures.captions import about, columns, drawn_seeds, find, lowest
-from reports.figures.style import ANOMALOUS, NORMAL, PAGE, drawing, log_scale
+from reports.figures.style import ANOMALOUS, NORMAL, PAGE, drawing, legend_below, log_scale, wrap
 from reports.model import Figure
 from reports.naming import slug
 from store.artifacts import Artifacts
@@ -53,12 +53,13 @@ def pair_figures(
     return figures
 
 
-def draw_pairs(pairs: Pairs) -> Drawing:
+def draw_pairs(pairs: Pairs, width: float = PAGE) -> Drawing:
     """Draw the distances at normal and anomalous locations, and below them the pairs of each kind."""
-    figure, axes = drawing(PAGE, 4.8, 2, 2, height_ratios=(1, 1.6))
+    figure, axes = drawing(width, 4.8 if width >= PAGE else 4.2, 2, 2, height_ratios=(1, 1.6))
     for panel in axes[0]:
         panel.remove()
-    _draw_distances(figure.add_subplot(axes[0, 0].get_gridspec()[0, :]), pairs)
+    distances = figure.add_subplot(axes[0, 0].get_gridspec()[0, :])
+    _draw_distances(distances, pairs)
     shown = [np.flatnonzero(pairs.anomalous == kind)[:DRAWN] for kind in (False, True)]  # in random order
     both = np.concatenate([pairs.teacher[np.concatenate(shown)], pairs.student[np.concatenate(shown)]])
     middle, half = (both.min(axis=0) + both.max(axis=0)) / 2, 0.54 * np.ptp(both, axis=0).max()
@@ -67,9 +68,13 @@ def draw_pairs(pairs: Pairs) -> Drawing:
         # one scale everywhere, so that lengths can be compared
         panel.set(xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half], aspect="equal")
         count = np.count_nonzero(pairs.anomalous == kind)
-        title = f"{name} locations ({len(chosen)} of {count})"
+        title = wrap(f"{name} locations ({len(chosen)} of {count})", 40 if width >= PAGE else 20)
         panel.set(title=title, xlabel="Projection 1", ylabel="Projection 2")
-    axes[1, 1].legend(loc="upper right")
+    if width < PAGE:
+        legend_below(figure)
+    else:
+        distances.legend(loc="upper left")
+        axes[1, 1].legend(loc="upper right")
     return figure
 
 
@@ -95,9 +100,8 @@ def _draw_distances(panel: Axes, pairs: Pairs) -> None:
             )
     log_scale(panel, "x")
     panel.set(
-        xlabel="Squared distance of teacher and student, mean over channels", ylabel="Fraction of locations"
+        xlabel="Squared distance of teacher and student,\nmean over channels", ylabel="Fraction of locations"
     )
-    panel.legend(loc="upper left")
 
 
 def _join(panel: Axes, teacher: NDArray[np.float32], student: NDArray[np.float32]) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from reports.model import Figure
 from reports.statistics.significance import samples
 from reports.tables.captions import title_of
 from reports.tables.cost import LATENCY, conditions, cost_by_method, inference
+from store.display_names import method_name
 from store.table import rows
 
 # candidate positions of a label: distances from the marker in points, and directions, preferred ones first
@@ -28,8 +28,11 @@ DIRECTIONS = ((1, 0), (1, 1), (1, -1), (0, 1), (0, -1), (-1, 0), (-1, 1), (-1, -
 FAR = 13
 # characters of a label on one line
 WIDE = 34
-# latencies within this factor need ticks between powers of ten
+# latencies within this factor have a linear axis
 NARROW = 4
+# so few methods need no line to see which is better
+FEW = 2
+STEPS = "The stepped line is the Pareto front. "
 ALIGNED, RAISED = {1: "left", 0: "center", -1: "right"}, {1: "bottom", 0: "center", -1: "top"}
 
 
@@ -46,9 +49,9 @@ def cost_figures(cells: pd.DataFrame, metric: str) -> list[Figure]:
     missing = [label for label in columns(cells) if label not in points.index]
     absent = f"Not drawn, as they lack one of the two: {', '.join(missing)}." if missing else ""
     caption = (
-        f"{title}, mean over {_categories(cells, metric)}, against the median time for one image alone "
-        f"(logarithmic). {inference(cells)} The stepped line is the Pareto front: no other method is better in both "
-        "than the methods on it, which have filled markers."
+        f"{title}, mean over {_categories(cells, metric)}, against the median time for one image alone. "
+        f"{inference(cells)} {STEPS if len(points) > FEW else ''}No other method is better in both "
+        "than those with filled markers."
     )
     return [
         Figure(
@@ -100,8 +103,8 @@ def front(points: pd.DataFrame) -> list[str]:
     return [str(label) for label in kept.sort_values("latency", kind="stable").index]
 
 
-def draw_trade_off(points: pd.DataFrame, title: str, order: Sequence[str]) -> Drawing:
-    """Draw accuracy against latency, and the Pareto front as a stepped line.
+def draw_trade_off(points: pd.DataFrame, title: str, order: Sequence[str], width: float = PAGE) -> Drawing:
+    """Draw accuracy against latency, and the Pareto front of more than `FEW` methods as a stepped line.
 
     Parameters
     ----------
@@ -112,7 +115,7 @@ def draw_trade_off(points: pd.DataFrame, title: str, order: Sequence[str]) -> Dr
     order
         All labels; their order determines colours and markers.
     """
-    figure, [[axes]] = drawing(PAGE, 3.2)
+    figure, [[axes]] = drawing(width, 3.2)
     best = front(points)
     colours, shapes = palette(order), markers(order)
     axes.margins(x=0.18, y=0.14)
@@ -122,22 +125,22 @@ def draw_trade_off(points: pd.DataFrame, title: str, order: Sequence[str]) -> Dr
         axes.plot(
             latency, accuracy, shapes[label], color=colour, markerfacecolor=inner, markersize=6, zorder=3
         )
-    log_scale(axes, "x")
+    if points["latency"].max() > NARROW * points["latency"].min():
+        log_scale(axes, "x")
     low, high = axes.get_xlim()
-    if high < NARROW * low:
-        axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlim(low, high)
     stairs = points.loc[best]
     # beyond its slowest method the front stays level
     x = [*stairs["latency"], high]
     y = [*stairs["accuracy"], stairs["accuracy"].iloc[-1]]
-    axes.step(x, y, where="post", color=FAINT, linestyle="--", zorder=1)
+    if len(points) > FEW:
+        axes.step(x, y, where="post", color=FAINT, linestyle="--", zorder=1)
     axes.set_ylim(axes.get_ylim())
-    axes.set_xlabel("latency of one image (ms)")
+    axes.set_xlabel("Latency of one image (ms)")
     axes.set_ylabel(title)
     axes.grid(axis="both")
     figure.draw_without_rendering()  # positions are known once the layout is done
-    _name(axes, points, _treads(axes, x, y))
+    _name(axes, points, _treads(axes, x, y) if len(points) > FEW else [])
     return figure
 
 
@@ -147,7 +150,7 @@ def _name(axes: Axes, points: pd.DataFrame, steps: Sequence[Bbox]) -> None:
     markers_at = axes.transData.transform(points[["latency", "accuracy"]].to_numpy(float))
     taken = [Bbox.from_bounds(x - 4 * dot, y - 4 * dot, 8 * dot, 8 * dot) for x, y in markers_at] + [*steps]
     for label, place in zip(points.index, markers_at, strict=True):
-        name = fill(shorten(str(label)), WIDE)
+        name = fill(shorten(method_name(str(label))), WIDE)
         width, height = _size(axes, name)
         tried = [
             (distance, direction, _box(place, width, height, distance * dot, direction))

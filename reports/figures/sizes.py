@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from reports.figures.captions import Found, Seeds, caption, columns, find
-from reports.figures.style import PAGE, drawing, legend_below, side_by_side
+from reports.figures.style import PAGE, drawing, legend_below, name_ticks, side_by_side
 from reports.model import Figure
 from store.artifacts import Artifacts
 from store.text import listed
@@ -26,7 +26,10 @@ def size_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
         label: {seed: table for methods in found.values() for seed, table in methods[label].items()}
         for label in columns(cells)
     }
-    what = "Mean overlap of ground-truth regions up to the limit of PRO, by their size, all categories pooled"
+    what = (
+        "Overlap of ground-truth regions up to the limit of PRO, by their size, all categories pooled: means, and bars "
+        "from the lower to the upper quartile of the regions"
+    )
     covered = {label: sum(bool(methods[label]) for methods in found.values()) for label in seeds}
     if fewer := [f"{label} ({n} of {len(found)})" for label, n in covered.items() if 0 < n < len(found)]:
         what += f"; not all categories: {listed(fewer)}"
@@ -35,7 +38,7 @@ def size_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
             name="sizes",
             title="Overlap by size of region",
             caption=caption(what, cells, seeds, "regions"),
-            draw=partial(draw_sizes, *by_size(pooled), columns(cells)),
+            draw=partial(draw_sizes, *by_size(pooled), quartiles(pooled), columns(cells)),
             section="distributions",
         )
     ]
@@ -75,14 +78,27 @@ def by_size(regions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return means, [str(low) if low == high else f"{low}–{high}" for low, high in ranges]
 
 
-def draw_sizes(means: pd.DataFrame, counts: Sequence[str], order: Sequence[str]) -> Drawing:
-    """Draw the mean overlap of each bin of sizes, a marker per method."""
-    figure, [[panel]] = drawing(PAGE, 2.7)
-    side_by_side(panel, means, order)
+def quartiles(regions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the lower and the upper quartile of the overlap, in tables like the means of `by_size`."""
+    groups = regions.groupby([pd.cut(regions["part"], EDGES).rename("bin"), "label"], observed=True)["pro"]
+    lower, upper = (groups.quantile(fraction).unstack("label") for fraction in (0.25, 0.75))
+    return lower, upper
+
+
+def draw_sizes(
+    means: pd.DataFrame,
+    counts: Sequence[str],
+    spread: tuple[pd.DataFrame, pd.DataFrame],
+    order: Sequence[str],
+    width: float = PAGE,
+) -> Drawing:
+    """Draw the mean overlap of each bin of sizes, a marker per method, and a bar between the quartiles."""
+    figure, [[panel]] = drawing(width, 2.7)
+    side_by_side(panel, means, order, spread)
     ticks = [f"{_percent(interval)}\n({count})" for interval, count in zip(means.index, counts, strict=True)]
-    panel.set_xticks(range(len(ticks)), ticks)
+    name_ticks(panel, ticks, width)
     panel.set(
-        xlabel="Area of the region, % of the image (number of regions)", ylabel="Mean overlap", ylim=(0, 1.02)
+        xlabel="Area of the region, % of the image\n(number of regions)", ylabel="Overlap", ylim=(0, 1.02)
     )
     legend_below(figure)
     return figure

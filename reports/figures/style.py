@@ -19,11 +19,14 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
+from reports.look import Width
 from reports.model import Figure
+from store.display_names import method_name
 from store.garbage import without_collection
 
-COLUMN, PAGE = 3.3, 7.0
-"""Widths in inches of a column and a page of a paper; figures are printed at this size."""
+COLUMN, PAGE = 3.25, 6.875
+"""Widths in inches of a column and of the text of a two-column paper; figures are printed at this size."""
+WIDTHS: dict[Width, float] = {"column": COLUMN, "text": PAGE}
 DOTS = 150
 """Dots per inch of the PNG."""
 # Okabe and Ito (2008) in an order of good contrast; grey replaces their yellow, which is too bright on white
@@ -150,8 +153,13 @@ def legend_below(figure: Drawing) -> None:
         figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=number)
 
 
-def side_by_side(axes: Axes, table: pd.DataFrame, order: Sequence[str]) -> None:
-    """Draw a marker per entry of a table: rows along the axis, columns next to each other.
+def side_by_side(
+    axes: Axes,
+    table: pd.DataFrame,
+    order: Sequence[str],
+    spread: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+) -> None:
+    """Draw a marker per entry of a table: rows along the axis, columns, which are methods, next to each other.
 
     Parameters
     ----------
@@ -161,6 +169,8 @@ def side_by_side(axes: Axes, table: pd.DataFrame, order: Sequence[str]) -> None:
         A row per position on the axis, a column per label; NaN is not drawn.
     order
         All labels; their order determines colours and markers.
+    spread
+        Lower and upper ends of a bar at each marker, in tables of the same shape; None: no bars.
     """
     colours, shapes = palette(order), markers(order)
     positions = np.arange(len(table))
@@ -168,11 +178,22 @@ def side_by_side(axes: Axes, table: pd.DataFrame, order: Sequence[str]) -> None:
         if label in table:
             offset = 0.7 * ((i + 0.5) / len(order) - 0.5)
             values = table[label].to_numpy(float)
-            axes.plot(positions + offset, values, shapes[label], color=colours[label], label=label, alpha=0.9)
+            name = method_name(label)
+            axes.plot(positions + offset, values, shapes[label], color=colours[label], label=name, alpha=0.9)
+            if spread:
+                low, high = (end[label].to_numpy(float) for end in spread)
+                axes.vlines(positions + offset, low, high, color=colours[label], linewidth=0.8)
     for border in positions[1:] - 0.5:
         axes.axvline(border, color="#E0E0E0", linewidth=0.5)
     axes.set_xlim(-0.5, len(table) - 0.5)
     axes.grid(axis="y")
+
+
+def name_ticks(axes: Axes, names: Sequence[str], width: float, first: float = 0.0) -> None:
+    """Write names below an axis, one per unit from `first` on; upright where they would cover each other."""
+    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    is_narrow = longest * len(names) > CHARACTERS * (width - 0.6)
+    axes.set_xticks(first + np.arange(len(names)), names, rotation=90 if is_narrow else 0)
 
 
 def shorten(name: str, most: int = LONGEST) -> str:
@@ -209,7 +230,7 @@ def wrap(name: str, width: int) -> str:
     return "\n".join(line.rstrip() for line in lines if line)
 
 
-def save(figure: Figure, folder: Path) -> Path:
+def save(figure: Figure, folder: Path, width: float = PAGE) -> Path:
     """Draw a figure and write it as PDF and PNG, both or neither.
 
     The same figure always gives the same bytes.
@@ -219,7 +240,7 @@ def save(figure: Figure, folder: Path) -> Path:
     The path of the PNG.
     """
     with mpl.rc_context(STYLE), without_collection():
-        drawn = figure.draw()
+        drawn = figure.draw(width=width)
         contents = {"png": io.BytesIO(), "pdf": io.BytesIO()}
         # `savefig` would draw everything twice; the layout is needed once
         FigureCanvasAgg(drawn).print_png(contents["png"])

@@ -11,17 +11,21 @@ from matplotlib.patches import Rectangle
 
 from metrics import MEASURES
 from reports.figures.captions import about
-from reports.figures.style import PAGE, drawing, palette, shorten, wrap
+from reports.figures.style import COLUMN, PAGE, drawing, name_ticks, palette, shorten, wrap
 from reports.model import DASH, Figure
 from reports.naming import slug
 from reports.tables.captions import policies, title_of
 from reports.tables.formatting import DIGITS, states
 from reports.tables.seeds import Spread, describe_seeds, summary
+from store.display_names import method_name
 from store.text import counted, listed
 
 COLOUR_MAP = "viridis"
+CHANCE = 0.5
 ENOUGH = 3
 """Quartiles need at least so many categories."""
+FIELD, CHARACTER = 0.9, 0.065
+"""Widths in inches of a field of a heat map, and of a character beside it."""
 LINE, LABEL = 90, 36
 """Characters on a line over the whole figure, and at most in the name of a category."""
 CROWDED = 20
@@ -42,7 +46,10 @@ def summary_figures(
         part = table if only is None else table[table.index.isin(only)]
         if len(part) < len(table):
             what = f"{what}; {len(part)} of {counted(len(table), 'category')}"
-        draw = partial(draw_heat, part, words(cells, part), title)
+        # the same colours in every report: from chance, or from the worst value, to the best
+        draw = partial(
+            draw_heat, part, words(cells, part), title, CHANCE if metric.endswith("auroc") else 0.0
+        )
         figures.append(Figure(slug("heat", metric), f"{title}, all", f"{what}; {details}", draw, "results"))
         if len(table) >= ENOUGH:
             what = f"{title} over {len(table)} categories: median, quartiles, and each category as a point"
@@ -58,14 +65,20 @@ def words(cells: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return numbers.where(table.notna(), states(cells).reindex_like(table).fillna(DASH))
 
 
-def draw_heat(table: pd.DataFrame, words: pd.DataFrame, title: str) -> Drawing:
-    """Draw a heat map with a number or word in each field."""
+def draw_heat(
+    table: pd.DataFrame, words: pd.DataFrame, title: str, lowest: float, width: float = PAGE
+) -> Drawing:
+    """Draw a heat map with a number or word in each field; colours reach from `lowest` to 1."""
     places = [shorten(str(row), LABEL) for row in table.index]
     names = _broken([*map(str, table)], LINE - max(map(len, places)))
-    figure, [[panel]] = drawing(PAGE, max(1.2, 0.4 + 0.19 * len(table)) + _room(names))
+    # fields about as wide as their text, however few the methods are
+    width = min(width, max(COLUMN, 1 + CHARACTER * max(map(len, places)) + FIELD * len(names)))
+    figure, [[panel]] = drawing(width, max(1.2, 0.4 + 0.19 * len(table)) + _room(names))
     seaborn.heatmap(
         table.astype(float),
         cmap=COLOUR_MAP,
+        vmin=lowest,
+        vmax=1,
         annot=words.to_numpy(str),
         fmt="",
         annot_kws={"fontsize": 7},
@@ -77,16 +90,16 @@ def draw_heat(table: pd.DataFrame, words: pd.DataFrame, title: str) -> Drawing:
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         panel.text(x + 0.5, y + 0.5, words.iat[y, x], ha="center", va="center", fontsize=7, bbox=box)
     panel.set(xlabel="", ylabel="")
-    panel.set_xticks(np.arange(len(names)) + 0.5, names, rotation=0)
+    name_ticks(panel, names, width - CHARACTER * max(map(len, places)), first=0.5)
     panel.set_yticks(np.arange(len(table)) + 0.5, places, rotation=0)
     panel.tick_params(length=0)
     return figure
 
 
-def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
+def draw_boxes(table: pd.DataFrame, title: str, width: float = PAGE) -> Drawing:
     """Draw a box per method, with its categories as points."""
     names, colours = _broken([*map(str, table)], LINE), palette(map(str, table))
-    figure, [[panel]] = drawing(PAGE, 2.3 + _room(names))
+    figure, [[panel]] = drawing(width, 2.3 + _room(names))
     values = [table[name].dropna().to_numpy(float) for name in table]
     # not seaborn's boxplot, which uses a deprecated option of matplotlib
     black = {"color": "black", "linewidth": 0.8}
@@ -109,7 +122,7 @@ def draw_boxes(table: pd.DataFrame, title: str) -> Drawing:
     points = table.to_numpy(float)[table.notna().to_numpy()]
     panel.plot(places, points, "o", color="black", markersize=size, alpha=0.6, markeredgewidth=0)
     panel.set(xlabel="Method", ylabel=title)
-    panel.set_xticks(range(len(names)), names)
+    name_ticks(panel, names, width)
     panel.grid(axis="y")
     return figure
 
@@ -133,7 +146,7 @@ def _details(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spre
 
 def _broken(names: Sequence[str], characters: int) -> list[str]:
     """Return the methods' names, wrapped to the width of their columns, which together hold so many characters."""
-    return [wrap(shorten(name), max(7, characters // len(names))) for name in names]
+    return [wrap(shorten(method_name(name)), max(7, characters // len(names))) for name in names]
 
 
 def _room(names: Sequence[str]) -> float:

@@ -23,6 +23,7 @@ from reports.statistics.ranks import (
 from reports.tables.captions import title_of
 from reports.tables.comparison import comparison
 from reports.tables.seeds import MEAN, seeds_of, several_seeds
+from store.display_names import method_name
 from store.table import rows
 from store.text import counted, listed
 
@@ -128,7 +129,7 @@ def _datasets(cells: pd.DataFrame, table: pd.DataFrame) -> str:
 
 
 def draw_critical_differences(
-    ranks: "pd.Series[float]", p_values: pd.DataFrame, colours: dict[str, str]
+    ranks: "pd.Series[float]", p_values: pd.DataFrame, colours: dict[str, str], width: float = PAGE
 ) -> Drawing:
     """Draw average ranks on a line, and bars that join methods without a significant difference.
 
@@ -140,9 +141,9 @@ def draw_critical_differences(
         (methods, methods).
     """
     names = list(ranks.sort_values(kind="stable").index)
-    shown = [fill(shorten(str(name)), WIDE) for name in names]
+    shown = [fill(shorten(method_name(str(name))), WIDE) for name in names]
     lines = max(text.count("\n") + 1 for text in shown)
-    figure, [[axes]] = drawing(PAGE, 0.9 + 0.16 * len(ranks) * lines)
+    figure, [[axes]] = drawing(width, 0.9 + 0.16 * len(ranks) * lines)
     axes.set_xlim(1, len(ranks))
     axes.set_xticks(range(1, len(ranks) + 1))
     # numbers instead of names: the library draws in the order of a set, which varies for strings
@@ -205,7 +206,7 @@ def _ranks_sheet(metric: str, table: pd.DataFrame, ranks: "pd.Series[float]", te
 def _friedman_sentence(test: Friedman, categories: int, methods: int) -> str:
     f = "" if pd.isna(test.f) else f", Iman-Davenport F {test.f:.2f} (p {_p(test.p_f)})"
     rough = categories <= MANY_CATEGORIES or methods <= MANY_METHODS
-    verdict = "the methods do not all rank alike" if test.p < ALPHA else "no difference is shown"
+    verdict = "the methods do not all rank alike" if test.p < ALPHA else "no significant difference"
     return (
         f"Friedman's test: chi-squared {test.chi_squared:.2f} with {counted(methods - 1, 'degree')} of freedom "
         f"(p {_p(test.p_chi_squared)}){f}; by permutations within categories (all, or {RESAMPLES} random ones) "

@@ -12,6 +12,7 @@ from reports.model import DASH
 from reports.tables.formatting import FAILED, UNDEFINED
 from reports.tables.seeds import MEAN, Seeds, explain_seeds, seeds_of, several_seeds
 from reports.teachers import name_teachers
+from store.display_names import dataset_name
 from store.table import labels, rows
 from store.tags import OWN_IMAGES, PRETRAINING_COUNT, PRETRAINING_IMAGES
 from store.text import counted, listed
@@ -28,6 +29,16 @@ def title_of(metric: str) -> str:
 def caption(cells: pd.DataFrame, metric: str) -> str:
     """Return what a reader must know: measure, data, protocol, teacher, threshold, seeds, code."""
     return "; ".join([title_of(metric), *facts(cells, [metric], seeds_of(cells))])
+
+
+def brief(cells: pd.DataFrame, deviations: bool = True) -> str:
+    """Return what a paper's caption says after a table's title: the dataset, and over how many seeds entries are."""
+    datasets = listed(dataset_name(name) for name in pd.unique(cells["dataset"]))
+    counts = {len(own) for own in seeds_of(cells).values()}
+    if counts == {1}:
+        return datasets
+    number = f"{counts.pop()} seeds" if len(counts) == 1 else "seeds"
+    return f"{datasets}, mean{' ± standard deviation' if deviations else ''} over {number}"
 
 
 def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: Seeds, mean: str = MEAN) -> list[str]:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from reports.model import Sheet
 from reports.naming import slug
-from reports.tables.captions import caption, facts, marking, title_of, words
-from reports.tables.formatting import format_entries, ranked, states
+from reports.tables.captions import brief, caption, facts, marking, title_of, words
+from reports.tables.formatting import DIGITS, format_entries, ranked, states
 from reports.tables.groups import column_order, mean_rows, row_order, rules, spans, with_test_images
 from reports.tables.seeds import MEAN, seeds_of, summary, tidy
 from store.table import labels, rows
@@ -42,7 +42,9 @@ def seed_entries(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.DataFrame() if result is None else tidy(*result)
 
 
-def comparison_sheet(cells: pd.DataFrame, metric: str, relevant: float = 0.0) -> Sheet | None:
+def comparison_sheet(
+    cells: pd.DataFrame, metric: str, relevant: float = 0.0, digits: int = DIGITS
+) -> Sheet | None:
     """Return the sheet of one measure: a row per category and mean, a column per method.
 
     Parameters
@@ -53,16 +55,18 @@ def comparison_sheet(cells: pd.DataFrame, metric: str, relevant: float = 0.0) ->
         Name of the measure.
     relevant
         Mark the best of a row only where it exceeds the second by more than this (Polidori, 2022: 0.005).
+    digits
+        Decimals of the values as fractions.
 
     Returns
     -------
     The sheet, with the best and the second of each row marked by the values as printed, and a word in each entry
     without a value. None if no cell has the measure.
     """
-    entries = entries_of(cells, metric)
+    entries = entries_of(cells, metric, digits)
     if entries is None:
         return None
-    best, second = ranked(entries.values, mean_rows(cells), relevant)
+    best, second = ranked(entries.values, mean_rows(cells), relevant, digits)
     marks = marking(bool(best.to_numpy().any()), relevant, "row")
     parts = [caption(cells, metric), marks, words(entries.shown, seeds_of(cells))]
     return Sheet(
@@ -76,17 +80,19 @@ def comparison_sheet(cells: pd.DataFrame, metric: str, relevant: float = 0.0) ->
         rules=rules([*entries.values.index], cells),
         means=entries.means,
         spans=spans(cells),
+        percent=entries.percent,
+        brief=brief(cells),
     )
 
 
 def category_sheets(
-    cells: pd.DataFrame, metrics: Sequence[str], only: Collection[str] | None = None
+    cells: pd.DataFrame, metrics: Sequence[str], only: Collection[str] | None = None, digits: int = DIGITS
 ) -> list[Sheet]:
     """Return a sheet per category (of `only`): a row per method, a column per measure that some cell has.
 
     A category without test images has none.
     """
-    if not (entries := _all_entries(cells, metrics)):
+    if not (entries := _all_entries(cells, metrics, digits)):
         return []
     seeds = seeds_of(cells)
     parts, tested = dict(list(cells.groupby(rows(cells), sort=False))), with_test_images(cells)
@@ -96,7 +102,8 @@ def category_sheets(
             continue
         values = pd.DataFrame({title: part.values.loc[row] for title, part in entries.items()})
         shown = pd.DataFrame({title: part.shown.loc[row] for title, part in entries.items()})
-        best, second = (marked.T for marked in ranked(values.T, {}))
+        percent = pd.DataFrame({title: part.percent.loc[row] for title, part in entries.items()})
+        best, second = (marked.T for marked in ranked(values.T, {}, digits=digits))
         own = {label: seeds[label] for label in pd.unique(labels(parts[row]))}
         text = [
             row,
@@ -114,20 +121,23 @@ def category_sheets(
                 best=best,
                 second=second,
                 category=row,
+                percent=percent.rename_axis(index="method"),
+                brief=brief(parts[row]),
             )
         )
     return sheets
 
 
-def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
+def method_sheets(cells: pd.DataFrame, metrics: Sequence[str], digits: int = DIGITS) -> list[Sheet]:
     """Return a sheet per method: a row per category and mean, a column per measure that some cell has."""
-    if not (entries := _all_entries(cells, metrics)):
+    if not (entries := _all_entries(cells, metrics, digits)):
         return []
     seeds, means = seeds_of(cells), next(iter(entries.values())).means
     sheets = []
     for label in column_order(cells):
         values = pd.DataFrame({title: part.values[label] for title, part in entries.items()})
         shown = pd.DataFrame({title: part.shown[label] for title, part in entries.items()})
+        percent = pd.DataFrame({title: part.percent[label] for title, part in entries.items()})
         own = cells[labels(cells) == label]
         text = [label, *facts(own, metrics, {label: seeds[label]}), words(shown, seeds)]
         sheets.append(
@@ -140,6 +150,8 @@ def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
                 rules=rules([*values.index], cells),
                 means=means,
                 method=label,
+                percent=percent.rename_axis(index="category"),
+                brief=brief(own),
             )
         )
     return sheets
@@ -147,26 +159,38 @@ def method_sheets(cells: pd.DataFrame, metrics: Sequence[str]) -> list[Sheet]:
 
 @dataclass(frozen=True)
 class Entries:
-    """Values and texts of one measure's table, rows and columns in their order, and positions of rows of means."""
+    """One measure's table, rows and columns in their order.
+
+    Attributes
+    ----------
+    values, shown, percent
+        Values, and their texts as fractions and as percentages.
+    means
+        Positions of the rows of means.
+    """
 
     values: pd.DataFrame
     shown: pd.DataFrame
+    percent: pd.DataFrame
     means: tuple[int, ...]
 
 
-def entries_of(cells: pd.DataFrame, metric: str) -> Entries | None:
+def entries_of(cells: pd.DataFrame, metric: str, digits: int = DIGITS) -> Entries | None:
     """Return one measure's table with its rows of means; None if no cell has the measure."""
     means = mean_rows(cells)
     result = summary(cells, metric, means)
     if result is None:
         return None
     order, columns = [*row_order(cells), *means], column_order(cells)
-    shown = format_entries(*result, states(cells), means)
+    shown, percent = (
+        format_entries(*result, states(cells), means, digits, in_percent).loc[order, columns]
+        for in_percent in (False, True)
+    )
     positions = tuple(range(len(order) - len(means), len(order)))
-    return Entries(result[0].loc[order, columns], shown.loc[order, columns], positions)
+    return Entries(result[0].loc[order, columns], shown, percent, positions)
 
 
-def _all_entries(cells: pd.DataFrame, metrics: Sequence[str]) -> dict[str, Entries]:
+def _all_entries(cells: pd.DataFrame, metrics: Sequence[str], digits: int) -> dict[str, Entries]:
     """Return the tables of all measures that some cell has, by their titles."""
-    tables = {title_of(metric): entries_of(cells, metric) for metric in metrics}
+    tables = {title_of(metric): entries_of(cells, metric, digits) for metric in metrics}
     return {title: entries for title, entries in tables.items() if entries is not None}

@@ -8,6 +8,7 @@ import pandas as pd
 from reports.measured import trained_only
 from reports.model import DASH, Sheet
 from store import tags
+from store.doubts import false_alarm_odds
 from store.passwords import without_password
 from store.table import labels, rows
 from store.text import listed
@@ -85,7 +86,9 @@ def _thresholds(chosen: pd.DataFrame, metrics: pd.DataFrame) -> list[str]:
             f"thresholds: the quantile {listed(sorted(quantiles))} of the held-out normal images' scores, and of the "
             "largest pixels of their maps (train_quantile)"
         )
-    if any(0 < count * (1 - float(quantile)) < 1 for quantile in quantiles for count in counts):
+    if any(
+        false_alarm_odds(int(count), float(quantile)) for quantile in quantiles for count in counts.dropna()
+    ):
         parts.append(
             "so few images are held out that the quantile lies next to the largest of their scores: other normal "
             "images may well exceed it"

@@ -35,6 +35,23 @@ def escape_latex(text: str) -> str:
     return "".join(_latex_character(c) for c in unicodedata.normalize("NFC", apart))
 
 
+def spelled_out(text: str) -> str:
+    """Return text on one line in which characters that LaTeX's standard fonts lack are written as their code.
+
+    Examples
+    --------
+    >>> spelled_out("né 中")
+    'né [U+4E2D]'
+    """
+    line = unicodedata.normalize("NFC", " ".join(text.split()))
+    return "".join(c if c.isascii() or c in _LATEX else _latex_character(c) for c in line)
+
+
+def latex_comment(text: str) -> str:
+    """Return text for a comment in LaTeX: on one line, and without signs that need packages."""
+    return "".join(c if c.isascii() else _latex_character(c) for c in " ".join(text.split()))
+
+
 def _latex_character(c: str) -> str:
     if c in _LATEX:
         return _LATEX[c]

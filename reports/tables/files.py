@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.look import Look
 from reports.model import Sheet
 from reports.parts import Parts
 from reports.tables.comparison import seed_entries
@@ -14,9 +15,16 @@ from reports.tables.seeds import seeds_of, several_seeds
 
 
 def write_tables(
-    cells: pd.DataFrame, metrics: Sequence[str], sheets: Sequence[Sheet], folder: Path, parts: Parts
+    cells: pd.DataFrame,
+    metrics: Sequence[str],
+    sheets: Sequence[Sheet],
+    folder: Path,
+    parts: Parts,
+    look: Look | None = None,
 ) -> list[Sheet]:
     """Write the sheets in every format, the entries of each measure seed by seed, and all values as one tidy table.
+
+    `provenance.txt` holds what each table shows: in LaTeX, captions are one sentence.
 
     Returns
     -------
@@ -30,12 +38,23 @@ def write_tables(
         for metric in metrics:
             name = f"{metric}_seeds.csv"
             parts.make(name, partial(_write_seeds, cells, metric, folder / name))
-    return [sheet for sheet in sheets if parts.make(f"table {sheet.name}", partial(_write, sheet, folder))]
+    parts.make("provenance.txt", partial(_write_provenance, sheets, folder / "provenance.txt"))
+    return [
+        sheet for sheet in sheets if parts.make(f"table {sheet.name}", partial(_write, sheet, folder, look))
+    ]
 
 
-def _write(sheet: Sheet, folder: Path) -> bool:
-    write(sheet, folder)
+def _write(sheet: Sheet, folder: Path, look: Look | None) -> bool:
+    write(sheet, folder, look)
     return True
+
+
+def _write_provenance(sheets: Sequence[Sheet], path: Path) -> None:
+    texts = [
+        "\n".join([f"{sheet.name}.tex: {sheet.title}", *(f"  {part}" for part in sheet.caption.split("; "))])
+        for sheet in sheets
+    ]
+    path.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
 
 
 def _write_seeds(cells: pd.DataFrame, metric: str, path: Path) -> None:

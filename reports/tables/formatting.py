@@ -10,14 +10,21 @@ from store.table import labels, rows
 from store.tags import UNMEASURED
 
 DIGITS = 3
-"""Decimals of a measure as printed."""
+"""Decimals of a measure as printed, as a fraction; a percentage has two fewer."""
 FAILED, UNDEFINED = "failed", "undefined"
 
 
 def format_entries(
-    table: pd.DataFrame, spread: Spread, missing: pd.DataFrame, means: Mapping[str, Sequence[str]]
+    table: pd.DataFrame,
+    spread: Spread,
+    missing: pd.DataFrame,
+    means: Mapping[str, Sequence[str]],
+    digits: int = DIGITS,
+    percent: bool = False,
 ) -> pd.DataFrame:
     """Return the entries as text: mean, deviation over seeds, and how many seeds or categories are covered.
+
+    A deviation that is rounded to 0 is printed as less than the last digit.
 
     Parameters
     ----------
@@ -25,11 +32,34 @@ def format_entries(
         See `reports.tables.seeds.summary`.
     missing
         Words for entries without a value, see `states`.
+    digits
+        Decimals of the values as fractions.
+    percent
+        Whether they are printed as percentages, of the same precision.
     """
-    shown = table.map(lambda value: "" if pd.isna(value) else f"{value:.{DIGITS}f}")
-    shown += spread.deviations.map(lambda value: "" if pd.isna(value) else f" ± {value:.{DIGITS}f}")
+    shown = table.map(lambda value: "" if pd.isna(value) else number(value, digits, percent))
+    shown += spread.deviations.map(
+        lambda value: "" if pd.isna(value) else f" ± {_deviation(value, digits, percent)}"
+    )
     shown += _counts(table, spread, means)
     return shown.where(table.notna(), missing.reindex_like(shown).fillna(DASH))
+
+
+def number(value: float, digits: int = DIGITS, percent: bool = False) -> str:
+    """Return a value between 0 and 1 as text, rounded to the same precision as a fraction and as a percentage.
+
+    Examples
+    --------
+    >>> number(0.97949), number(0.97949, percent=True)
+    ('0.979', '97.9')
+    """
+    # rounded as a fraction first: 100 times a value may lie on the other side of a half
+    return f"{100 * round(value, digits):.{digits - 2}f}" if percent else f"{value:.{digits}f}"
+
+
+def _deviation(value: float, digits: int, percent: bool) -> str:
+    rounds_to_nothing = round(value, digits) == 0
+    return f"<{number(10**-digits, digits, percent)}" if rounds_to_nothing else number(value, digits, percent)
 
 
 def states(cells: pd.DataFrame) -> pd.DataFrame:
@@ -67,7 +97,7 @@ def _counts(table: pd.DataFrame, spread: Spread, means: Mapping[str, Sequence[st
 
 
 def ranked(
-    table: pd.DataFrame, means: Mapping[str, Sequence[str]], relevant: float = 0.0
+    table: pd.DataFrame, means: Mapping[str, Sequence[str]], relevant: float = 0.0, digits: int = DIGITS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return which entries are the best and the second of their row, by the values as printed.
 
@@ -83,8 +113,10 @@ def ranked(
     relevant
         Mark a row only where a single best value exceeds the second by more than this (Polidori, 2022: 0.005);
         0: always.
+    digits
+        Decimals of the values as printed.
     """
-    rounded = table.map(lambda value: float(f"{value:.{DIGITS}f}"))
+    rounded = table.map(lambda value: float(number(value, digits)))
     first = rounded.max(axis=1)
     best = rounded.eq(first, axis=0)
     next_value = rounded.mask(best).max(axis=1)
@@ -92,7 +124,7 @@ def ranked(
     marked = rounded.notna().sum(axis=1) > 1
     if relevant > 0:
         # rounded again, as 0.912 - 0.907 is 0.005 and not a little more
-        marked &= (best.sum(axis=1) == 1) & ((first - next_value).round(2 * DIGITS) > relevant)
+        marked &= (best.sum(axis=1) == 1) & ((first - next_value).round(2 * digits) > relevant)
     for name in table.index.intersection([*means]):
         marked[name] &= bool(table.loc[[*means[name]]].notna().all(axis=None))
     return best.mul(marked, axis=0).astype(bool), second.mul(marked, axis=0).astype(bool)

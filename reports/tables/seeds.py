@@ -183,9 +183,7 @@ def explain_seeds(seeds: Seeds, metric: str, mean: str = MEAN) -> str:
         return describe_seeds(seeds)
     parts = [describe_seeds(seeds, "mean ± standard deviation")]
     if mean:
-        parts.append(
-            f"row {mean}: the same for each seed's mean over all categories, without seeds that lack one"
-        )
+        parts.append(f"row {mean}: computed per seed over all categories, then averaged over complete seeds")
     if max(map(len, seeds.values())) >= ENOUGH_SEEDS:
         parts.append(
             f"{100 * CONFIDENCE:.0f} % confidence intervals where n is at least {ENOUGH_SEEDS} seeds, in "

@@ -168,6 +168,17 @@ def test_the_gallery_is_filtered_by_category_and_kind(page: "Page") -> None:
     assert titles(page) == ["bottle test/crack/000.png crack disagreement 0.750"]
 
 
+def test_the_gallery_shows_the_misses_and_disagreements_of_the_methods_that_are_shown(page: "Page") -> None:
+    crack = ["bottle test/crack/000.png crack disagreement 0.750"]
+    go(page, "gallery")
+    for wanted, expected in (("miss", crack), ("disagreement", crack), ("false alarm", [])):
+        page.select_option("#verdicts", wanted)
+        assert titles(page) == expected
+    page.select_option("#verdicts", "miss")
+    page.uncheck("#methods [data-method='1']")
+    assert titles(page) == []
+
+
 def test_a_picture_opens_in_full_is_followed_by_the_next_and_closes(page: "Page") -> None:
     go(page, "gallery")
     viewer, picture = page.locator("#viewer"), page.locator("#viewer-picture")

@@ -118,7 +118,9 @@ def test_a_measure_that_only_some_finished_cells_have_is_named() -> None:
 
 def test_an_untrained_teacher_is_named() -> None:
     sentence = only(CLEAN.assign(weights="random"))
-    assert sentence.startswith(f"The teacher of rd, stfpm is {WIDE} (untrained): no comparison")
+    assert sentence.startswith(
+        f"The teacher of rd, stfpm is {WIDE} (untrained): its numbers are not comparable"
+    )
 
 
 def test_a_teacher_that_published_numbers_did_not_use_is_named_with_those_that_they_used() -> None:

@@ -13,6 +13,7 @@ from reports.figures.pareto import cost_figures, front, trade_off
 from reports.figures.style import STYLE
 from reports.model import DASH
 from reports.tables.cost import conditions, cost_sheets, machines
+from store.display_names import method_name
 from tests.reports.made import cells
 
 CPU = {
@@ -165,7 +166,7 @@ def test_names_of_eight_methods_stand_in_the_axes_and_cover_no_other(spread: flo
     places = {label: [0.01 * 10 ** (spread * (3 * i % 8) / 4)] for i, label in enumerate(labels)}
     axes = axes_of(timed(places, {label: [0.9 + 0.01 * (i % 5)] for i, label in enumerate(labels)}))
     boxes = [text.get_window_extent() for text in axes.texts]
-    assert sorted(text.get_text() for text in axes.texts) == sorted(labels)
+    assert sorted(text.get_text() for text in axes.texts) == sorted(map(method_name, labels))
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
     assert all(axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max) for box in boxes)
 
@@ -177,6 +178,13 @@ def test_the_front_is_a_stair_of_filled_markers_and_dominated_methods_are_hollow
     assert np.asarray(stair.get_ydata(), float) == pytest.approx([0.5, 0.9, 0.9])
     inner = [line.get_markerfacecolor() for line in axes.lines if line.get_marker() != "None"]
     assert [colour == "white" for colour in inner] == [False, True, False]
+
+
+def test_two_methods_have_no_line_and_a_linear_axis_where_they_are_close() -> None:
+    axes = axes_of(timed({"a": [0.01], "b": [0.02]}, {"a": [0.5], "b": [0.9]}))
+    assert [line for line in axes.lines if line.get_drawstyle() == "steps-post"] == []
+    assert axes.get_xscale() == "linear"
+    assert axes_of(timed({"a": [0.01], "b": [0.2]}, {"a": [0.5], "b": [0.9]})).get_xscale() == "log"
 
 
 def test_names_are_drawn_as_they_are() -> None:

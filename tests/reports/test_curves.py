@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib.patches import Rectangle
 
 from reports.figures.curves import curve_figures, mean_curve
 from reports.figures.style import linestyles, palette
@@ -35,7 +34,9 @@ def test_legends_give_the_measures_and_colours_stay_with_the_methods() -> None:
     panel, *_ = FIGURES["curves-cable"].draw().axes
     own = CELLS[(CELLS["category"] == "cable") & (CELLS["metric"] == "image_auroc")]
     expected = own.groupby("method")["value"].mean()
-    assert panel.get_legend_handles_labels()[1] == [f"{m} {expected[m]:.3f}" for m in ("stfpm", "ast")]
+    assert panel.get_legend_handles_labels()[1] == [
+        f"{m.upper()} {expected[m]:.3f}" for m in ("stfpm", "ast")
+    ]
     # rd, which failed here, keeps the second colour
     assert [line.get_color() for line in panel.lines] == [palette(METHODS)[m] for m in ("stfpm", "ast")]
     assert [line.get_linestyle() for line in panel.lines] == [
@@ -50,9 +51,13 @@ def test_a_mean_over_fewer_categories_says_so_in_the_legend() -> None:
     assert "[2 of 3]" in panel.get_legend_handles_labels()[1][1]
 
 
-def test_the_limit_of_pro_is_marked() -> None:
-    *_, panel = FIGURES["curves-bottle"].draw().axes
-    marks = [xs(line)[0] for line in panel.lines if len(xs(line)) == 2]
-    assert marks == [0.3]
-    (shade,) = [patch for patch in panel.patches if isinstance(patch, Rectangle)]
-    assert (shade.get_x(), shade.get_width()) == pytest.approx((0, 0.3))
+def test_all_panels_end_at_a_rate_of_three_tenths_or_at_a_higher_limit_of_pro() -> None:
+    assert {panel.get_xlim() for panel in FIGURES["curves-bottle"].draw().axes} == {(0, 0.3)}
+    higher, *_ = curve_figures(CELLS.assign(fpr_limit="0.5"), FILES)
+    assert {panel.get_xlim() for panel in higher.draw().axes} == {(0, 0.5)}
+
+
+def test_a_lower_limit_of_pro_is_marked() -> None:
+    figure, *_ = curve_figures(CELLS.assign(fpr_limit="0.05"), FILES)
+    *_, panel = figure.draw().axes
+    assert [xs(line)[0] for line in panel.lines if len(xs(line)) == 2] == [0.05]

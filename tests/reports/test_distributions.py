@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from reports.figures.distributions import auroc_of_kinds, draw_histograms, draw_kinds, score_figures
-from reports.figures.sizes import by_size, size_figures
+from reports.figures.sizes import by_size, quartiles, size_figures
 from reports.figures.summaries import draw_boxes, summary_figures
 from tests.reports.made import NAN, cells
 from tests.reports.pictured import (
@@ -65,20 +65,31 @@ def test_a_threshold_that_is_undefined_is_not_drawn() -> None:
 
 def test_scores_that_are_not_finite_are_counted_in_the_title() -> None:
     broken = SCORES.assign(score=[0.0, NAN, 2.0, np.inf, 0.5])
-    assert "rd (2 not finite)" in texts(draw_histograms({"rd": (broken, NAN)}))
+    assert "RD (2 not finite)" in texts(draw_histograms({"rd": (broken, NAN)}))
 
 
 def test_an_oracle_threshold_is_named_as_one() -> None:
     assert "f1_image (oracle: chosen on the test images)" in FIGURES["scores-bottle"].caption
+    assert "image threshold (oracle)" in texts(FIGURES["scores-bottle"].draw())
     table = pictured_cells(["rd"], ["bottle"]).assign(threshold_policy="train_quantile")
-    assert "oracle" not in score_figures(table, files(Made()))[0].caption
+    scores, *_ = score_figures(table, files(Made()))
+    assert "oracle" not in scores.caption
+    assert "image threshold" in texts(scores.draw())
+
+
+def test_the_kinds_of_all_categories_have_one_scale() -> None:
+    scales = {FIGURES[f"kinds-{category}"].draw().axes[0].get_ylim() for category in CATEGORIES}
+    assert len(scales) == 1
 
 
 def test_regions_are_binned_by_their_part_of_the_image() -> None:
     entries = [("rd", "0", 0.002, 0.2), ("rd", "0", 0.002, 0.4), ("rd", "0", 0.5, 0.9)]
     entries += [("rd", "1", 0.002, 0.6), ("rd", "1", 0.002, 0.8), ("rd", "1", 0.5, 0.9)]
     entries += [("ast", "0", 0.002, 1.0)]
-    means, counts = by_size(pd.DataFrame(entries, columns=["label", "seed", "part", "pro"]))
+    regions = pd.DataFrame(entries, columns=["label", "seed", "part", "pro"])
+    means, counts = by_size(regions)
+    lower, upper = quartiles(regions)
+    assert (lower["rd"].iloc[0], upper["rd"].iloc[0]) == pytest.approx((0.35, 0.65))
     assert means["rd"].to_list() == pytest.approx([0.5, 0.9])
     assert means["ast"].to_list() == pytest.approx([1.0, NAN], nan_ok=True)
     # two regions however many seeds; ast lacks one of them, and the large one

@@ -7,13 +7,14 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from reports.figures.curves import curve_figures
 from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
 from reports.figures.pairs import pair_figures
 from reports.figures.sizes import size_figures
-from reports.figures.style import STYLE, save
+from reports.figures.style import COLUMN, PAGE, STYLE, save
 from reports.figures.summaries import summary_figures
 from reports.model import Figure
 from store.artifacts import Artifacts
@@ -71,18 +72,30 @@ def test_odd_names_are_printed_as_they_are_and_never_reach_a_path(tmp_path: Path
     assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
 
 
-def test_nothing_is_cut_off_however_many_and_long_the_names() -> None:
+@pytest.mark.parametrize("width", [COLUMN, PAGE])
+def test_nothing_is_cut_off_however_many_and_long_the_names(width: float) -> None:
     variants = [f"ast (mode=rgbd student={i} combine=multiply)" for i in range(7)]
     table = pictured_cells([*ODD_METHODS, *variants], [*ODD_CATEGORIES[:2], "bottle"])
     one_of_a_kind = {figure.name.partition("-")[0]: figure for figure in all_figures(table, files(Made()))}
     for figure in one_of_a_kind.values():
         with mpl.rc_context(STYLE):
-            drawn = figure.draw()
+            drawn = figure.draw(width=width)
             drawn.draw_without_rendering()
             box = drawn.get_tightbbox()
         assert min(box.x0, box.y0) > -0.03, figure.name
         assert box.x1 < drawn.get_figwidth() + 0.03, figure.name
         assert box.y1 < drawn.get_figheight() + 0.03, figure.name
+
+
+@pytest.mark.parametrize("width", [COLUMN, PAGE])
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if "-" not in name or name.endswith(("bottle", "rd", "pro"))]
+)
+def test_figures_are_no_wider_than_asked_for_and_their_text_has_seven_points(name: str, width: float) -> None:
+    with mpl.rc_context(STYLE):
+        drawn = FIGURES[name].draw(width=width)
+    assert drawn.get_figwidth() <= width
+    assert min(float(text.get_fontsize()) for text in drawn.findobj(Text) if text.get_text()) >= 7
 
 
 def test_what_has_no_files_is_named_with_the_reason() -> None:

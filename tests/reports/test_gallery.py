@@ -43,9 +43,9 @@ class Files(Artifacts):
         path = self.folder / run / "maps.npz"
         np.savez_compressed(path, maps=maps.astype(np.float16), scale=np.float32(1), images=np.array(images))
 
-    def add_pictures(self, run: str, masks: Mapping[str, NDArray[np.bool_]]) -> None:
-        white = np.full((len(IMAGES), SIZE, SIZE, 3), 255, np.uint8)
-        write_pictures(self.folder / run, white, None, IMAGES)
+    def add_pictures(self, run: str, masks: Mapping[str, NDArray[np.bool_]], grey: int = 255) -> None:
+        images = np.full((len(IMAGES), SIZE, SIZE, 3), grey, np.uint8)
+        write_pictures(self.folder / run, images, None, IMAGES)
         with zipfile.ZipFile(self.folder / run / PICTURES, "a") as archive:
             for name, mask in masks.items():
                 buffer = io.BytesIO()
@@ -81,7 +81,7 @@ def test_a_rank_is_the_fraction_of_the_other_images_with_a_lower_score(files: Fi
     }
 
 
-def test_the_images_with_the_largest_disagreement_come_first_and_the_rest_is_left_out(
+def test_half_are_those_with_the_largest_disagreement_and_half_the_hardest_of_the_others(
     files: Files, tmp_path: Path
 ) -> None:
     files.add_scores("rd-bottle-0", [0.1, 0.2, 0.3])
@@ -89,18 +89,77 @@ def test_the_images_with_the_largest_disagreement_come_first_and_the_rest_is_lef
     found, note = gallery(table(("rd", "bottle"), ("ast", "bottle")), files, tmp_path, per_category=2)
     assert [(row.image, row.disagreement) for row in found] == [
         ("test/crack/001.png", 1.0),
-        ("test/crack/000.png", 0.5),
+        ("test/good/000.png", 0.0),  # ast gives it the score of an anomalous image
     ]
-    assert "The first 2 images of each category" in note
+    assert note.startswith("2 images of each category")
 
 
-def test_a_lone_method_disagrees_with_nobody_and_shows_its_highest_ranks_first(
+def thresholds(image: float, pixel: float, **columns: str) -> pd.DataFrame:
+    """Make the table of rd on bottle with its thresholds."""
+    metrics = {"pro": 0.9, "image_threshold": image, "threshold": pixel}
+    parts = [
+        table(("rd", "bottle"), metric=name, **columns).assign(value=value) for name, value in metrics.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_lone_method_disagrees_with_nobody_and_shows_its_hardest_images_first(
     files: Files, tmp_path: Path
 ) -> None:
-    files.add_scores("rd-bottle-0", [0.1, 0.2, 0.3])
-    found, _ = gallery(table(("rd", "bottle")), files, tmp_path)
+    files.add_scores("rd-bottle-0", [0.2, 0.1, 0.3])
+    found, note = gallery(table(("rd", "bottle")), files, tmp_path)
     assert [row.disagreement for row in found] == [0, 0, 0]
-    assert [row.image for row in found] == IMAGES[::-1]
+    assert [row.image for row in found] == ["test/crack/000.png", "test/good/000.png", "test/crack/001.png"]
+    assert note.startswith("The 8 hardest images of each category")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "outcomes"),
+    [
+        (0.25, {"test/crack/000.png": "miss", "test/good/000.png": "correct rejection"}),
+        (0.15, {"test/good/000.png": "false alarm", "test/crack/000.png": "miss"}),
+        (0.1, {"test/good/000.png": "false alarm", "test/crack/000.png": "hit"}),
+    ],
+)
+def test_scores_at_or_above_the_threshold_are_verdicts_and_wrong_ones_come_first(
+    files: Files, tmp_path: Path, threshold: float, outcomes: dict[str, str]
+) -> None:
+    files.add_scores("rd-bottle-0", [0.2, 0.1, 0.3])
+    found, _ = gallery(thresholds(threshold, 1.0), files, tmp_path)
+    tiles = {row.image: row.tiles[-1] for row in found}
+    assert {name: tiles[name].outcome for name in outcomes} == outcomes
+    assert tiles["test/crack/001.png"].outcome == "hit"
+    assert tiles["test/crack/001.png"].note == f"score 0.3, {0.3 / threshold:.3g} × threshold"
+    wrong = [row.tiles[-1].outcome in ("miss", "false alarm") for row in found]
+    assert wrong == sorted(wrong, reverse=True)
+
+
+def test_a_threshold_of_maps_gives_no_verdict_on_scores(files: Files, tmp_path: Path) -> None:
+    files.add_scores("rd-bottle-0", [0.2, 0.1, 0.3])
+    found, note = gallery(thresholds(0.15, 0.15, threshold_policy="dice_max"), files, tmp_path)
+    assert {tile.outcome for row in found for tile in row.tiles} == {""}
+    assert "dice_max give no verdicts" in note
+
+
+def test_a_map_lies_over_its_image_with_lines_at_the_threshold_and_around_the_ground_truth(
+    files: Files, tmp_path: Path
+) -> None:
+    truth = np.zeros((SIZE, SIZE), bool)
+    truth[100:140, 100:140] = True
+    maps = np.zeros((3, SIZE, SIZE), np.float32)
+    maps[1, 20:60, 20:60] = 2.0
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    files.add_maps("rd-bottle-0", maps)
+    files.add_pictures("rd-bottle-0", {IMAGES[1]: truth}, grey=90)
+    found, _ = gallery(thresholds(1.5, 1.0), files, tmp_path)
+    shown = {row.image: tmp_path / row.tiles[2].full for row in found}
+    with Image.open(shown[IMAGES[1]]) as opened:
+        drawn = np.asarray(opened.convert("RGB")).astype(int)
+    assert drawn[20, 40] == pytest.approx((0, 255, 255), abs=40)  # the contour
+    assert drawn[40, 40, 2] < 200  # the heat map
+    assert drawn[80, 80] == pytest.approx((90, 90, 90), abs=6)  # the image
+    assert drawn[100, 120] == pytest.approx((255, 255, 255), abs=40)  # the outline of the ground truth
+    assert pixel(shown[IMAGES[0]], 40, 40) == pytest.approx((90, 90, 90), abs=6)
 
 
 def test_an_undefined_score_has_no_rank_and_leaves_the_others_alone(files: Files, tmp_path: Path) -> None:
@@ -119,7 +178,7 @@ def test_the_lowest_finished_seed_of_a_method_is_shown(files: Files, tmp_path: P
     files.add_scores("rd-bottle-10", [3, 2, 1])
     files.add_scores("rd-bottle-2", [1, 2, 3])
     found, _ = gallery(pd.concat(seeds, ignore_index=True), files, tmp_path)
-    assert found[0].image == IMAGES[2]
+    assert {row.image: row.ranks["rd"] for row in found}[IMAGES[2]] == 1
 
 
 def test_ground_truth_is_the_darkened_image_with_its_mask_in_red(files: Files, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from reports.page.page import render
 from reports.report import SHOWN
 from reports.statistics.significance import limits_of, statistics_of
 from reports.tables.comparison import category_sheets, comparison_sheet, lowest_rows, method_sheets
-from reports.tables.rendering import TALLEST, to_latex
+from reports.tables.latex import TALLEST, to_latex
 from tests.reports.made import cells
 from tests.reports.pictured import METRICS, Made, files
 

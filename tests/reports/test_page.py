@@ -55,7 +55,12 @@ def figure(folder: Path, name: str, **parts: str) -> tuple[Figure, Path]:
 
 
 def gallery_row(folder: Path, category: str, kind: str) -> GalleryRow:
-    tiles = [tile(folder, name) for name in ("image", "ground truth", *METHODS[:2])]
+    tiles = [tile(folder, name) for name in ("image", "ground truth")]
+    outcomes = ["hit", "miss" if kind == "crack" else "hit"]
+    tiles += [
+        replace(tile(folder, method), note="score 0.5, 0.9 × threshold", outcome=outcome)
+        for method, outcome in zip(METHODS[:2], outcomes, strict=True)
+    ]
     ranks = {METHODS[0]: 0.25, METHODS[1]: 1.0, METHODS[2]: NAN}
     tiles.append(Tile(f"{ODD}: no map", b"", Path()))
     return GalleryRow(category, f"test/{kind}/000.png", kind, 0.75, ranks, tiles)
@@ -205,10 +210,11 @@ def test_columns_and_rows_name_the_methods_that_they_are_about(page: Elements) -
     assert page.values("data-fixed")[0] == "3"
 
 
-def test_a_tile_without_a_picture_says_so_and_its_rank_is_a_dash(page: Elements) -> None:
+def test_a_tile_has_its_score_and_a_wrong_verdict_and_without_a_picture_says_so(page: Elements) -> None:
     assert f"{ODD}: no map" in page.text
     assert "rank –" in page.text
-    assert "rank 0.250" in page.text
+    assert "score 0.5, 0.9 × threshold" in page.text
+    assert "missed" in page.text
 
 
 def test_a_sheet_of_an_unknown_section_is_among_the_results(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from reports.look import Look
 from reports.model import DASH, Sheet
 from reports.tables.escaping import escape_latex
-from reports.tables.rendering import to_html, to_latex, to_markdown, to_rich, write
+from reports.tables.latex import to_latex
+from reports.tables.rendering import to_html, to_markdown, to_rich, write
 
 ODD = [r"100%_odd&co#{}~^\ ", "<img src=x onerror=alert(1)>", "[red]x|y", '*"--`$', "né 中 ± – µ", "</td><b>"]
 
@@ -73,19 +75,25 @@ def test_markdown_by_hand() -> None:
 def test_latex_by_hand() -> None:
     table = to_latex(PLAIN).split("\\begin{tabular}")[1].split("\\end{tabular}")[0]
     assert table.splitlines() == [
-        "{lrrr}",
+        "{@{}lrrr@{}}",
         r"\toprule",
         r" & \multicolumn{2}{c}{RGB} & \multicolumn{1}{c}{3D} \\",
         r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}",
-        r"category & rd & stfpm & ast \\",
+        r"Category & RD & STFPM & AST \\",
         r"\midrule",
         r"bottle & \textbf{0.100} & \underline{0.200} & 0.300 \\",
         r"\midrule",
         r"mean & \textbf{0.200} & \underline{0.300} & 0.400 \\",
         r"\bottomrule",
     ]
-    assert r"\caption{PRO; 100 \% made up}" in to_latex(PLAIN)
-    assert r"\label{tab:pro}" in to_latex(PLAIN)
+    assert "\\caption{PRO.}\n\\label{tab:pro}\n" in to_latex(PLAIN)
+
+
+def test_latex_says_in_comments_what_the_page_says_below_a_table() -> None:
+    comments = [line for line in to_latex(PLAIN).splitlines() if line.startswith("%")]
+    assert comments[:2] == ["% PRO", "% 100 % made up"]
+    strange = to_latex(replace(PLAIN, caption="\n".join(ODD))).split("\\begin{table}")[0]
+    assert all(line.startswith("% ") for line in strange.splitlines())
 
 
 def test_html_has_header_cells_marks_rules_and_numbers_to_sort_by() -> None:
@@ -130,14 +138,13 @@ def test_an_entry_without_a_number_has_none_to_sort_by_and_words_are_no_numbers(
         {"class": "number"},
         {"class": "text"},
     ]
-    assert r"\begin{tabular}{lrl}" in to_latex(sheet)
+    assert r"\begin{tabular}{@{}lrl@{}}" in to_latex(sheet)
     assert r"b & failed & -- \\" in to_latex(sheet)
 
 
 def test_a_caption_that_does_not_begin_with_the_title_gets_it() -> None:
     sheet = sheet_of(["a"], ["b", "c"], title="Ranks", caption="by Friedman")
     assert to_markdown(sheet).endswith("\n\nRanks. by Friedman\n")
-    assert r"\caption{Ranks. by Friedman}" in to_latex(sheet)
 
 
 def test_names_are_text_in_html() -> None:
@@ -199,6 +206,7 @@ def test_latex_prints_every_sign(text: str, escaped: str) -> None:
             r"\textbf{\boldmath $0.9 \pm 0.1$ [2 of 3]}",
             r"\underline{$0.9 \pm 0.1$ [2 of 3]}",
         ),
+        ("0.9 ± <0.1", r"\textbf{\boldmath $0.9 \pm {<}0.1$}", r"\underline{$0.9 \pm {<}0.1$}"),
         ("-0.012", r"\textbf{\boldmath $-$0.012}", r"\underline{$-$0.012}"),
     ],
 )
@@ -212,31 +220,73 @@ def test_a_row_that_begins_with_a_bracket_is_no_argument_of_the_rule_above() -> 
 
 
 def test_the_options_of_a_method_stand_below_its_name_in_latex() -> None:
-    assert r"\shortstack[r]{rd\\(combine=sum)}" in to_latex(sheet_of(["a"], ["rd (combine=sum)", "b"]))
+    assert r"\shortstack[r]{RD\\(combine=sum)}" in to_latex(sheet_of(["a"], ["rd (combine=sum)", "b"]))
+
+
+METHODS = ["rd", "stfpm", "ast", "uninformed_students", "feature_variance", "simple_student"]
+
+
+def printed_as(entry: str, methods: list[str]) -> Sheet:
+    sheet = sheet_of(["metal_nut"], methods)
+    return replace(sheet, shown=sheet.shown.map(lambda _: entry))
 
 
 def tabulars(sheet: Sheet) -> list[str]:
     return to_latex(sheet).split("\\begin{tabular}")[1:]
 
 
-def test_a_table_too_wide_to_be_read_has_its_columns_in_parts_in_latex() -> None:
+def test_a_table_too_wide_even_for_both_columns_has_equal_blocks_in_one_float() -> None:
     names = [f"a method of number {number:02}" for number in range(11)]
-    spans = (("RGB", 7), ("3D", 4))
-    parts = tabulars(sheet_of(["bottle", "mean"], names, spans=spans))
-    assert len(parts) == 3
+    sheet = sheet_of(["bottle", "mean"], names, spans=(("RGB", 7), ("3D", 4)))
+    sheet = replace(sheet, shown=sheet.shown.map(lambda _: "0.900 ± 0.010 [2 of 3]"))
+    parts = tabulars(sheet)
+    assert [part.count("(lr)") for part in parts] == [1, 2, 1]
     # every column once and in order, under its own heading; rows and rules in every part
-    assert [name for part in parts for name in names if name in part] == names
+    found = [name for part in parts for name in names if name.split()[-1] in part.split("bottle")[0]]
+    assert found == names
     assert all("bottle" in part and part.count(r"\midrule") == 2 for part in parts)
     assert sum(int(found) for found in re.findall(r"multicolumn{(\d)}{c}{RGB}", "".join(parts))) == 7
     assert sum(int(found) for found in re.findall(r"multicolumn{(\d)}{c}{3D}", "".join(parts))) == 4
-    assert "".join(parts).count(r"\textbf{0.100}") == 1
-    # three floats of one number, of which the first has caption and label
-    text = to_latex(sheet_of(["bottle"], names))
-    assert (text.count("\\begin{table}"), text.count("\\label"), text.count("made up")) == (3, 1, 1)
-    assert text.count("\\addtocounter{table}{-1}\n\\caption{PRO, continued}") == 2
+    assert "".join(parts).count(r"\textbf") == 2
+    assert (to_latex(sheet).count("\\begin{table*}"), "continued" in to_latex(sheet)) == (1, False)
 
 
-def test_a_table_of_six_methods_over_seeds_stays_in_one_part() -> None:
-    names = ["rd", "stfpm", "ast", "uninformed_students", "feature_variance", "simple_student"]
-    shown = pd.DataFrame("0.900 ± 0.010", index=["mean textures"], columns=names)
-    assert len(tabulars(sheet_of(["mean textures"], names, shown=shown))) == 1
+def test_a_table_longer_than_a_page_is_continued_under_its_number() -> None:
+    text = to_latex(sheet_of([f"part {i}" for i in range(70)], ["rd", "ast"]))
+    assert (text.count("\\begin{table}"), text.count("\\label")) == (2, 1)
+    assert text.count("\\addtocounter{table}{-1}\n\\caption{PRO, continued.}") == 1
+
+
+@pytest.mark.parametrize(
+    ("methods", "entry", "float_and_font"),
+    [
+        (3, "97.9", ("table", r"\small")),
+        (3, "97.9 ± 0.3", ("table", r"\small")),
+        (4, "97.9 ± 0.3", ("table", r"\footnotesize")),
+        (5, "97.9", ("table", r"\footnotesize")),
+        (6, "97.9 ± 0.3", ("table*", r"\small")),
+    ],
+)
+def test_a_table_stands_in_one_column_as_long_as_its_font_has_eight_points(
+    methods: int, entry: str, float_and_font: tuple[str, str]
+) -> None:
+    text = to_latex(printed_as(entry, METHODS[:methods]))
+    assert re.search(r"begin{(table\*?)}\[t]", text)[1] == float_and_font[0]  # type: ignore[index]
+    assert f"\n{float_and_font[1]}\n" in text
+
+
+def test_the_width_of_a_table_can_be_asked_for() -> None:
+    sheet = printed_as("97.9 ± 0.3", METHODS)
+    narrow = to_latex(sheet, Look(table_width="column"))
+    assert (narrow.count("\\begin{table}"), narrow.count("\\begin{tabular}")) == (1, 2)
+    assert "\\begin{table*}" in to_latex(sheet_of(["a"], ["rd", "ast"]), Look(table_width="text"))
+
+
+def test_measures_are_percentages_in_latex_unless_fractions_are_asked_for() -> None:
+    percent = PLAIN.values.map(lambda value: f"{100 * value:.1f}").rename_axis(index="category")
+    sheet = replace(PLAIN, percent=percent, brief="MVTec AD, mean over 3 seeds", title="PRO (exact)")
+    assert r"bottle & \textbf{10.0} & \underline{20.0} & 30.0 \\" in to_latex(sheet)
+    assert r"\caption{PRO (exact, \%), MVTec AD, mean over 3 seeds.}" in to_latex(sheet)
+    assert r"bottle & \textbf{0.100}" in to_latex(sheet, Look(percent=False))
+    assert r"\caption{PRO (exact), MVTec AD" in to_latex(sheet, Look(percent=False))
+    assert "0.100" in to_markdown(sheet)

@@ -10,7 +10,8 @@ from scipy import stats
 
 from reports.model import Sheet
 from reports.tables.comparison import caption, comparison_sheet, seed_entries
-from reports.tables.rendering import to_latex, to_markdown, to_rich
+from reports.tables.latex import to_latex
+from reports.tables.rendering import to_markdown, to_rich
 from tests.reports.made import NAN, cells, over_seeds
 
 # a: complete. b: undefined on cable for seed 1, not run on bottle for seed 2. c: failed but for one cell.
@@ -95,10 +96,10 @@ def test_latex_sets_deviations_as_formulas_and_the_best_in_bold() -> None:
     text = to_latex(sheet_of(CELLS))
     rows = text.split("\\midrule\n", 1)[1].split("\\bottomrule")[0].splitlines()
     assert rows == [
-        r"bottle & \underline{$0.920 \pm 0.020$} & \textbf{\boldmath $0.945 \pm 0.007$ [2 of 3]} & 0.900 [1 of 3] \\",
-        r"cable & \textbf{\boldmath $0.750 \pm 0.050$} & \underline{$0.710 \pm 0.014$ [2 of 3]} & failed \\",
+        r"bottle & \underline{$92.0 \pm 2.0$} & \textbf{\boldmath $94.5 \pm 0.7$ [2 of 3]} & 90.0 [1 of 3] \\",
+        r"cable & \textbf{\boldmath $75.0 \pm 5.0$} & \underline{$71.0 \pm 1.4$ [2 of 3]} & failed \\",
         r"\midrule",
-        r"mean & $0.835 \pm 0.022$ & 0.825 [1 of 3] & 0.900 [1 of 2 categories] \\",
+        r"mean & $83.5 \pm 2.2$ & 82.5 [1 of 3] & 90.0 [1 of 2 categories] \\",
     ]
     assert r"mean $\pm$ standard deviation over 3 seeds (0, 1, 2)" in text
     assert "±" not in text
@@ -108,7 +109,7 @@ def test_the_best_is_the_best_mean_as_printed_ties_included() -> None:
     tied = over_seeds(
         {("a", "bottle"): [0.9, 0.8], ("b", "bottle"): [0.8502, 0.8502], ("c", "bottle"): [0.8]}
     )
-    assert markdown(tied)["mean"] == ["**0.850 ± 0.071**", "**0.850 ± 0.000**", "<ins>0.800</ins>"]
+    assert markdown(tied)["mean"] == ["**0.850 ± 0.071**", "**0.850 ± \\<0.001**", "<ins>0.800</ins>"]
 
 
 def test_one_method_alone_is_not_marked_best() -> None:
@@ -161,7 +162,7 @@ def test_intervals_need_five_seeds() -> None:
 def test_the_caption_names_the_seeds(seeds: list[str], named: str) -> None:
     text = caption(pd.concat([cells(("a", "bottle", 0.9), seed=seed) for seed in seeds]), "pro")
     assert f"mean ± standard deviation {named};" in text
-    assert "row mean: the same for each seed's mean" in text
+    assert "row mean: computed per seed over all categories" in text
     assert ("95 % confidence intervals" in text) == (len(seeds) >= 5)
 
 

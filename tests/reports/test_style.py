@@ -27,8 +27,10 @@ LABELS = [f"method {i}" for i in range(40)]
 NONSENSE = r"$\nonsense{$"
 
 
-def line(title: str = "title", values: tuple[float, ...] = (1, 2), steep: bool = False) -> Drawing:
-    figure, [[axes]] = drawing(COLUMN, 2)
+def line(
+    title: str = "title", values: tuple[float, ...] = (1, 2), steep: bool = False, width: float = COLUMN
+) -> Drawing:
+    figure, [[axes]] = drawing(width, 2)
     axes.plot(values, values, label=title)
     axes.set_title(title)
     if steep:
@@ -37,7 +39,7 @@ def line(title: str = "title", values: tuple[float, ...] = (1, 2), steep: bool =
     return figure
 
 
-def broken() -> Drawing:
+def broken(width: float) -> Drawing:
     raise RuntimeError("cannot be drawn")
 
 
@@ -60,10 +62,10 @@ def test_a_colour_depends_on_the_place_only() -> None:
 
 
 def test_a_figure_is_written_as_pdf_and_png_at_its_printed_size(tmp_path: Path) -> None:
-    path = save(made(), tmp_path / "figures")
+    path = save(made(), tmp_path / "figures", COLUMN)
     assert {file.name for file in path.parent.iterdir()} == {"line.pdf", "line.png"}
     height, width, _ = plt.imread(path).shape
-    assert (width, height) == (round(COLUMN * DOTS), 2 * DOTS)
+    assert (width, height) == (int(COLUMN * DOTS), 2 * DOTS)
     points = path.with_suffix(".pdf").read_bytes().split(b"/MediaBox [ ")[1].split(b" ]")[0].split()
     assert [float(number) / 72 for number in points] == pytest.approx([0, 0, COLUMN, 2])
 

@@ -37,7 +37,7 @@ def test_the_tables_are_artifacts_of_the_parent_run(
 ) -> None:
     summary = summarize(store, SWEEP, ["pro", "dice"])
     endings = ("csv", "html", "md", "tex")
-    expected = {"cells.csv", "cells.parquet"} | {
+    expected = {"cells.csv", "cells.parquet", "provenance.txt"} | {
         f"{name}.{end}" for name in ("pro", "dice", "dice_max") for end in endings
     }
     if several > 1:

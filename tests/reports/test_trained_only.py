@@ -155,6 +155,7 @@ def test_a_sweep_without_any_measure_has_a_page_and_a_table_of_detectors(
     } | {
         "cells.csv",
         "cells.parquet",
+        "provenance.txt",
     }
 
 

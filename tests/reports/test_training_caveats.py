@@ -85,3 +85,11 @@ def test_variants_of_a_method_are_counted_apart() -> None:
     other = table("student/steps", rd_cable=3).assign(variant="epochs=1")
     (sentence,) = training_caveats(pd.concat([table("student/steps"), other], ignore_index=True))
     assert sentence.endswith(": rd (epochs=1) (1 of 3 cells).")
+
+
+@pytest.mark.parametrize(("auroc", "level"), [(0.3, "worse than chance"), (0.549, "close to chance")])
+def test_maps_of_chance_are_named(auroc: float, level: str) -> None:
+    rows = [(method, category, auroc if method == "rd" else 0.9) for method, category in PAIRS]
+    assert training_caveats(cells(*rows, metric="pixel_auroc")) == [
+        f"Pixel AUROC is {level}, so the maps do not show where anomalies are: rd (3 of 3 cells)."
+    ]

@@ -1,0 +1,34 @@
+"""The rows and headings of a sheet, for every format."""
+
+from collections.abc import Iterator
+from numbers import Real
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from reports.model import Sheet
+
+
+def flat_headings(sheet: Sheet) -> list[str]:
+    """Return the headings of the columns, each with the one that spans it."""
+    over = [text for text, columns in sheet.spans for _ in range(columns)] or [""] * sheet.shown.shape[1]
+    labels = map(str, sheet.shown.columns)
+    return [f"{span}: {label}" if span else label for span, label in zip(over, labels, strict=True)]
+
+
+def numeric_columns(sheet: Sheet) -> list[bool]:
+    """Return which columns hold numbers, which are aligned right."""
+    return [is_numeric_dtype(sheet.values.iloc[:, column]) for column in range(sheet.values.shape[1])]
+
+
+def rows_of(sheet: Sheet) -> Iterator[tuple[str, list[tuple[str, str, float | None]]]]:
+    """Yield the rows: (name, entries), an entry being its text, mark (`best`, `second` or "") and number."""
+    for row, name in enumerate(sheet.shown.index):
+        entries: list[tuple[str, str, float | None]] = []
+        for column in range(sheet.shown.shape[1]):
+            value = sheet.values.iat[row, column]
+            number = float(value) if isinstance(value, Real) and not pd.isna(value) else None
+            marks = (("best", sheet.best), ("second", sheet.second))
+            mark = next((name for name, frame in marks if frame is not None and frame.iat[row, column]), "")
+            entries.append((str(sheet.shown.iat[row, column]), mark, number))
+        yield str(name), entries
