@@ -23,6 +23,7 @@ from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescal
 from metrics.quantiles import quantile_thresholds
 from metrics.regions import Regions, find_regions
 from metrics.registry import (
+    JUDGES_MAPS,
     MEASURES,
     PRO_VARIANTS,
     THRESHOLD_POLICIES,
@@ -33,6 +34,7 @@ from metrics.registry import (
 )
 
 __all__ = [
+    "JUDGES_MAPS",
     "MEASURES",
     "PRO_VARIANTS",
     "THRESHOLD_POLICIES",

@@ -12,7 +12,7 @@ from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
 from metrics.pixels import PixelCounts, count_pixels
 from metrics.quantiles import quantile_thresholds
-from metrics.registry import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MeasureInputs
+from metrics.registry import JUDGES_MAPS, MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MeasureInputs
 from metrics.slices import Selection, Sliceable, Stack, map_maxima, open_stack, open_stacks
 
 
@@ -138,7 +138,7 @@ def evaluate(
         threshold=threshold,
         image_threshold=image_threshold,
         # Image scores may have another unit than pixels, so a threshold found on pixels judges maxima of maps.
-        judged_scores=image_max if threshold_policy == "dice_max" else scores,
+        judged_scores=image_max if threshold_policy == JUDGES_MAPS else scores,
     )
     causes = {"image": _image_cause(labels), "pixel": "no masks" if masks is None else _pixel_cause(pixels)}
     wanted = [measure for measure in MEASURES.values() if measure.pro_variant in variants]
