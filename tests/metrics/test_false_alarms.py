@@ -16,7 +16,9 @@ def test_it_is_the_lowest_rate_of_all_thresholds_that_keep_the_limit(seed: int) 
     misses = float(random.choice([0.01, 0.02, 0.1, 0.5, 1.0]))
     thresholds = [*np.unique(scores), np.inf]
     rates = [(np.mean(scores[labels] < t), np.mean(scores[~labels] >= t)) for t in thresholds]
-    assert false_alarms(labels, scores, misses) == min(false for missed, false in rates if missed <= misses + 1e-9)
+    assert false_alarms(labels, scores, misses) == min(
+        false for missed, false in rates if missed <= misses + 1e-9
+    )
     false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
     expected = false_positive[true_positive >= 1 - misses - 1e-9].min()
     assert false_alarms(labels, scores, misses) == pytest.approx(expected, abs=1e-12)
