@@ -39,6 +39,7 @@ from benchmark.settings.values import typed
 from benchmark.training.records import StageRecord
 from methods.backbone import FeatureBackbone
 from methods.method import Method
+from metrics import JUDGES_MAPS
 from store.errors import StoreError
 from store.folders import seal
 from store.passwords import without_password
@@ -127,8 +128,7 @@ class Detector:
         policy = policy or self.policy or ""
         if policy not in self.thresholds:
             return scored
-        # the policy dice_max judges images by the pixels of their maps
-        judged = scored.maps.max((1, 2), initial=-np.inf) if policy == "dice_max" else scored.scores
+        judged = scored.maps.max((1, 2), initial=-np.inf) if policy == JUDGES_MAPS else scored.scores
         return replace(scored, verdicts=judged >= np.float64(self.thresholds[policy]["image"]))
 
     def save(self, folder: Path) -> None:

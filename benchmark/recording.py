@@ -16,6 +16,7 @@ from benchmark.settings.sweep import Tracking
 from benchmark.training.records import StageRecord
 from datasets.category import Sample
 from metrics import (
+    JUDGES_MAPS,
     Measures,
     image_roc,
     is_oracle,
@@ -240,7 +241,7 @@ def _outcomes(cell: Cell, result: CellResult) -> list[str]:
     threshold, samples = result.measures.image_threshold, result.stored.samples
     if math.isnan(threshold):
         return [""] * len(samples)
-    judged = result.scores.map_max if cell.evaluation.threshold == "dice_max" else result.scores.images
+    judged = result.scores.map_max if cell.evaluation.threshold == JUDGES_MAPS else result.scores.images
     verdicts = (judged >= np.float64(threshold)).tolist()
     return [outcome_of(sample.label == 1, verdict) for sample, verdict in zip(samples, verdicts, strict=True)]
 

@@ -26,6 +26,7 @@ from metrics.quantiles import quantile_thresholds
 from metrics.recall import image_recall
 from metrics.regions import Regions, find_regions
 from metrics.registry import (
+    JUDGES_MAPS,
     MEASURES,
     PRO_VARIANTS,
     THRESHOLD_POLICIES,
@@ -36,6 +37,7 @@ from metrics.registry import (
 )
 
 __all__ = [
+    "JUDGES_MAPS",
     "MEASURES",
     "PRO_VARIANTS",
     "THRESHOLD_POLICIES",

@@ -13,7 +13,7 @@ from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
 from metrics.pixels import PixelCounts, count_pixels
 from metrics.quantiles import quantile_thresholds
-from metrics.registry import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MeasureInputs
+from metrics.registry import JUDGES_MAPS, MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MeasureInputs
 from metrics.slices import Selection, Sliceable, Stack, map_maxima, open_stack, open_stacks
 
 
@@ -133,7 +133,7 @@ def evaluate(
     }
     threshold, image_threshold = thresholds[threshold_policy]
     # Image scores may have another unit than pixels, so a threshold found on pixels judges maxima of maps.
-    judged_scores = dict.fromkeys(thresholds, scores) | {"dice_max": image_max}
+    judged_scores = dict.fromkeys(thresholds, scores) | {JUDGES_MAPS: image_max}
     data = MeasureInputs(
         labels=labels,
         scores=scores,

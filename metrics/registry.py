@@ -28,6 +28,9 @@ _POLICIES = {"f1_image": True, "dice_max": True, "train_quantile": False}
 
 THRESHOLD_POLICIES: tuple[str, ...] = tuple(_POLICIES)
 
+#: The policy whose image threshold was found on pixels: it judges an image by the largest pixel of its map.
+JUDGES_MAPS = "dice_max"
+
 
 def is_oracle(policy: str) -> bool:
     """Whether a threshold policy uses the ground truth of the test set, which production does not have.

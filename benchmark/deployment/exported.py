@@ -12,13 +12,12 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.functional import interpolate
 
 from benchmark.data.teacher import normalise
-from benchmark.deployment.thresholds import JUDGES_MAPS
 from benchmark.detector import Detector
 from benchmark.errors import BenchmarkError
 from benchmark.runtime import M, Runtime
 from benchmark.scoring import predict
 from datasets.batch import Batch, Normalisation
-from metrics import THRESHOLD_POLICIES, is_oracle
+from metrics import JUDGES_MAPS, THRESHOLD_POLICIES, is_oracle
 from metrics.passes import round_up
 from store.errors import first_line
 

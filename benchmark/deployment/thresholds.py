@@ -7,12 +7,9 @@ import numpy as np
 
 from benchmark.detector import Detector
 from benchmark.errors import BenchmarkError
-from metrics import THRESHOLD_POLICIES, is_oracle, quantile_thresholds
+from metrics import JUDGES_MAPS, THRESHOLD_POLICIES, is_oracle, quantile_thresholds
 from store.predictions import Threshold
 from store.text import counted
-
-JUDGES_MAPS = "dice_max"
-"""The policy that judges images by the largest pixel of their maps."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
+from metrics import JUDGES_MAPS
 from reports.model import GalleryRow, Tile
 from reports.naming import slug
 from reports.page.choice import KEYS, Judged
@@ -27,8 +28,6 @@ THUMBNAIL = 112  # pixels
 NAMED = 10
 """So many categories are named in the note."""
 RED, WHITE = (240, 60, 60), (255, 255, 255)
-OF_MAPS = "dice_max"
-"""The policy that judges the largest pixels of maps, not the image scores that cells keep."""
 OF_ONE = "The {count} hardest images of each category: wrong verdicts first, then scores like those of the other kind."
 OF_SEVERAL = (
     "{count} images of each category: half are those on which methods disagree most (the largest minus the smallest "
@@ -38,7 +37,7 @@ COLOURING = (
     " Each method's lowest finished seed. Heat maps have one scale per method and category; cyan: the pixel threshold; "
     "white: the ground truth."
 )
-NO_VERDICTS = f" Thresholds by {OF_MAPS} give no verdicts here, as they judge maps, not image scores."
+NO_VERDICTS = f" Thresholds by {JUDGES_MAPS} give no verdicts here, as they judge maps, not image scores."
 
 Rendered = tuple[bytes, Path]
 
@@ -88,13 +87,13 @@ def gallery(
         if scores.empty:
             without.append(category)
             continue
-        judged = Judged(scores, _of_runs(own[own[THRESHOLD_POLICY] != OF_MAPS], IMAGE_THRESHOLD, runs))
+        judged = Judged(scores, _of_runs(own[own[THRESHOLD_POLICY] != JUDGES_MAPS], IMAGE_THRESHOLD, runs))
         drawer = _Drawer(folder, category, runs, _of_runs(own, THRESHOLD, runs), artifacts)
         shown += drawer.draw(judged, judged.chosen(per_category))
     if progress:
         progress(len(categories), len(categories))
     note = (OF_SEVERAL if len(columns) > 1 else OF_ONE).format(count=per_category) + COLOURING
-    note += NO_VERDICTS * bool((done[THRESHOLD_POLICY] == OF_MAPS).any())
+    note += NO_VERDICTS * bool((done[THRESHOLD_POLICY] == JUDGES_MAPS).any())
     return shown, note + (
         f" Without image scores, and so not shown: {listed(without, NAMED)}." if without else ""
     )
