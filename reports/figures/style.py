@@ -191,9 +191,22 @@ def side_by_side(
 
 def name_ticks(axes: Axes, names: Sequence[str], width: float, first: float = 0.0) -> None:
     """Write names below an axis, one per unit from `first` on; upright where they would cover each other."""
-    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
-    is_narrow = longest * len(names) > CHARACTERS * (width - 0.6)
-    axes.set_xticks(first + np.arange(len(names)), names, rotation=90 if is_narrow else 0)
+    axes.set_xticks(first + np.arange(len(names)), names, rotation=90 if _are_upright(names, width) else 0)
+
+
+def room_for(names: Sequence[str], width: float) -> float:
+    """Return the height in inches that `name_ticks` needs."""
+    if _are_upright(names, width):
+        return _longest_line(names) / CHARACTERS
+    return 0.13 * max(name.count("\n") + 1 for name in names)
+
+
+def _are_upright(names: Sequence[str], width: float) -> bool:
+    return _longest_line(names) * len(names) > CHARACTERS * (width - 0.6)
+
+
+def _longest_line(names: Sequence[str]) -> int:
+    return max((len(line) for name in names for line in name.split("\n")), default=0)
 
 
 def shorten(name: str, most: int = LONGEST) -> str:

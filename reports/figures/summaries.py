@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from metrics import MEASURES
 from reports.figures.captions import about
-from reports.figures.style import COLUMN, PAGE, drawing, name_ticks, palette, shorten, wrap
+from reports.figures.style import COLUMN, PAGE, drawing, name_ticks, palette, room_for, shorten, wrap
 from reports.model import DASH, Figure
 from reports.naming import slug
 from reports.tables.captions import policies, title_of
@@ -73,7 +73,8 @@ def draw_heat(
     names = _broken([*map(str, table)], LINE - max(map(len, places)))
     # fields about as wide as their text, however few the methods are
     width = min(width, max(COLUMN, 1 + CHARACTER * max(map(len, places)) + FIELD * len(names)))
-    figure, [[panel]] = drawing(width, max(1.2, 0.4 + 0.19 * len(table)) + _room(names))
+    for_names = width - CHARACTER * max(map(len, places))
+    figure, [[panel]] = drawing(width, max(1.2, 0.4 + 0.19 * len(table)) + room_for(names, for_names))
     seaborn.heatmap(
         table.astype(float),
         cmap=COLOUR_MAP,
@@ -90,7 +91,7 @@ def draw_heat(
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         panel.text(x + 0.5, y + 0.5, words.iat[y, x], ha="center", va="center", fontsize=7, bbox=box)
     panel.set(xlabel="", ylabel="")
-    name_ticks(panel, names, width - CHARACTER * max(map(len, places)), first=0.5)
+    name_ticks(panel, names, for_names, first=0.5)
     panel.set_yticks(np.arange(len(table)) + 0.5, places, rotation=0)
     panel.tick_params(length=0)
     return figure
@@ -99,7 +100,7 @@ def draw_heat(
 def draw_boxes(table: pd.DataFrame, title: str, width: float = PAGE) -> Drawing:
     """Draw a box per method, with its categories as points."""
     names, colours = _broken([*map(str, table)], LINE), palette(map(str, table))
-    figure, [[panel]] = drawing(width, 2.3 + _room(names))
+    figure, [[panel]] = drawing(width, 2.3 + room_for(names, width))
     values = [table[name].dropna().to_numpy(float) for name in table]
     # not seaborn's boxplot, which uses a deprecated option of matplotlib
     black = {"color": "black", "linewidth": 0.8}
@@ -147,8 +148,3 @@ def _details(cells: pd.DataFrame, metric: str, table: pd.DataFrame, spread: Spre
 def _broken(names: Sequence[str], characters: int) -> list[str]:
     """Return the methods' names, wrapped to the width of their columns, which together hold so many characters."""
     return [wrap(shorten(method_name(name)), max(7, characters // len(names))) for name in names]
-
-
-def _room(names: Sequence[str]) -> float:
-    """Return the height of wrapped names in inches."""
-    return 0.13 * max(name.count("\n") + 1 for name in names)

@@ -116,7 +116,8 @@ def run(folder: Path, method: Method, images: Images, policy: str = "f1_image") 
         sample_pairs(method, images),
         1.0,
     )
-    cell = SimpleNamespace(name="toy", category=SimpleNamespace(train=range(17)), evaluation=settings)
+    category = SimpleNamespace(train=range(17))
+    cell = SimpleNamespace(name="toy", category=category, evaluation=settings, held_out=())
     pending = new_pending(
         folder / "pending", {"id": "0", "name": "toy", "uri": "", "experiment": "", "tags": {}}
     )

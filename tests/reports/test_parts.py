@@ -36,7 +36,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write empty figures, as drawing them takes seconds."""
 
-    def save(figure: Figure, folder: Path) -> Path:
+    def save(figure: Figure, folder: Path, width: float) -> Path:
         folder.mkdir(exist_ok=True)
         Image.new("RGB", (2, 2)).save(folder / f"{figure.name}.png")
         return folder / f"{figure.name}.png"
@@ -78,7 +78,7 @@ def test_a_report_without_faults_has_no_failures(uri: str, tmp_path: Path) -> No
         (report, "environments", "environments"),
         (report, "data_warnings", "warnings about the data"),
         (report, "limits_of", "limits of the tests"),
-        (files, "write", "table image_auroc"),
+        (files, "write", "table means"),
     ],
 )
 @pytest.mark.usefixtures("quick")

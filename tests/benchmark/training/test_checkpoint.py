@@ -104,7 +104,7 @@ def test_a_damaged_file_is_named_and_the_training_starts_from_its_beginning(
     assert checkpoint.load() is None
     (warning,) = caplog.messages
     assert str(path) in warning
-    assert "starts from its beginning" in warning
+    assert "starts from the beginning" in warning
     seed_everything(1)
     method = toy.make()
     seed_everything(1)
@@ -137,7 +137,7 @@ def test_the_state_of_another_training_is_rejected(
     assert isinstance(method, Dice)
     assert method.prepared == ["first", "second"]
     (message,) = caplog.messages
-    assert message.startswith(f"{path}: not used")
+    assert message.startswith(f"{path}: ignored")
 
 
 class Renamed(Dice):

@@ -16,7 +16,7 @@ from methods.weights import digest
 from tests.benchmark.conftest import make_training
 from tests.benchmark.test_detector import make
 
-STEPS = {"stages": {"student": {"steps": 60}}, "image_size": 32}
+STEPS = {"stages": {"student": {"steps": 100}}, "image_size": 32}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_a_curve_that_still_falls_is_warned_of_and_named(
     cell: Cell, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow = {"_target_": "torch.optim.SGD", "lr": 1e-3}
-    slowly = replace(cell, training=make_training(epochs=30, image_size=32, optimizer=slow))
+    slowly = replace(cell, training=make_training(epochs=52, image_size=32, optimizer=slow))
     curve = detector(slowly, tmp_path).records[0].selection
     assert curve[-1] < curve[0]
     (message,) = warnings(caplog)
