@@ -41,29 +41,35 @@ def auroc(sweep: Outcome, mode: str, kind: str) -> float:
     return float(roc_auc_score([0] * len(good) + [1] * len(anomalous), good + anomalous))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["depth", "rgbd"])
 def test_a_defect_in_depth_alone_is_found_by_modes_with_depth(sweep: Outcome, mode: str) -> None:
     assert auroc(sweep, mode, DEPTH_ONLY) > 0.9
 
 
+@pytest.mark.slow
 def test_a_defect_in_depth_alone_is_not_found_in_colour(sweep: Outcome) -> None:
     assert auroc(sweep, "rgb", DEPTH_ONLY) < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["rgb", "rgbd"])
 def test_a_defect_in_colour_alone_is_found_by_modes_with_colour(sweep: Outcome, mode: str) -> None:
     assert auroc(sweep, mode, COLOUR_ONLY) > 0.9
 
 
+@pytest.mark.slow
 def test_a_defect_in_colour_alone_is_not_found_in_depth(sweep: Outcome) -> None:
     assert auroc(sweep, "depth", COLOUR_ONLY) < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_defect_in_both_is_found_in_every_mode(sweep: Outcome, mode: str) -> None:
     assert auroc(sweep, mode, BOTH) > 0.9
 
 
+@pytest.mark.slow
 def test_the_table_has_a_column_per_mode(sweep: Outcome) -> None:
     header = next(line for line in sweep.stdout.splitlines() if line.startswith("┃ category"))
     assert [f"ast (mode={mode})" in header for mode in MODES] == [True] * 3

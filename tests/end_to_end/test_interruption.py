@@ -51,9 +51,9 @@ def interrupt(
     ("number", "times", "code", "multirun"),
     [
         (signal.SIGINT, 1, 130, []),
-        (signal.SIGINT, 3, 130, ["-m"]),
+        pytest.param(signal.SIGINT, 3, 130, ["-m"], marks=pytest.mark.slow),
         (signal.SIGTERM, 2, 143, ["-m"]),
-        (signal.SIGHUP, 1, 129, []),
+        pytest.param(signal.SIGHUP, 1, 129, [], marks=pytest.mark.slow),
     ],
     ids=["Ctrl-C", "three times Ctrl-C", "SIGTERM twice", "closed terminal"],
 )

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import TINY, run
 
@@ -42,6 +44,7 @@ def test_a_method_outside_the_repository_runs_in_a_sweep_with_others(tmp_path: P
     assert "one_layer" in outcome.stdout
 
 
+@pytest.mark.slow
 def test_its_options_are_set_and_swept_and_checked_like_any_other(tmp_path: Path) -> None:
     mine = write_plugin(tmp_path / "mine")
     arguments = [f"--config-dir={mine}", "-m", "method=one_layer", "dataset.categories=[washer]", *TINY]

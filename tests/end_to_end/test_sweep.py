@@ -236,6 +236,7 @@ def test_a_cell_is_found_by_its_tags(sweep: Outcome) -> None:
         find_cell(sweep.uri, "first", {"category": "wascher"})
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_measures_to_the_last_bit_and_another_does_not(
     sweep: Outcome, tmp_path: Path
 ) -> None:
@@ -283,6 +284,7 @@ def test_what_fills_a_disk_can_be_switched_off_and_an_honest_threshold_is_no_ora
     assert {"pro", "pro_official_100"} <= set(cell.data.metrics)
 
 
+@pytest.mark.slow
 def test_a_teacher_is_distilled_once_for_all_categories_and_captions_name_its_images(tmp_path: Path) -> None:
     outcome = run(
         tmp_path,

@@ -54,6 +54,7 @@ def page(table: pd.DataFrame) -> str:
 @pytest.mark.parametrize(
     "work", [tables, page, partial(find, read=str), partial(score_figures, artifacts=files(Made()))]
 )
+@pytest.mark.slow
 def test_the_work_grows_with_the_number_of_categories_and_not_with_its_square(
     work: Callable[[pd.DataFrame], object],
 ) -> None:

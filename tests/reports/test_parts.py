@@ -54,29 +54,34 @@ def test_a_report_without_faults_has_no_failures(uri: str, tmp_path: Path) -> No
     assert "failed and is missing" not in made.page.read_text()
 
 
+def rarely(*values: object) -> object:
+    """Return a case of the long checks: each writes a whole report."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("module", "function", "part"),
     [
         (report, "comparison_sheet", "table image_auroc"),
-        (report, "category_sheets", "tables of categories"),
-        (report, "method_sheets", "tables of methods"),
-        (report, "published_sheets", "published numbers"),
-        (report, "cost_sheets", "table of cost"),
-        (report, "data_sheets", "table of data"),
-        (report, "statistics_of", "statistics of image_auroc"),
-        (report, "summary_figures", "figures of image_auroc"),
-        (report, "cost_figures", "figures of cost"),
-        (report, "curve_figures", "curves"),
-        (report, "score_figures", "distributions of scores"),
-        (report, "size_figures", "overlap by size"),
-        (report, "loss_figures", "training curves"),
-        (report, "pair_figures", "outputs of teacher and student"),
+        rarely(report, "category_sheets", "tables of categories"),
+        rarely(report, "method_sheets", "tables of methods"),
+        rarely(report, "published_sheets", "published numbers"),
+        rarely(report, "cost_sheets", "table of cost"),
+        rarely(report, "data_sheets", "table of data"),
+        rarely(report, "statistics_of", "statistics of image_auroc"),
+        rarely(report, "summary_figures", "figures of image_auroc"),
+        rarely(report, "cost_figures", "figures of cost"),
+        rarely(report, "curve_figures", "curves"),
+        rarely(report, "score_figures", "distributions of scores"),
+        rarely(report, "size_figures", "overlap by size"),
+        rarely(report, "loss_figures", "training curves"),
+        rarely(report, "pair_figures", "outputs of teacher and student"),
         (report, "gallery", "gallery"),
-        (report, "overview", "facts"),
-        (report, "failed_cells", "failed cells"),
-        (report, "configs", "configurations"),
-        (report, "environments", "environments"),
-        (report, "data_warnings", "warnings about the data"),
+        rarely(report, "overview", "facts"),
+        rarely(report, "failed_cells", "failed cells"),
+        rarely(report, "configs", "configurations"),
+        rarely(report, "environments", "environments"),
+        rarely(report, "data_warnings", "warnings about the data"),
         (report, "limits_of", "limits of the tests"),
         (files, "write", "table means"),
     ],
@@ -132,6 +137,7 @@ def test_the_literature_costs_its_own_tables_only(
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.slow
 def test_the_commands_say_what_is_missing_and_fail(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
