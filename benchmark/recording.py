@@ -16,6 +16,7 @@ from benchmark.settings.sweep import Tracking
 from benchmark.training.records import StageRecord
 from datasets.category import Sample
 from metrics import (
+    FROM_HELD_OUT,
     JUDGES_MAPS,
     Measures,
     image_roc,
@@ -54,7 +55,7 @@ def record(
         }
     )
     _add_training(pending, cell, result)
-    if cell.evaluation.threshold == "train_quantile":
+    if cell.evaluation.threshold == FROM_HELD_OUT:
         _warn_of_few_held_out(cell)
     _add_chance(pending, cell.name, result)
     if measures.missing:
@@ -133,7 +134,7 @@ def _write_model(cell: Cell, detector: Detector, tracking: Tracking, pending: Pe
         write_logged_model(cell, detector, pending)
 
 
-def _add_training(pending: Pending, cell: Cell, result: CellResult | TrainedResult) -> None:
+def _add_training(pending: Pending, cell: Cell, result: TrainedResult) -> None:
     """Add what the detector and its use cost, and the curves of its stages."""
     cost, records = result.cost, result.detector.records
     own = [item for item in records if not item.shared]
@@ -159,7 +160,7 @@ def _add_training(pending: Pending, cell: Cell, result: CellResult | TrainedResu
         _add_curves(pending, item)
 
 
-def _seconds(result: CellResult | TrainedResult) -> float:
+def _seconds(result: TrainedResult) -> float:
     """Return the time of the cell's own stages."""
     return sum(item.seconds for item in result.detector.records if not item.shared)
 

@@ -1,7 +1,7 @@
 """One cell's life: a detector, trained or loaded; scores of the test images, if there are any; measures."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,26 +21,10 @@ from benchmark.settings.evaluation import Evaluation
 from benchmark.training.trained import trained
 from datasets.category import Sample
 from methods.method import Method
-from metrics import Measures
+from metrics import FROM_HELD_OUT, Measures
 from store.files import Pairs
 
 log = logging.getLogger(__name__)
-
-WITHOUT_TEST_IMAGES = "train_quantile"
-"""The threshold policy that needs no test images."""
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """The results of a cell; its detector has the thresholds of its measures."""
-
-    detector: Detector
-    stored: StoredImages
-    scores: Scores
-    measures: Measures
-    cost: InferenceCost
-    pairs: Pairs | None
-    peak_memory_gb: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +34,16 @@ class TrainedResult:
     detector: Detector
     cost: InferenceCost
     peak_memory_gb: float
+
+
+@dataclass(frozen=True)
+class CellResult(TrainedResult):
+    """The results of a cell with test images; its detector has the thresholds of its measures."""
+
+    stored: StoredImages
+    scores: Scores
+    measures: Measures
+    pairs: Pairs | None
 
 
 def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> CellResult:
@@ -69,46 +63,22 @@ def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> Ce
     DatasetError, MethodError, BenchmarkError, MetricError, StoreError
         As their packages say; the messages name the file or option.
     """
-    restart_peak_memory()
-    images = cell.open_images()
-    check_threshold(cell.evaluation, cell.category.name, cell.held_out)
-    detector = trained(cell, images, key, results_dir / "detectors", force)
+    images, detector, validation = _trained(cell, key, results_dir, force)
     assert images.test is not None
     test = cell.as_batches(images.test, reread=False)
     with _named_batch_size(cell.evaluation):
-        validation = _score_validation(cell, images, detector.method)
         scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
         cost = measure_inference(detector.method, test, cell.evaluation.batch_size)
     measures = measure(cell.evaluation, images.test, scores, validation)
-    thresholds = {
-        policy: {"pixel": pixel, "image": image} for policy, (pixel, image) in measures.thresholds.items()
-    }
     return CellResult(
-        replace(
-            detector,
-            thresholds=thresholds,
-            policy=_policy(cell, thresholds),
-            batch_size=cell.evaluation.batch_size,
-        ),
-        images.test,
-        scores,
-        measures,
-        cost,
-        sample_pairs(detector.method, test),
-        max(peak_memory(), detector.about["peak_memory_gb"]),
+        detector=_judging(detector, cell, measures.thresholds, _policy(cell, measures.thresholds)),
+        cost=cost,
+        stored=images.test,
+        scores=scores,
+        measures=measures,
+        pairs=sample_pairs(detector.method, test),
+        peak_memory_gb=_peak_memory(detector),
     )
-
-
-def _policy(cell: Cell, thresholds: Collection[str]) -> str:
-    """Return the policy by which the detector judges: the cell's, unless it is undefined and held-out images help."""
-    asked = cell.evaluation.threshold
-    if asked in thresholds or WITHOUT_TEST_IMAGES not in thresholds:
-        return asked
-    log.warning(
-        "%s: %s gives no threshold, so verdicts use %s, a quantile of held-out normal images",
-        *(cell.name, asked, WITHOUT_TEST_IMAGES),
-    )
-    return WITHOUT_TEST_IMAGES
 
 
 def train_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> TrainedResult:
@@ -117,34 +87,61 @@ def train_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> 
     Without them, thresholds can come from held-out normal images alone, whatever policy is asked for; the cost of
     an image is that of the train images. Parameters and errors are those of `run_cell`.
     """
+    images, detector, validation = _trained(cell, key, results_dir, force)
+    train = cell.as_batches(images.train, reread=False)
+    with _named_batch_size(cell.evaluation):
+        cost = measure_inference(detector.method, train, cell.evaluation.batch_size)
+    thresholds = {}
+    if validation is not None:
+        thresholds[FROM_HELD_OUT] = held_out_thresholds(cell.evaluation, validation)
+    return TrainedResult(
+        detector=_judging(detector, cell, thresholds, FROM_HELD_OUT if thresholds else None),
+        cost=cost,
+        peak_memory_gb=_peak_memory(detector),
+    )
+
+
+def _trained(
+    cell: Cell, key: str, results_dir: Path, force: bool
+) -> tuple[CellImages, Detector, Scores | None]:
+    """Return the cell's images, its detector, and the scores of its held-out images, if there are any."""
     restart_peak_memory()
     images = cell.open_images()
     check_threshold(cell.evaluation, cell.category.name, cell.held_out)
-    if not cell.held_out:
+    if images.test is None and not cell.held_out:
         log.warning(
             "%s: there are neither test images nor held-out ones, so the detector will have no threshold and give no "
             "verdicts; method.training.validation_fraction=0.2 holds out a fifth of the train images",
             cell.name,
         )
     detector = trained(cell, images, key, results_dir / "detectors", force)
-    thresholds = {}
     with _named_batch_size(cell.evaluation):
-        validation = _score_validation(cell, images, detector.method)
-        train = cell.as_batches(images.train, reread=False)
-        cost = measure_inference(detector.method, train, cell.evaluation.batch_size)
-    if validation is not None:
-        pixel, image = held_out_thresholds(cell.evaluation, validation)
-        thresholds[WITHOUT_TEST_IMAGES] = {"pixel": pixel, "image": image}
-    return TrainedResult(
-        replace(
-            detector,
-            thresholds=thresholds,
-            policy=WITHOUT_TEST_IMAGES if thresholds else None,
-            batch_size=cell.evaluation.batch_size,
-        ),
-        cost,
-        max(peak_memory(), detector.about["peak_memory_gb"]),
+        return images, detector, _score_validation(cell, images, detector.method)
+
+
+def _judging(
+    detector: Detector, cell: Cell, thresholds: Mapping[str, tuple[float, float]], policy: str | None
+) -> Detector:
+    """Return the detector with thresholds, (pixel, image) by policy, and the policy by which it judges."""
+    named = {name: {"pixel": pixel, "image": image} for name, (pixel, image) in thresholds.items()}
+    return replace(detector, thresholds=named, policy=policy, batch_size=cell.evaluation.batch_size)
+
+
+def _policy(cell: Cell, thresholds: Collection[str]) -> str:
+    """Return the policy by which the detector judges: the cell's, unless it is undefined and held-out images help."""
+    asked = cell.evaluation.threshold
+    if asked in thresholds or FROM_HELD_OUT not in thresholds:
+        return asked
+    log.warning(
+        "%s: %s gives no threshold, so verdicts use %s, a quantile of held-out normal images",
+        *(cell.name, asked, FROM_HELD_OUT),
     )
+    return FROM_HELD_OUT
+
+
+def _peak_memory(detector: Detector) -> float:
+    """Return the peak of this process, or of the training if another process did it and needed more; GB."""
+    return max(peak_memory(), detector.about["peak_memory_gb"])
 
 
 @contextmanager
@@ -168,9 +165,9 @@ def check_threshold(evaluation: Evaluation, category: str, held_out: Sequence[Sa
     BenchmarkError
         If there are none.
     """
-    if evaluation.threshold == WITHOUT_TEST_IMAGES and not held_out:
+    if evaluation.threshold == FROM_HELD_OUT and not held_out:
         raise BenchmarkError(
-            "evaluation.threshold=train_quantile takes the threshold from held-out normal images, and category "
+            f"evaluation.threshold={FROM_HELD_OUT} takes the threshold from held-out normal images, and category "
             f"'{category}' has none; set method.training.validation_fraction above 0"
         )
 

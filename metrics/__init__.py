@@ -17,7 +17,7 @@ from metrics.dice import dice, dice_image, dice_max
 from metrics.errors import MetricError
 from metrics.evaluate import Measures, evaluate
 from metrics.f1 import best_f1_threshold, image_f1
-from metrics.false_alarms import false_alarms
+from metrics.false_alarm_rate import false_alarm_rate
 from metrics.pixels import PixelCounts, count_pixels
 from metrics.precision import image_precision
 from metrics.pro import pro, pro_of_regions
@@ -26,6 +26,7 @@ from metrics.quantiles import quantile_thresholds
 from metrics.recall import image_recall
 from metrics.regions import Regions, find_regions
 from metrics.registry import (
+    FROM_HELD_OUT,
     JUDGES_MAPS,
     MEASURES,
     PRO_VARIANTS,
@@ -37,6 +38,7 @@ from metrics.registry import (
 )
 
 __all__ = [
+    "FROM_HELD_OUT",
     "JUDGES_MAPS",
     "MEASURES",
     "PRO_VARIANTS",
@@ -55,7 +57,7 @@ __all__ = [
     "dice_image",
     "dice_max",
     "evaluate",
-    "false_alarms",
+    "false_alarm_rate",
     "find_regions",
     "image_ap",
     "image_auroc",

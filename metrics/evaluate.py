@@ -13,7 +13,15 @@ from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
 from metrics.pixels import PixelCounts, count_pixels
 from metrics.quantiles import quantile_thresholds
-from metrics.registry import JUDGES_MAPS, MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measure, MeasureInputs
+from metrics.registry import (
+    FROM_HELD_OUT,
+    JUDGES_MAPS,
+    MEASURES,
+    PRO_VARIANTS,
+    THRESHOLD_POLICIES,
+    Measure,
+    MeasureInputs,
+)
 from metrics.slices import Selection, Sliceable, Stack, map_maxima, open_stack, open_stacks
 
 
@@ -122,14 +130,14 @@ def evaluate(
         raise MetricError(f"scores: found {len(scores)}; expected {map_stack.shape[0]}, one for each map")
     fraction("fpr_limit", fpr_limit)
     held_out = {"validation_scores": validation_scores, "validation_max": validation_max}
-    quantiles = _train_quantiles(held_out, quantile, required=threshold_policy == "train_quantile")
+    quantiles = _train_quantiles(held_out, quantile, required=threshold_policy == FROM_HELD_OUT)
 
     maps, masks, image_max, pixels = _counted(map_stack, masks, has_truth, quantiles[:1])
     dice_max_threshold = dice_max(pixels)[1]
     thresholds = {
         "f1_image": (best_f1_threshold(labels, image_max), best_f1_threshold(labels, scores)),
-        "dice_max": (dice_max_threshold, dice_max_threshold),
-        "train_quantile": quantiles or (np.nan, np.nan),
+        JUDGES_MAPS: (dice_max_threshold, dice_max_threshold),
+        FROM_HELD_OUT: quantiles or (np.nan, np.nan),
     }
     threshold, image_threshold = thresholds[threshold_policy]
     # Image scores may have another unit than pixels, so a threshold found on pixels judges maxima of maps.

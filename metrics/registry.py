@@ -31,6 +31,9 @@ THRESHOLD_POLICIES: tuple[str, ...] = tuple(_POLICIES)
 #: The policy whose image threshold was found on pixels: it judges an image by the largest pixel of its map.
 JUDGES_MAPS = "dice_max"
 
+#: The policy that takes its thresholds from held-out normal images, and so needs no test images.
+FROM_HELD_OUT = "train_quantile"
+
 
 def is_oracle(policy: str) -> bool:
     """Whether a threshold policy uses the ground truth of the test set, which production does not have.

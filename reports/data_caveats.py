@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from metrics import FROM_HELD_OUT
 from reports.sentences import METHODS, are, by, listed_parts, one_each
 from store.doubts import false_alarm_odds
 from store.options import data_options, describe
-from store.tags import HELD_OUT_IMAGES, TEST_IMAGES, THRESHOLD_POLICY, WITHOUT_TRUTH
+from store.tags import HELD_OUT_IMAGES, QUANTILE, TEST_IMAGES, THRESHOLD_POLICY, WITHOUT_TRUTH
 from store.text import counted, listed
-
-QUANTILE = "evaluation.quantile"
 
 
 def _without_truth(done: pd.DataFrame) -> list[str]:
@@ -28,7 +27,7 @@ def _without_truth(done: pd.DataFrame) -> list[str]:
 
 def _few_held_out(done: pd.DataFrame) -> list[str]:
     """Warn of thresholds by a quantile that the held-out images are too few for."""
-    held_out = done[(done["metric"] == HELD_OUT_IMAGES) & (done[THRESHOLD_POLICY] == "train_quantile")]
+    held_out = done[(done["metric"] == HELD_OUT_IMAGES) & (done[THRESHOLD_POLICY] == FROM_HELD_OUT)]
     odds = [
         false_alarm_odds(int(value), float(params.get(QUANTILE, 1)))
         for value, params in zip(held_out["value"], held_out["params"], strict=True)

@@ -108,6 +108,9 @@ NUMBERS = (
 NOT_NUMBERS = ("evaluation.tables",)
 """Options among those that change no result; only cells of the first format have them."""
 
+QUANTILE = "evaluation.quantile"
+"""The option that says which quantile of held-out images' scores is a threshold."""
+
 # metrics of a cell, in addition to the measures
 THRESHOLD = "threshold"
 IMAGE_THRESHOLD = "image_threshold"

@@ -21,7 +21,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     tags.THRESHOLD: ("pixel threshold", ".4g"),
 }
 """Metrics, their headings, and how they are printed."""
-QUANTILE, FRACTION = "evaluation.quantile", "method.training.validation_fraction=0.2"
+FRACTION = "method.training.validation_fraction=0.2"
 RUN = "run"
 """Heading of the runs, by which detectors are used."""
 
@@ -79,7 +79,7 @@ def _use(uri: str) -> str:
 def _thresholds(chosen: pd.DataFrame, metrics: pd.DataFrame) -> list[str]:
     """Return the parts of the caption about thresholds."""
     counts = metrics[tags.HELD_OUT_IMAGES]
-    quantiles = {str(params.get(QUANTILE, "")) for params in chosen["params"]} - {""}
+    quantiles = {str(params.get(tags.QUANTILE, "")) for params in chosen["params"]} - {""}
     parts = []
     if (counts > 0).any():
         parts.append(

@@ -108,13 +108,13 @@ def run(folder: Path, method: Method, images: Images, policy: str = "f1_image") 
     }
     backbone = FeatureBackbone("resnet18.tv_in1k", "random")
     result = CellResult(
-        Detector(method, backbone, CPU, {"stages": []}, thresholds, policy),
-        images.stored,
-        scores,
-        measures,
-        measure_inference(method, images, settings.batch_size, repeats=1),
-        sample_pairs(method, images),
-        1.0,
+        detector=Detector(method, backbone, CPU, {"stages": []}, thresholds, policy),
+        cost=measure_inference(method, images, settings.batch_size, repeats=1),
+        peak_memory_gb=1.0,
+        stored=images.stored,
+        scores=scores,
+        measures=measures,
+        pairs=sample_pairs(method, images),
     )
     category = SimpleNamespace(train=range(17))
     cell = SimpleNamespace(name="toy", category=category, evaluation=settings, held_out=())

@@ -75,16 +75,16 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
     ]
     about = {"stages": [asdict(stage) for stage in stages]}
     detector = Detector(Weights(), FeatureBackbone("resnet18.tv_in1k", "random"), CPU, about)
+    labels = [sample.label for sample in samples]
+    ones = np.ones((4, 2), np.float32)
     return CellResult(
-        detector,
-        StoredImages(samples, images, truth, "key"),
-        scores,
-        evaluate(maps, truth, [sample.label for sample in samples], scores.images, has_truth=has_truth),
-        InferenceCost(0.1, 0.05, 1e9, 4),
-        Pairs(
-            np.ones((4, 2), np.float32), np.ones((4, 2), np.float32), np.ones(4, np.float32), np.ones(4, bool)
-        ),
-        1.5,
+        detector=detector,
+        cost=InferenceCost(0.1, 0.05, 1e9, 4),
+        peak_memory_gb=1.5,
+        stored=StoredImages(samples, images, truth, "key"),
+        scores=scores,
+        measures=evaluate(maps, truth, labels, scores.images, has_truth=has_truth),
+        pairs=Pairs(ones, ones, np.ones(4, np.float32), np.ones(4, bool)),
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmark.deployment.onnx_file import write_onnx
 from benchmark.detector import load_detector
-from metrics import false_alarms
+from metrics import false_alarm_rate
 from store.artifacts import Artifacts
 from store.table import read_cells
 from store.tags import STORE
@@ -57,18 +57,18 @@ def trade_offs(uri: str, sweep: str) -> pd.DataFrame:
         for method, run_id in numbers.index:
             scores = artifacts.scores(run_id)
             assert scores is not None
-            numbers.loc[(method, run_id), "false_alarms"] = false_alarms(
+            numbers.loc[(method, run_id), "false_alarm_rate"] = false_alarm_rate(
                 scores["label"], scores["score"], MISSES
             )
             file = Path(folder) / "model.onnx"
             write_onnx(load_detector(run_id, tracking_uri=uri), file)
             numbers.loc[(method, run_id), "megabytes"] = file.stat().st_size / 1e6
-    means = numbers[[*SHOWN, "false_alarms", "megabytes"]].groupby("method").mean().loc[[*METHODS]]
+    means = numbers[[*SHOWN, "false_alarm_rate", "megabytes"]].groupby("method").mean().loc[[*METHODS]]
     seconds = means.filter(like="inference")
     return pd.DataFrame(
         {
             "image AUROC": means["image_auroc"],
-            f"false alarms at {MISSES:.0%} misses": means["false_alarms"],
+            f"false alarms at {MISSES:.0%} misses": means["false_alarm_rate"],
             "training, s": means["train_seconds"],
             "ms per image, alone": 1000 * seconds.iloc[:, 0],
             "ms per image, in batches": 1000 * seconds.iloc[:, 1],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from metrics import MetricError, false_alarms
+from metrics import MetricError, false_alarm_rate
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -16,26 +16,26 @@ def test_it_is_the_lowest_rate_of_all_thresholds_that_keep_the_limit(seed: int) 
     misses = float(random.choice([0.01, 0.02, 0.1, 0.5, 1.0]))
     thresholds = [*np.unique(scores), np.inf]
     rates = [(np.mean(scores[labels] < t), np.mean(scores[~labels] >= t)) for t in thresholds]
-    assert false_alarms(labels, scores, misses) == min(
+    assert false_alarm_rate(labels, scores, misses) == min(
         false for missed, false in rates if missed <= misses + 1e-9
     )
     false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
     expected = false_positive[true_positive >= 1 - misses - 1e-9].min()
-    assert false_alarms(labels, scores, misses) == pytest.approx(expected, abs=1e-12)
+    assert false_alarm_rate(labels, scores, misses) == pytest.approx(expected, abs=1e-12)
 
 
 def test_one_image_of_fifty_may_be_missed() -> None:
     labels = np.repeat([0, 1], 50)
     scores = np.r_[np.zeros(50), -1, np.ones(49)]
-    assert false_alarms(labels, scores, 0.02) == 0
-    assert false_alarms(labels, scores, 0.019) == 1
+    assert false_alarm_rate(labels, scores, 0.02) == 0
+    assert false_alarm_rate(labels, scores, 0.019) == 1
 
 
 def test_it_is_undefined_for_one_class() -> None:
-    assert np.isnan(false_alarms([1, 1], [0.1, 0.2]))
+    assert np.isnan(false_alarm_rate([1, 1], [0.1, 0.2]))
 
 
 @pytest.mark.parametrize("misses", [0, -1, 1.5, np.nan])
 def test_a_limit_out_of_range_is_refused(misses: float) -> None:
     with pytest.raises(MetricError, match="misses"):
-        false_alarms([0, 1], [0.1, 0.2], misses)
+        false_alarm_rate([0, 1], [0.1, 0.2], misses)

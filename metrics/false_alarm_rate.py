@@ -1,4 +1,4 @@
-"""False alarms of images where few anomalous ones may be missed."""
+"""The false-alarm rate of images where few anomalous ones may be missed."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from metrics.checks import checked_images, fraction
 
 
-def false_alarms(labels: ArrayLike, scores: ArrayLike, misses: float = 0.02) -> float:
+def false_alarm_rate(labels: ArrayLike, scores: ArrayLike, misses: float = 0.02) -> float:
     """Lowest share of normal images at or above a threshold below which at most `misses` of the anomalous ones lie.
 
     The threshold is chosen with the labels of these images, so it is an oracle: what a line reaches with thresholds
@@ -25,9 +25,9 @@ def false_alarms(labels: ArrayLike, scores: ArrayLike, misses: float = 0.02) -> 
 
     Examples
     --------
-    >>> false_alarms([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.3, 0.8])
+    >>> false_alarm_rate([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.3, 0.8])
     0.5
-    >>> false_alarms([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.3, 0.8], misses=0.5)
+    >>> false_alarm_rate([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.7, 0.3, 0.8], misses=0.5)
     0.0
     """
     labels, scores, one_class = checked_images(labels, scores)
