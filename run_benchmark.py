@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,12 +15,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from benchmark.command_line import CommandLine, read_command_line
-from benchmark.error_messages import explain
+from benchmark.error_messages import explain, print_error
 from benchmark.errors import SweepEnded
 from benchmark.orphans import end_with_parent
 from benchmark.signals import EXIT_CODES, INTERRUPTED, handle_signals, keep_interruption, signals_held
 from benchmark.sweep import Stop, Sweep, current_sweep
-from store.passwords import hide_from_process_list, without_password
+from store.passwords import hide_from_process_list
 from store.text import counted
 
 if TYPE_CHECKING:
@@ -128,10 +127,7 @@ def _report(error: Exception) -> int:
     if message is None and isinstance(error, ValueError) and current_sweep() is None:
         message = str(error)  # Hydra's own flags contradict each other
     if not getattr(error, "is_reported", False):
-        if message is None:
-            print(without_password("".join(traceback.format_exception(error))), file=sys.stderr)
-        else:
-            print(f"error: {without_password(message)}", file=sys.stderr)
+        print_error(error, message)
         error.is_reported = True  # type: ignore[attr-defined]  # also when a launcher has brought it here
     return 1 if message is None else 2
 

@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from benchmark.error_messages import NO_METHOD
@@ -118,6 +121,12 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[prefix + name] = value
     return leaves
+
+
+def compose_options(search_path: ConfigSearchPath, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the options, {dotted name: value}, that overrides alone give."""
+    config = ConfigLoaderImpl(search_path).load_configuration("config", list(overrides), RunMode.RUN)
+    return flat(plain_values(config))
 
 
 def read_with_hydra(config: DictConfig) -> tuple[dict[str, str], dict[str, Any]]:

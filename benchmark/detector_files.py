@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from safetensors import safe_open
@@ -20,8 +20,10 @@ from safetensors.torch import load_file, save_file
 
 from benchmark.errors import BenchmarkError
 from benchmark.settings.ranges import BatchSize, Seed, Side
+from benchmark.settings.runtime import Precision
 from benchmark.settings.values import convert, typed
 from benchmark.training.records import StageRecord
+from datasets.options import BIT_DEPTHS
 from methods.method import Method
 from methods.ranges import Range
 from store.errors import StoreError, first_line
@@ -50,12 +52,12 @@ class _Preprocessing:
     depth_size: Side
     mean: tuple[float, float, float]
     std: tuple[_Deviation, _Deviation, _Deviation]
-    bit_depth: Annotated[int, Range(at_least=8, at_most=16)] | None = None
+    bit_depth: Annotated[int, Range(at_least=BIT_DEPTHS[0], at_most=BIT_DEPTHS[-1])] | None = None
 
 
 @dataclass(frozen=True)
 class _Runtime:
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     channels_last: bool
 
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import traceback
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -19,6 +20,7 @@ from datasets.errors import DatasetError
 from methods.errors import MethodError
 from metrics import MetricError
 from store.errors import StoreError, near
+from store.passwords import without_password
 
 USER_ERRORS = (BenchmarkError, DatasetError, MethodError, MetricError, StoreError)
 """The errors that a user can mend, reported without a stack trace."""
@@ -30,6 +32,12 @@ def explain(error: BaseException) -> str | None:
     """Return the message for a user's mistake, in one line; None if the error is not one."""
     message = _message(error)
     return None if message is None else _one_line(message)
+
+
+def print_error(error: BaseException, message: str | None) -> None:
+    """Print an error: in one line if there is a message, see `explain`, otherwise with its stack trace."""
+    text = "".join(traceback.format_exception(error)) if message is None else f"error: {message}"
+    print(without_password(text), file=sys.stderr)
 
 
 def _message(error: BaseException) -> str | None:

@@ -36,7 +36,7 @@ def _read(arguments: Sequence[str]) -> dict[str, Any]:
         allow_abbrev=False,
     )
     parser.add_argument(
-        *("paths",),
+        "paths",
         nargs="+",
         metavar="DETECTOR FILE",
         help=f"{DETECTOR}. Then the file: name.onnx, or name.pt2 for torch",
@@ -45,19 +45,19 @@ def _read(arguments: Sequence[str]) -> dict[str, Any]:
         "--resize", action="store_true", help="take images of any size, and resize them in the file"
     )
     parser.add_argument(
-        *("--input",),
+        "--input",
         choices=("uint8", "float32"),
         default="uint8",
         help="type of the pixels: uint8, or float32 from 0 to 1 (default: uint8)",
     )
     parser.add_argument(
-        *("--images",),
+        "--images",
         type=Path,
         metavar="FOLDER",
         help="images for the comparison (default: pictures of the run's test images, or generated ones)",
     )
     parser.add_argument(
-        *("--batch-size",),
+        "--batch-size",
         type=int,
         default=8,
         metavar="N",

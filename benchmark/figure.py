@@ -15,13 +15,10 @@ from numpy.typing import NDArray
 
 from benchmark.data.images import StoredImages
 from benchmark.scoring import MapArray, Scores
+from store.predictions import WRONG
 
 EACH = 4  # images of each kind
 SAMPLE = 2**20  # pixels whose percentile is the lower end of the colour scale
-
-
-WRONG = {"miss": "missed", "false alarm": "false alarm"}
-"""Outcomes that are named."""
 
 
 def save_figure(

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
-from benchmark.configuration import flat, plain_values
+from benchmark.configuration import compose_options, flat
 from store.tags import PROTOCOL_VALUE
 
 CHOICES = ("method", "dataset", "protocol")
@@ -22,8 +20,7 @@ def protocol_options() -> dict[str, Any]:
     for source in runtime.config_sources:
         search_path.append(source.provider, f"{source.schema}://{source.path}")
     overrides = [f"{group}={runtime.choices[group]}" for group in CHOICES]
-    config = ConfigLoaderImpl(search_path).load_configuration("config", overrides, RunMode.RUN)
-    return flat(plain_values(config))
+    return compose_options(search_path, overrides)
 
 
 def recorded_options(plain: Mapping[str, Any]) -> dict[str, Any]:

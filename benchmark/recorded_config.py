@@ -5,14 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
-from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from benchmark.command_line import CommandLine, literal
-from benchmark.configuration import flat, plain_values
+from benchmark.configuration import compose_options, flat
 from benchmark.errors import BenchmarkError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -114,8 +112,8 @@ def _compose(overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any
     search_path = create_config_search_path(f"file://{CONF}")
     if config_dir is not None:
         search_path.prepend("command-line", f"file://{config_dir}", SearchPathQuery(provider="schema"))
-    config = ConfigLoaderImpl(search_path).load_configuration("config", list(overrides), RunMode.RUN)
-    return {name: value for name, value in flat(plain_values(config)).items() if not _is_own(name)}
+    options = compose_options(search_path, overrides)
+    return {name: value for name, value in options.items() if not _is_own(name)}
 
 
 def _is_own(name: str) -> bool:

@@ -172,7 +172,7 @@ def open_sweep(settings: SweepSettings, pace: Pace) -> Sweep:
     Parameters
     ----------
     pace
-        Of the cells that this process runs.
+        The pace of the cells that this process runs.
 
     Raises
     ------

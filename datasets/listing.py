@@ -92,6 +92,25 @@ def images_below(folder: Path) -> Iterator[Path]:
     DatasetError
         If a folder cannot be read, a link leads nowhere, or a name cannot be used.
     """
+    with _readable(folder):
+        for parent, _, files in walk(folder):
+            for name in files:
+                if not name.startswith("."):
+                    refuse_dead_link(parent / name)
+                if is_image(name):
+                    yield check_file_name(parent / name)
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield a folder and those below it, through links and each once: path, names of its folders, names of its files.
+
+    Hidden folders are ignored, and those whose names are taken out of the list.
+
+    Raises
+    ------
+    DatasetError
+        If a folder cannot be read.
+    """
     entered = set()
     with _readable(folder):
         for parent, names, files in os.walk(folder, onerror=_raise, followlinks=True):
@@ -101,11 +120,7 @@ def images_below(folder: Path) -> Iterator[Path]:
                 continue
             entered.add(real)
             names[:] = sorted(name for name in names if not name.startswith("."))
-            for name in files:
-                if not name.startswith("."):
-                    refuse_dead_link(Path(parent, name))
-                if is_image(name):
-                    yield check_file_name(Path(parent, name))
+            yield Path(parent), names, files
 
 
 def image_counts(folder: Path, skip: Container[Path] = ()) -> dict[Path, int]:

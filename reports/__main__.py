@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
 from metrics import MEASURES
 from reports.errors import ReportError
-from reports.look import Look
+from reports.look import Look, Width
 from reports.naming import slug
 from reports.selection import ALL, FILTERS, Selection
 from store.errors import StoreError
@@ -60,12 +61,12 @@ def main() -> int:
     parser.add_argument("--fractions", action="store_true", help="print fractions in LaTeX, not percentages")
     parser.add_argument(
         "--latex-width",
-        choices=["column", "text"],
+        choices=get_args(Width),
         help="width of the tables in LaTeX (default: one column if the table is readable in it, else both)",
     )
     parser.add_argument(
         "--figure-width",
-        choices=["column", "text"],
+        choices=get_args(Width),
         default="text",
         help="width of the figures: 3.25 or 6.875 inches (default: text)",
     )

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from store.client import open_store
 from store.errors import StoreError
-from store.local import check, database_of, follow, uri_of
+from store.local import check, database_of, follow, is_writable, uri_of
 from store.plan import MEMBER
 from store.table import search
 from store.tags import CELL_KIND, KIND, METHOD, STORE, SWEEP, SWEEP_KIND
@@ -75,7 +75,7 @@ def arrange(uri: str) -> str:
         "selectedColumns": [f"metrics.`{name}`" for name in COLUMNS],
     }
     database = database_of(uri)
-    if database is not None and os.access(database, os.W_OK) and os.access(database.parent, os.W_OK):
+    if database is not None and is_writable(database):
         open_store(uri).set_experiment_tag(experiment, VIEW_TAG, json.dumps(view))
     query = {"viewStateShareKey": VIEW, "workflowType": "machine_learning"}
     return f"#/experiments/{quote(experiment)}/runs?{urlencode(query)}"

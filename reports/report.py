@@ -208,7 +208,9 @@ class _Writer:
         losses = make_all("training curves", partial(loss_figures, self.cells, files, only))
         if not self.is_measured:
             return self._named(losses)
-        costs = [partial(cost_figures, cells, metric) for metric in self.headline[:1]]
+        of_cost: Sequence[Figure] = ()
+        if self.headline:
+            of_cost = make_all("figures of cost", partial(cost_figures, cells, self.headline[0]))
         figures = [
             *(
                 figure
@@ -217,7 +219,7 @@ class _Writer:
                     f"figures of {metric}", partial(summary_figures, cells, [metric], only)
                 )
             ),
-            *(figure for draw in costs for figure in make_all("figures of cost", draw)),
+            *of_cost,
             *diagrams,
             *make_all("curves", partial(curve_figures, cells, files, only)),
             *make_all("distributions of scores", partial(score_figures, cells, files, only)),
@@ -229,10 +231,9 @@ class _Writer:
 
     def _named(self, figures: Sequence[Figure]) -> list[Figure]:
         """Return figures whose titles name the dataset, if it is the only one and the user's own."""
-        own = _own_dataset(self.cells)
-        return [
-            replace(figure, title=f"{figure.title} ({own})" if own else figure.title) for figure in figures
-        ]
+        if not (own := _own_dataset(self.cells)):
+            return [*figures]
+        return [replace(figure, title=f"{figure.title} ({own})") for figure in figures]
 
     def _data(self) -> list[DataFacts]:
         """Return what was found in the data; nothing where sweeps did not record it."""

@@ -254,6 +254,13 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file so that readers see the earlier or the new content, never a part."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
 def _read_digests(folder: Path) -> dict[str, tuple[str, int]]:
     """Return {file: (SHA-256, bytes)} of a kept folder."""
     path = folder / DIGESTS

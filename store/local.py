@@ -42,7 +42,7 @@ _RECORDED = (
     ("model_versions", "storage_location", 3),
 )
 """Columns of paths, by table, and how many levels below the folder of all artifacts these paths lead."""
-_BESIDE = ("-journal", "-wal", "-shm")  # endings of the files that SQLite keeps next to a database
+_COMPANIONS = ("-journal", "-wal", "-shm")  # endings of the files that SQLite keeps next to a database
 
 
 def database_of(uri: str) -> Path | None:
@@ -147,9 +147,14 @@ def prepare(database: Path) -> None:
         log.info("the store was moved: %d recorded paths now lead to %s", moved, artifacts_of(database))
 
 
+def is_writable(database: Path) -> bool:
+    """Return whether this process may write to a store."""
+    return all(os.access(path, os.W_OK) for path in (database, database.parent))
+
+
 def follow(database: Path) -> None:
     """Correct the recorded paths of a complete store that was moved, if it may be written: MLflow reads them."""
-    if all(os.access(path, os.W_OK) for path in (database, database.parent)):
+    if is_writable(database):
         with FileLock(database.parent / LOCK):
             prepare(database)
 
@@ -216,7 +221,7 @@ def _create(database: Path) -> None:
     new = partial / database.name
     store = SqlAlchemyStore(uri_of(new), artifacts_of(database).as_uri())
     store.engine.dispose()
-    for ending in _BESIDE:  # a journal of an earlier database would be applied to this one
+    for ending in _COMPANIONS:  # a journal of an earlier database would be applied to this one
         database.with_name(database.name + ending).unlink(missing_ok=True)
     sync(new)
     new.replace(database)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import StoreError
+from store.folders import replace_text
 from store.text import one_line
 
 TABLE, ABOUT, PAGE = "predictions.csv", "about.json", "page.html"
@@ -33,6 +34,8 @@ DETECTOR = "detector"
 """The fact of `About.detector` that names it."""
 OUTCOMES = ("miss", "false alarm", "hit", "correct rejection")
 """Verdicts compared with labels."""
+WRONG = {"miss": "missed", "false alarm": "false alarm"}
+"""Those of them that are wrong, and what is written at an image."""
 
 
 def outcome_of(is_anomalous: bool, is_judged_anomalous: bool) -> str:
@@ -253,12 +256,5 @@ def read_about(folder: Path) -> About:
             Threshold(**threshold) if threshold else None,
             ColourScale(**colours) if colours else None,
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(f"{path}: not a description of predictions ({error})") from None
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file so that readers see the earlier or the new content, never a part."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

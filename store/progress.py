@@ -1,11 +1,12 @@
 """How far the training of a running cell is: a small file next to the cell's lock, with its writer and its reader."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from store.folders import replace_text
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,8 @@ def progress_file(folder: Path, identity: str) -> Iterator[Path]:
 
 def write_progress(path: Path, progress: TrainingProgress) -> None:
     """Replace the file; a disk that is full costs the file and no training."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
-        partial.write_text(json.dumps(asdict(progress)))
-        partial.replace(path)
+        replace_text(path, json.dumps(asdict(progress)))
 
 
 def read_progress(path: Path) -> TrainingProgress | None:

@@ -1,12 +1,10 @@
 """The exit codes of a command, and the report of its errors."""
 
 import sys
-import traceback
 from collections.abc import Callable
 
-from benchmark.error_messages import explain
+from benchmark.error_messages import explain, print_error
 from benchmark.signals import INTERRUPTED, handle_signals, keep_interruption
-from store.passwords import without_password
 
 
 def exit_code(work: Callable[[], int]) -> int:
@@ -26,8 +24,5 @@ def exit_code(work: Callable[[], int]) -> int:
         return end.code if isinstance(end.code, int) else 2
     except Exception as error:
         message = explain(error)
-        if message is None:
-            print(without_password("".join(traceback.format_exception(error))), file=sys.stderr)
-            return 1
-        print(f"error: {without_password(message)}", file=sys.stderr)
-        return 2
+        print_error(error, message)
+        return 1 if message is None else 2

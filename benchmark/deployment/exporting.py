@@ -23,10 +23,10 @@ from benchmark.deployment.export_examples import Example, from_folder, from_run,
 from benchmark.deployment.exported import Form, PixelType
 from benchmark.deployment.finding import find_cell
 from benchmark.deployment.onnx_file import OnnxModel, write_onnx
-from benchmark.deployment.packages import check_packages
 from benchmark.deployment.pt2_file import Pt2Model, write_pt2
 from benchmark.detector import Detector, load_detector
 from benchmark.errors import BenchmarkError
+from benchmark.packages import check_packages
 from store.text import counted
 
 

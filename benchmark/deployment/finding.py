@@ -1,11 +1,9 @@
-"""Finds the detector that a command names: a folder, a run, or a cell of a sweep."""
+"""Finds the run of a cell that a command chooses by its tags, for the cell's detector."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.deployment.arguments import CELL
-from benchmark.deployment.options import Device
-from benchmark.detector import Detector, load_detector
 from benchmark.errors import BenchmarkError
 from store import tags
 from store.errors import near
@@ -19,43 +17,25 @@ SHOWN = 8
 """So many cells are listed."""
 
 
-def find_detector(
-    where: str | None,
-    sweep: str | None,
-    wanted: Mapping[str, str | None],
-    *,
-    uri: str,
-    weights: str | None,
-    device: Device,
-) -> Detector:
-    """Load the detector of a folder or run, or that of a cell.
+def find_cell(uri: str, sweep: str | None, wanted: Mapping[str, str | None]) -> str:
+    """Return the id of the one finished cell's run that has the wanted tags; of its runs, the last.
 
     Parameters
     ----------
-    where
-        A folder, a run's id, or `runs:/<id>`; None: the cell is chosen by the next two.
+    uri
+        Tracking URI.
     sweep
         The name of a sweep; None: the latest.
     wanted
         {tag of `CELL`: its value}; None: any.
-    uri, weights, device
-        As for `load_detector`.
 
     Raises
     ------
-    StoreError, MethodError, BenchmarkError
-        As `load_detector`; or if not exactly one finished cell is meant.
+    BenchmarkError, StoreError
+        If not exactly one finished cell is meant, or the store cannot be read.
     """
-    chosen = find_cell(uri, sweep, wanted) if where is None else where
-    return load_detector(chosen, weights=weights, device=device, tracking_uri=uri)
-
-
-def find_cell(uri: str, sweep: str | None, wanted: Mapping[str, str | None]) -> str:
-    """Return the id of the one finished cell's run that has the wanted tags; of its runs, the last."""
-    from store.table import (
-        cells_of,
-        find_sweep,
-    )  # takes seconds, which a detector in a folder need not wait for
+    # an import of seconds, which a detector in a folder need not wait for
+    from store.table import cells_of, find_sweep
 
     name = find_sweep(uri, sweep).data.tags[tags.SWEEP]
     finished = [(run, member) for run, member in cells_of(uri, name) if run.info.status == "FINISHED"]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from datasets.errors import DatasetError
 from datasets.images import IMAGE_SUFFIXES
-from datasets.listing import is_image
+from datasets.listing import is_image, walk
 
 IMAGES, CLOUDS, TRUTH = "rgb", "xyz", "gt"
 """Folders of MVTec 3D-AD's layout: images, and what lies next to them."""
-BESIDE = {"ground_truth": "test", CLOUDS: IMAGES, TRUTH: IMAGES}
+WITHOUT_IMAGES = {"ground_truth": "test", CLOUDS: IMAGES, TRUTH: IMAGES}
 """{folder that holds no images to score: folder that is next to it}"""
 
 
@@ -132,22 +132,15 @@ def check_clouds(inputs: Sequence[Input], mode: str) -> None:
 
 
 def _images_by_folder(folder: Path, skip: Path | None) -> Iterator[tuple[Path, list[str]]]:
-    entered = set()
-    left_out = None if skip is None else os.path.realpath(skip)
-    for parent, names, files in os.walk(folder, onerror=_refuse, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in entered or real == left_out:  # links may lead round in circles
+    left_out = None if skip is None else skip.resolve()
+    for parent, names, files in walk(folder):
+        if left_out is not None and parent.resolve() == left_out:
             names.clear()
             continue
-        entered.add(real)
-        beside = {name for name, other in BESIDE.items() if other in names}
-        names[:] = [name for name in names if not name.startswith(".") and name not in beside]
+        without = {name for name, other in WITHOUT_IMAGES.items() if other in names}
+        names[:] = [name for name in names if name not in without]
         if images := [name for name in files if is_image(name)]:
-            yield Path(parent), images
-
-
-def _refuse(error: OSError) -> None:
-    raise DatasetError(f"{error.filename}: cannot be read ({error.strerror})") from error
+            yield parent, images
 
 
 def _cloud_of(file: Path, name: Path, clouds: Path | None) -> Path | None:

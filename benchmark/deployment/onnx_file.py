@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.deployment.exported import Form, PixelType, export, inputs_of, metadata, outputs_of
-from benchmark.deployment.packages import check_packages
 from benchmark.detector import Detector
 from benchmark.errors import BenchmarkError
+from benchmark.packages import check_packages
 
 METADATA = "detector"
 MAX_BYTES = 2**31

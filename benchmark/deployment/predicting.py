@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.deployment.finding import find_detector
+from benchmark.deployment.finding import find_cell
 from benchmark.deployment.inputs import Input, check_clouds, list_inputs
 from benchmark.deployment.options import Options
 from benchmark.deployment.progress import show_progress
@@ -15,7 +15,7 @@ from benchmark.deployment.scoring import Broken, Result, Scored, score_files
 from benchmark.deployment.thresholds import FromNormal, threshold_of
 from benchmark.deployment.watching import Watched
 from benchmark.deployment.writing import Output, check_output
-from benchmark.detector import Detector
+from benchmark.detector import Detector, load_detector
 from benchmark.runtime import set_algorithms
 from benchmark.signals import signals_held
 from datasets.errors import DatasetError
@@ -70,11 +70,14 @@ def predict(options: Options, write_page: WritePage) -> int:
         raise DatasetError(f"--watch {options.watch}: there is no such folder")
     listed = list_inputs(options.images, options.normal_names, options.xyz, options.out)
     normal = _listed_normal(options)
-    detector = find_detector(
-        *(options.detector, options.sweep, options.cell),
-        uri=options.store,
+    where = options.detector
+    if where is None:
+        where = find_cell(options.store, options.sweep, options.cell)
+    detector = load_detector(
+        where,
         weights=options.weights,
         device=options.device,
+        tracking_uri=options.store,
     )
     if detector.method.mode != "rgb":
         check_clouds([*listed, *normal], detector.method.mode)

@@ -19,9 +19,9 @@ class FromNormal:
     Attributes
     ----------
     quantile
-        Of the images' scores, and of the largest pixels of their maps.
+        The quantile of the images' scores, and of the largest pixels of their maps.
     sigma
-        So many standard deviations above the mean of each.
+        The number of standard deviations above the mean of each.
     """
 
     quantile: float | None = None

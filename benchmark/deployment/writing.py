@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import numpy as np
 import tifffile
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from benchmark.deployment.options import Raw
 from benchmark.deployment.scoring import Broken, Result, Scored
 from benchmark.errors import BenchmarkError
 from datasets.errors import DatasetError
@@ -25,8 +25,6 @@ from store import predictions
 from store.errors import first_line
 from store.heat_maps import colour_scale, heat_map, preview
 from store.predictions import ANOMALOUS, NORMAL, About, Prediction, PredictionTable
-
-Raw = Literal["npy", "tiff", "none"]
 
 LOCK = ".lock"
 STEPS = 2**16 - 1

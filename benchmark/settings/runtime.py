@@ -11,6 +11,7 @@ from methods.ranges import Range
 MAX_THREADS = 8 * (os.cpu_count() or 1)
 """More do not make anything faster, and tens of thousands end torch with a segmentation fault."""
 
+Precision = Literal["fp32", "bf16"]
 Threads = Annotated[int, Range(at_least=1, at_most=MAX_THREADS, note="8 for each core of this machine")]
 CheckpointSeconds = Annotated[float, Range(at_least=0)]
 
@@ -33,7 +34,7 @@ class RuntimeSettings:
     """conf/runtime/default.yaml."""
 
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     channels_last: bool
     malloc: bool
     threads: Threads | None

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from benchmark.deployment.packages import check_packages
 from benchmark.errors import BenchmarkError
+from benchmark.packages import check_packages
 from benchmark.settings.ranges import Seed
 from benchmark.settings.values import convert, one_of, shown
 from methods.ranges import Range

@@ -25,7 +25,7 @@ CHANCE = 0.5
 ENOUGH = 3
 """Quartiles need at least so many categories."""
 FIELD, CHARACTER = 0.9, 0.065
-"""Widths in inches of a field of a heat map, and of a character beside it."""
+"""Widths in inches of a field of a heat map, and of a character of a name next to it."""
 LINE, LABEL = 90, 36
 """Characters on a line over the whole figure, and at most in the name of a category."""
 CROWDED = 20

@@ -6,10 +6,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from store.predictions import outcome_of
+from store.predictions import WRONG, outcome_of
 
 KEYS = ["image", "kind", "label"]
-WRONG = ("miss", "false alarm")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Judged:
         A wrong verdict; the share of images of the other kind that it has a score on the wrong side of, ties half;
         how near it is to the other kind among the images of its own.
         """
-        wrong = self.outcomes.isin(WRONG).mean(axis=1).reset_index(drop=True)
+        wrong = self.outcomes.isin([*WRONG]).mean(axis=1).reset_index(drop=True)
         scores, anomalous = self.scores.reset_index(drop=True), self._anomalous
         signed = scores.where(anomalous, -scores, axis=0)  # the lower, the harder
         crossed, place = signed * 0.0, signed * 0.0

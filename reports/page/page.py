@@ -13,6 +13,7 @@ from PIL import Image
 from reports.model import DASH, Figure, GalleryRow, Report, Sheet, Tile
 from reports.page.embedding import data_uri, policy_digest, templates
 from reports.tables.rendering import to_html
+from store.predictions import WRONG
 
 FOLDER = Path(__file__).parent
 SECTIONS = {
@@ -65,6 +66,7 @@ def render(report: Report) -> str:
         ),
         gallery_categories=_distinct(row.category for row in report.gallery),
         kinds=_distinct(row.kind for row in report.gallery),
+        wrong=WRONG,
         judged=any(tile.outcome for row in report.gallery for tile in row.tiles),
         configs=[
             (label, text, names.views("settings", method=names.owner(label)))

@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 
 from reports.page.embedding import data_uri, policy_digest, templates
 from reports.predictions.histogram import HEIGHT, WIDTH, histogram
+from store.folders import replace_text
 from store.predictions import (
     ANOMALOUS,
     COLOURS,
@@ -22,13 +23,13 @@ from store.predictions import (
     OUTCOMES,
     PAGE,
     TABLE,
+    WRONG,
     About,
     Prediction,
     Threshold,
     preview_of,
     read_about,
     read_predictions,
-    replace_text,
 )
 from store.text import counted
 
@@ -178,7 +179,7 @@ def _sections(
         ]
     misses = [row for row in reversed(ordered) if row.outcome == "miss"]
     alarms = [row for row in ordered if row.outcome == "false alarm"]
-    others = [row for row in ordered if row.outcome not in ("miss", "false alarm")]
+    others = [row for row in ordered if row.outcome not in WRONG]
     return [
         ("Misses", "lowest score first", misses),
         ("False alarms", "highest score first", alarms),

@@ -161,7 +161,7 @@ def _caption(cells: pd.DataFrame, own: Sequence[str], shown: Sequence[str], cate
         f"thresholds of the runs: {listed(own)}",
     ]
     if any(is_oracle(policy) for policy in shown):
-        parts.append("oracle: chosen on the test images, which production does not have")
+        parts.append("oracle: chosen on the test images, which are unavailable in production")
     if summed:
         parts.append(f"images of {' and '.join(summed)} together")
     if any(None in confusions(done, policy) for policy in shown):

@@ -156,7 +156,9 @@ def test_the_description_comes_back(tmp_path: Path, about: About) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [ABOUT]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "threshold": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "[" * 100_000, '{"format": 2}', '{"format": 1, "threshold": {"a": 1}}']
+)
 def test_another_description_is_refused_by_name(tmp_path: Path, content: str) -> None:
     (tmp_path / ABOUT).write_text(content)
     with pytest.raises(StoreError, match=f"{ABOUT}: not a description of predictions"):
