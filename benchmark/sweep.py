@@ -107,6 +107,7 @@ class OpenSweep(Callback):
             sweep.parent.set_tags({tags.JOBS: len(jobs)})
             for number, facts in enumerate(data):
                 sweep.parent.log_text(data_facts_to_json(facts), data_facts_file(number))
+            log.info("log: %s", config.hydra.sweep.dir if multirun else config.hydra.run.dir)
             _report_earlier_cells(sweep)
         except Exception as error:
             raise Stop(error) from error

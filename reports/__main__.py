@@ -82,7 +82,8 @@ def main() -> int:
         from reports.report import write_report
 
         sweeps = [ALL] if arguments.sweep == [ALL] else selection.names(arguments.uri)
-        title = ", ".join(filter(None, [*sweeps, str(selection)]))
+        chosen = "all sweeps" if sweeps == [ALL] else f"sweep {', '.join(sweeps)}"
+        title = ", ".join(filter(None, [chosen, str(selection)]))
         folder = arguments.out or RESULTS / "reports" / _folder_name(sweeps, only)
         look = Look(arguments.digits, not arguments.fractions, arguments.latex_width, arguments.figure_width)
         written = write_report(

@@ -42,6 +42,13 @@ class Sheet:
         The same entries as percentages, which LaTeX prints; None: they are no measures, and stay as they are.
     brief
         What a paper's caption says after the title, a few words.
+    partial
+        Entries that cover only some of their categories, same shape: their row, or where methods are rows their column,
+        has no marks. None: there are none.
+    measures
+        Where methods are rows: the best is marked in so many columns, from the left; None: in all.
+    samples
+        The values by which its column `average rank` ranks methods, a row per category; None: there is no such column.
     """
 
     name: str
@@ -59,6 +66,34 @@ class Sheet:
     method: str = ""
     percent: pd.DataFrame | None = None
     brief: str = ""
+    partial: pd.DataFrame | None = None
+    measures: int | None = None
+    samples: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The answer of a report for one dataset: which method is best, by how much, and how sure that is.
+
+    Attributes
+    ----------
+    sheet
+        A row per method, the best first.
+    sentences
+        The same in words.
+    title
+        The measure that ranks the methods.
+    values
+        Its value by category and method.
+    versus
+        (methods, methods): if the row's method is the best, how the column's compares with it, in a few words.
+    """
+
+    sheet: Sheet
+    sentences: Sequence[str]
+    title: str
+    values: pd.DataFrame
+    versus: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -135,7 +170,15 @@ class Report:
     Attributes
     ----------
     title
-        The selection: sweeps and filters.
+        Methods and datasets in words.
+    subtitle
+        The selection, sweeps and filters, and the date.
+    leaderboards
+        The answer, for each dataset.
+    relevant
+        Smallest difference between best and second that is marked.
+    data
+        All cells and their numbers, in CSV.
     facts
         (name, value) for the overview: store, sweeps, data, protocols, teachers, seeds, code, counts of cells.
     warnings
@@ -158,6 +201,10 @@ class Report:
     failures: pd.DataFrame
     sheets: Sequence[Sheet]
     figures: Sequence[tuple[Figure, Path]]
+    subtitle: str = ""
+    leaderboards: Sequence[Leaderboard] = ()
+    relevant: float = 0.0
+    data: str = ""
     gallery: Sequence[GalleryRow] = ()
     gallery_note: str = ""
     configs: Sequence[tuple[str, str]] = ()

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
-from metrics import MEASURES
 from reports.caveats import caveats
 from reports.drawing import Step, draw_figures, steps
 from reports.errors import ReportError
-from reports.facts import configs, environments, failed_cells, overview
+from reports.facts import configs, environments, failed_cells, heading, overview
 from reports.figures.curves import curve_figures
 from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
@@ -29,13 +29,15 @@ from reports.model import Figure, Report, Sheet
 from reports.page import page
 from reports.page.gallery import gallery
 from reports.parts import Parts, WrittenReport
+from reports.selection import chosen_measures
 from reports.statistics.significance import limits_of, statistics_of
 from reports.tables.captions import title_of
 from reports.tables.comparison import category_sheets, comparison_sheet, lowest_rows, method_sheets
 from reports.tables.cost import cost_sheets
 from reports.tables.data import data_sheets, data_warnings
 from reports.tables.detectors import detector_sheets
-from reports.tables.files import write_tables
+from reports.tables.files import wide, write_tables
+from reports.tables.leaderboard import leaderboards
 from reports.tables.paper import PAPER, category_triples, mean_sheets
 from reports.tables.published import published_sheets
 from reports.tables.verdicts import ahead, verdict_sheets
@@ -71,7 +73,7 @@ def write_report(
     cells
         The tidy table.
     title
-        Title of the page: the selection.
+        The selection in words, such as `sweep demo`.
     folder
         Folder of the report: new, empty or with an earlier report, which is replaced.
     metrics
@@ -92,7 +94,7 @@ def write_report(
     ReportError
         If the folder holds something else or cannot be written, no cell has one of the measures, or none has finished.
     """
-    metrics = _measures(cells, metrics)
+    metrics = chosen_measures(cells, metrics)
     headline = [name for name in HEADLINE if name in metrics] or list(metrics[: len(HEADLINE)])
     with written_aside(folder) as temporary, steps(console) as step:
         writer = _Writer(uri, cells, metrics, headline, temporary, step)
@@ -138,8 +140,11 @@ class _Writer:
         found = self._data()
         statistics = [sheet for tested, _ in tests.values() for sheet in tested]
         sheets = self._sheets(relevant, look.digits, statistics, found)
-        write = partial(write_tables, cells, self.metrics, sheets, self.made / "tables", self.parts, look)
-        sheets = [sheet for sheet in make_all("tables", write) if sheet.section != PAPER]
+        boards = make_all("leaderboard", partial(leaderboards, cells, self.headline, relevant, look.digits))
+        everything = [*(board.sheet for board in boards), *sheets]
+        write = partial(write_tables, cells, self.metrics, everything, self.made / "tables", self.parts, look)
+        written = {sheet.name for sheet in make_all("tables", write)}
+        sheets = [sheet for sheet in sheets if sheet.name in written and sheet.section != PAPER]
         self.step("tables", 1, 1)
         figures = self._figures([figure for _, diagrams in tests.values() for figure in diagrams])
         with draw_figures(
@@ -153,7 +158,8 @@ class _Writer:
         failed = make("failed cells", partial(failed_cells, cells))
         self._write_page(
             Report(
-                title=title,
+                title=heading(cells),
+                subtitle=f"{title[0].upper()}{title[1:]} · {date.today():%-d %B %Y}",
                 facts=make_all("facts", partial(overview, self.uri, cells)),
                 warnings=self._warnings(
                     found, [metric for metric, (tested, _) in tests.items() if not tested]
@@ -161,6 +167,9 @@ class _Writer:
                 failures=pd.DataFrame() if failed is None else failed,
                 sheets=sheets,
                 figures=drawn,
+                leaderboards=boards,
+                relevant=relevant,
+                data=wide(cells).to_csv(index=False),
                 gallery=pictures,
                 gallery_note=note,
                 configs=make_all("configurations", partial(configs, cells, files)),
@@ -301,16 +310,3 @@ def _own_dataset(cells: pd.DataFrame) -> str:
     """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
     names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
     return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""
-
-
-def _measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Return the requested measures, by default all that the cells have; there may be none."""
-    recorded = set(cells.loc[cells["status"] == "FINISHED", "metric"])
-    known = [name for name in MEASURES if name in recorded]
-    lacking = [name for name in metrics if name not in known]
-    if not (cells["status"] == "FINISHED").any():
-        raise ReportError("no cell of the selection has finished yet; see `python -m reports.status`")
-    if lacking:
-        expected = f"any of {', '.join(known)}" if known else "no --metric, as no measure is defined"
-        raise ReportError(f"--metric: no cell has {', '.join(lacking)}; expected {expected}")
-    return list(metrics) or known

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from metrics import MEASURES
 from reports.errors import ReportError
 from store.passwords import without_password
 from store.table import find_sweep, labels, read_cells, sweeps_of
@@ -65,6 +66,25 @@ class Selection:
     def __str__(self) -> str:
         """Return the filters as text."""
         return ", ".join(f"{column} {' '.join(values)}" for column, values in self.only.items())
+
+
+def chosen_measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
+    """Return the requested measures, by default all that the cells have; there may be none.
+
+    Raises
+    ------
+    ReportError
+        If no cell has finished, or none has a measure.
+    """
+    recorded = set(cells.loc[cells["status"] == "FINISHED", "metric"])
+    known = [name for name in MEASURES if name in recorded]
+    lacking = [name for name in metrics if name not in known]
+    if not (cells["status"] == "FINISHED").any():
+        raise ReportError("no cell of the selection has finished yet; see `python -m reports.status`")
+    if lacking:
+        expected = f"any of {', '.join(known)}" if known else "no --metric, as no measure is defined"
+        raise ReportError(f"--metric: no cell has {', '.join(lacking)}; expected {expected}")
+    return list(metrics) or known
 
 
 def _filter(cells: pd.DataFrame, column: str, wanted: list[str]) -> pd.DataFrame:

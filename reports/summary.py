@@ -16,6 +16,7 @@ from reports.parts import Parts, WrittenReport
 from reports.tables.comparison import comparison_sheet
 from reports.tables.detectors import RUN, detector_sheets
 from reports.tables.files import write_tables
+from reports.tables.leaderboard import leaderboards
 from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
 from reports.tables.verdicts import chosen_verdicts
@@ -64,7 +65,8 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
         Name of the sweep.
     metrics
         Names of the measures, one table each. Next to Dice at the threshold stands the Dice at the best one. Before
-        them stands the table of verdicts, if the runs' thresholds are no oracles.
+        them stand the answer in words, by the first measure, and the table of verdicts, if the runs' thresholds are no
+        oracles.
 
     Raises
     ------
@@ -80,16 +82,19 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
         for metric in with_companions(metrics)
         if (sheet := parts.make(f"table {metric}", partial(comparison_sheet, cells, metric)))
     ]
+    for board in parts.make_all("leaderboard", partial(leaderboards, cells, metrics)):
+        console.print("", *board.sentences, sep="\n", style="bold", markup=False, highlight=False)
+    printed = _Printer(console)
     chosen = parts.make("table of verdicts", partial(chosen_verdicts, cells))
     if chosen is not None:
-        parts.make(f"table {chosen.name}", partial(_print, console, chosen))
+        parts.make(f"table {chosen.name}", partial(printed.table, chosen))
     for sheet in sheets:
         parts.make(f"means of {sheet.name}", partial(_add_means, means, sheet))
-        parts.make(f"table {sheet.name}", partial(_print, console, sheet))
+        parts.make(f"table {sheet.name}", partial(printed.table, sheet))
     names = [sheet.name for sheet in sheets]
     trained = parts.make_all("table of detectors", partial(detector_sheets, cells, uri))
     for sheet in trained:
-        parts.make(f"table {sheet.name}", partial(_print_detectors, console, sheet))
+        parts.make(f"table {sheet.name}", partial(printed.detectors, sheet))
     sheets += [*([chosen] if chosen is not None else []), *trained]
     with TemporaryDirectory() as folder:
         parts.make("tables", partial(write_tables, cells, names, sheets, Path(folder), parts))
@@ -122,7 +127,7 @@ def attach_report(uri: str, sweep: str, folder: Path) -> WrittenReport | None:
     cells = read_cells(uri, [sweep])
     if not (cells["status"] == "FINISHED").any():
         return None
-    written = write_report(uri, cells, sweep, folder, console=Console(stderr=True))
+    written = write_report(uri, cells, f"sweep {sweep}", folder, console=Console(stderr=True))
     copying = Parts()
     copying.make("copy among the artifacts", partial(_log, uri, sweep, folder))
     failures = (*written.failures, *copying.failures)
@@ -136,18 +141,27 @@ def _add_means(means: dict[str, float], sheet: Sheet) -> None:
         means[name if name not in means else f"{name} {len(means)}"] = value
 
 
-def _print(console: Console, sheet: Sheet) -> None:
-    title, _, rest = sheet.caption.partition("; ")
-    console.print("", title, to_rich(sheet), sep="\n", style="bold", highlight=False)
-    console.print(rest, style="dim", markup=False, highlight=False)
+class _Printer:
+    """Prints tables; what a caption shares with that of an earlier table is not repeated."""
 
+    def __init__(self, console: Console) -> None:
+        self.console, self.known = console, set[str]()
 
-def _print_detectors(console: Console, sheet: Sheet) -> None:
-    """Print the table of detectors, and below it the ids of their runs, for which it has no room."""
-    values, shown = (table.drop(columns=RUN) for table in (sheet.values, sheet.shown))
-    _print(console, replace(sheet, values=values, shown=shown))
-    for name, run in sheet.shown[RUN].iloc[:DETECTORS].items():
-        console.print(f"run of {name}: {run}", markup=False, highlight=False)
+    def table(self, sheet: Sheet) -> None:
+        """Print a table and its caption."""
+        title, *facts = sheet.caption.split("; ")
+        self.console.print("", title, to_rich(sheet), sep="\n", style="bold", highlight=False)
+        new = [fact for fact in facts if fact not in self.known]
+        self.known |= {*facts}
+        if new:
+            self.console.print("; ".join(new), style="dim", markup=False, highlight=False)
+
+    def detectors(self, sheet: Sheet) -> None:
+        """Print the table of detectors, and below it the ids of their runs, for which it has no room."""
+        values, shown = (table.drop(columns=RUN) for table in (sheet.values, sheet.shown))
+        self.table(replace(sheet, values=values, shown=shown))
+        for name, run in sheet.shown[RUN].iloc[:DETECTORS].items():
+            self.console.print(f"run of {name}: {run}", markup=False, highlight=False)
 
 
 def _print_failed(console: Console, failed: pd.DataFrame) -> None:

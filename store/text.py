@@ -1,7 +1,7 @@
 """Counts, lists and times in sentences; text in one line."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _HISSING = ("s", "x", "z", "ch", "sh")
 
@@ -38,6 +38,18 @@ def listed(items: Iterable[object], most: int | None = None) -> str:
     if most is None or len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def joined(items: Sequence[str]) -> str:
+    """Return items as an enumeration in a sentence.
+
+    Examples
+    --------
+    >>> joined(["RD"]), joined(["RD", "AST", "STFPM"])
+    ('RD', 'RD, AST and STFPM')
+    """
+    *others, last = items
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def duration(seconds: float) -> str:

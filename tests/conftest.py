@@ -1,5 +1,6 @@
 """Fixtures that several folders share."""
 
+import logging
 import os
 import signal
 import tempfile
@@ -26,6 +27,14 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Restore the root logger's level, which libraries change: no test sees messages because of another."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from reports.figures.style import ANOMALOUS, NORMAL, PAGE, drawing, legend_below
 from reports.model import Figure
 from reports.naming import slug
 from store.artifacts import Artifacts
+from store.display_names import method_name
 from store.files import Pairs
 from store.text import counted
 
@@ -42,7 +43,7 @@ def pair_figures(
                 figures.append(
                     Figure(
                         name=slug("pairs", label, category),
-                        title=f"Teacher and student of {label} on {category}",
+                        title=f"Teacher and student of {method_name(label)} on {category}",
                         caption="; ".join(text),
                         draw=partial(draw_pairs, pairs),
                         section="distributions",

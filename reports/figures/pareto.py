@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from reports.figures.captions import columns
 from reports.figures.style import FAINT, PAGE, drawing, log_scale, markers, palette, shorten
 from reports.model import Figure
-from reports.statistics.significance import samples
 from reports.tables.captions import title_of
+from reports.tables.comparison import samples
 from reports.tables.cost import LATENCY, conditions, cost_by_method, inference
 from store.display_names import method_name
 from store.table import rows

@@ -19,8 +19,8 @@ def templates(folder: Path) -> Environment:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Return a picture (png, jpeg) as an address that contains it."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    """Return a file, such as `image/png`, as an address that contains it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def policy_digest(text: str) -> str:

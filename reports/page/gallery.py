@@ -17,6 +17,7 @@ from reports.naming import slug
 from reports.page.choice import KEYS, Judged
 from reports.tables.seeds import seed_order
 from store.artifacts import Artifacts
+from store.display_names import method_name
 from store.files import Pictures
 from store.heat_maps import colour_scale, heat_map, outline
 from store.predictions import COLOURS, ColourScale
@@ -212,8 +213,8 @@ class _Drawer:
 def _map_tile(judged: Judged, place: int, label: str, rendered: Rendered | None) -> Tile:
     note, outcome = _note(judged, place, label), str(judged.outcomes[label].iloc[place])
     if rendered is None:
-        return Tile(f"{label}: no map", b"", Path(), note, outcome)
-    return Tile(label, *rendered, note, outcome)
+        return Tile(f"{method_name(label)}: no map", b"", Path(), note, outcome)
+    return Tile(method_name(label), *rendered, note, outcome)
 
 
 def _note(judged: Judged, place: int, label: str) -> str:

@@ -1,8 +1,9 @@
 """The report as one self-contained HTML page, which makes no requests and opens from disk."""
 
 import io
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,9 +11,11 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from reports.model import DASH, Figure, GalleryRow, Report, Sheet, Tile
+from reports.model import DASH, Figure, GalleryRow, Leaderboard, Report, Sheet, Tile
 from reports.page.embedding import data_uri, policy_digest, templates
+from reports.page.strips import Chart, chart
 from reports.tables.rendering import to_html
+from store.display_names import method_name
 from store.predictions import WRONG
 
 FOLDER = Path(__file__).parent
@@ -25,7 +28,7 @@ SECTIONS = {
 }
 """Sections of sheets; a sheet of an unknown section goes to the results."""
 ON_OVERVIEW = 3
-"""So many sheets of the results are also on the overview."""
+"""So many tables of measures are also on the overview."""
 COLOURS = 128
 """Number of colours to which a figure's PNG is reduced; its PDF keeps all."""
 
@@ -47,14 +50,20 @@ def render(report: Report) -> str:
     """Return the page of a report: HTML that contains its styles, script and pictures."""
     names = _Names.of(report)
     gallery = [_shown_row(row, names) for row in report.gallery]
-    style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    template = templates(FOLDER).get_template("page.html")
-    return template.render(
+    style, *scripts = (
+        (FOLDER / name).read_text("utf-8") for name in ("page.css", "tables.js", "views.js", "viewer.js")
+    )
+    script = "".join(scripts)
+    environment = templates(FOLDER)
+    environment.filters |= {"method_name": method_name, "number_in": _number_in}
+    return environment.get_template("page.html").render(
         report=report,
         names=names,
         style=Markup(style),
         script=Markup(script),
         hashes={"style": policy_digest(style), "script": policy_digest(script)},
+        data=data_uri(report.data.encode(), "text/csv") if report.data else "",
+        leaderboards=[_shown_board(board, names) for board in report.leaderboards],
         sections=[
             (key, title, [_shown_sheet(sheet, names, overview) for sheet, overview in sheets])
             for key, title, sheets in _by_section(report.sheets)
@@ -88,7 +97,8 @@ class _Names:
     def of(cls, report: Report) -> "_Names":
         """Return the names in order of appearance in sheets, figures and gallery."""
         parts: list[Sheet | Figure] = [*report.sheets, *(figure for figure, _ in report.figures)]
-        ranked = [label for row in report.gallery for label in row.ranks]
+        ranked = [str(label) for board in report.leaderboards for label in board.values]
+        ranked += [label for row in report.gallery for label in row.ranks]
         categories = _distinct(
             [*(part.category for part in parts), *(row.category for row in report.gallery)]
         )
@@ -106,6 +116,14 @@ class _Names:
             views.append(f"method/{self.methods[method]}")
         return " ".join(views)
 
+    def own_views(self, part: Sheet | Figure, *others: str) -> str:
+        """Return the views of a sheet or figure; one of several categories or methods is only in their views."""
+        one_of_several = (part.category and len(self.categories) > 1) or (
+            part.method and len(self.methods) > 1
+        )
+        shared = () if one_of_several else others
+        return self.views(*shared, category=part.category, method=part.method)
+
     def numbers(self, values: Iterable[object], are_methods: bool = True) -> str:
         """Return the number of the method that each column or row is named after, `-` for others.
 
@@ -122,7 +140,11 @@ class _Names:
 
 @dataclass(frozen=True)
 class _ShownSheet:
-    """A sheet as the template needs it; `fixed` are the positions of rows that stay last."""
+    """A sheet as the template needs it; `fixed` are the positions of rows that stay last.
+
+    `samples` and `versus` are JSON, by numbers of methods: the values by which they are ranked, and how they compare.
+    A leaderboard has sentences and a chart.
+    """
 
     sheet: Sheet
     html: Markup
@@ -130,6 +152,10 @@ class _ShownSheet:
     columns: str
     lines: str
     fixed: str
+    samples: str = ""
+    versus: str = ""
+    sentences: Sequence[str] = ()
+    chart: Chart | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +191,11 @@ def _by_section(sheets: Sequence[Sheet]) -> list[tuple[str, str, list[tuple[Shee
     grouped: dict[str, list[Sheet]] = {key: [] for key in SECTIONS}
     for sheet in sheets:
         grouped.get(sheet.section, grouped["results"]).append(sheet)
-    main = [sheet.name for sheet in grouped["results"] if not sheet.category and not sheet.method]
+    main = [
+        sheet.name
+        for sheet in grouped["results"]
+        if sheet.values.index.name == "category" and not sheet.category and not sheet.method
+    ]
     overview = set(main[:ON_OVERVIEW])
     return [
         (key, title, [(sheet, key == "results" and sheet.name in overview) for sheet in grouped[key]])
@@ -173,9 +203,14 @@ def _by_section(sheets: Sequence[Sheet]) -> list[tuple[str, str, list[tuple[Shee
     ]
 
 
+def _number_in(shown: Sequence["_ShownSheet | _ShownFigure"], view: str) -> int:
+    """Return how many tables or figures a view shows."""
+    return sum(view in each.views.split() for each in shown)
+
+
 def _shown_sheet(sheet: Sheet, names: _Names, overview: bool) -> _ShownSheet:
     section = sheet.section if sheet.section in SECTIONS else "results"
-    views = names.views(*["overview"] * overview, section, category=sheet.category, method=sheet.method)
+    views = names.own_views(sheet, *["overview"] * overview, section)
     return _ShownSheet(
         sheet=sheet,
         # to_html has escaped all names
@@ -184,18 +219,38 @@ def _shown_sheet(sheet: Sheet, names: _Names, overview: bool) -> _ShownSheet:
         columns=names.numbers(sheet.values.columns, sheet.values.index.name == "category"),
         lines=names.numbers(sheet.values.index, sheet.values.index.name == "method"),
         fixed=" ".join(map(str, sheet.means)),
+        samples="" if sheet.samples is None else _by_number(sheet.samples, names),
     )
 
 
+def _shown_board(board: Leaderboard, names: _Names) -> _ShownSheet:
+    shown = _shown_sheet(board.sheet, names, overview=True)
+    versus = {
+        names.numbers([best]): {names.numbers([label]): text for label, text in own.items()}
+        for best, own in board.versus.iterrows()
+    }
+    return replace(
+        shown,
+        versus=json.dumps(versus),
+        sentences=board.sentences,
+        chart=chart(board, shown.lines.split(" ")),
+    )
+
+
+def _by_number(samples: pd.DataFrame, names: _Names) -> str:
+    """Return the values of each method in JSON, methods by their numbers."""
+    return json.dumps({names.numbers([label]): values.tolist() for label, values in samples.items()})
+
+
 def _shown_figure(figure: Figure, path: Path, names: _Names) -> _ShownFigure:
-    also = [figure.section] if figure.section in ("statistics", "cost") else []
+    also = [figure.section] * (figure.section in ("statistics", "cost"))
     picture = _reduced(path)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return _ShownFigure(
         figure=figure,
-        views=names.views("figures", *also, category=figure.category, method=figure.method),
-        source=data_uri(buffer.getvalue(), "png"),
+        views=names.own_views(figure, "figures", *also),
+        source=data_uri(buffer.getvalue(), "image/png"),
         width=picture.width,
         height=picture.height,
         pdf=quote(f"figures/{figure.name}.pdf"),
@@ -226,7 +281,7 @@ def _shown_row(row: GalleryRow, names: _Names) -> _ShownRow:
 
 
 def _shown_tile(tile: Tile, method: str, rank: str) -> _ShownTile:
-    source = data_uri(tile.thumbnail, "jpeg") if tile.thumbnail else ""
+    source = data_uri(tile.thumbnail, "image/jpeg") if tile.thumbnail else ""
     return _ShownTile(tile, method, source, quote(tile.full.as_posix()), rank)
 
 

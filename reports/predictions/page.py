@@ -207,7 +207,7 @@ def _card(row: Prediction, threshold: Threshold | None, folder: Path, common: st
         name=os.path.relpath(row.file, common) if common else row.file,
         file=quote(os.path.relpath(row.file, folder)),
         heat_map=quote(row.heat_map),
-        source=data_uri(preview.read_bytes(), "jpeg") if preview.is_file() else "",
+        source=data_uri(preview.read_bytes(), "image/jpeg") if preview.is_file() else "",
         badge=badge,
         kind=_as_class(badge),
         numbers=", ".join(filter(None, [number, _distance(row, threshold), label])),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +98,25 @@ def pairwise(table: pd.DataFrame) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(compared)
     return frame.assign(p_holm=multipletests(frame["p"].to_numpy(), method="holm")[1])
+
+
+def p_values(pairs: pd.DataFrame, test: Friedman | None, labels: Sequence[str]) -> pd.DataFrame:
+    """Return the p-values of all pairs as a matrix: Holm's, or 1 where Friedman's test finds no difference.
+
+    Parameters
+    ----------
+    pairs
+        See `pairwise`.
+    test
+        None for two methods, which Friedman's test does not compare.
+    labels
+        The methods.
+    """
+    matrix = pd.DataFrame(1.0, index=[*labels], columns=[*labels])
+    if test is None or test.p < ALPHA:
+        for first, second, p in pairs[["first", "second", "p_holm"]].itertuples(index=False):
+            matrix.loc[first, second] = matrix.loc[second, first] = p
+    return matrix
 
 
 def smallest_p(categories: int, comparisons: int = 1) -> float:

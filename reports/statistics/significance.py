@@ -17,12 +17,14 @@ from reports.statistics.ranks import (
     Friedman,
     average_ranks,
     friedman,
+    p_values,
     pairwise,
     smallest_p,
 )
 from reports.tables.captions import title_of
-from reports.tables.comparison import comparison
-from reports.tables.seeds import MEAN, seeds_of, several_seeds
+from reports.tables.comparison import category_values, samples
+from reports.tables.entries import PAIR, VERSUS
+from reports.tables.seeds import seeds_of, several_seeds
 from store.display_names import method_name
 from store.table import rows
 from store.text import counted, listed
@@ -64,19 +66,11 @@ def statistics_of(cells: pd.DataFrame, metric: str) -> tuple[list[Sheet], list[F
         title=f"{title_of(metric)}: critical differences",
         caption=f"{_diagram_caption(test)} {limits}",
         draw=partial(
-            draw_critical_differences, ranks, _p_values(pairs, test, labels), palette(columns(cells))
+            draw_critical_differences, ranks, p_values(pairs, test, labels), palette(columns(cells))
         ),
         section="statistics",
     )
     return [_ranks_sheet(metric, table, ranks, test), compared], [diagram]
-
-
-def samples(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the tested values: a row per category in which all methods have a value, a column per method.
-
-    A method without any value is left out, as otherwise no category would remain.
-    """
-    return _means(cells, metric).dropna(axis=1, how="all").dropna()
 
 
 def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
@@ -84,7 +78,7 @@ def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
 
     Empty if there are not two methods to compare.
     """
-    everything, table = _means(cells, metric), samples(cells, metric)
+    everything, table = category_values(cells, metric), samples(cells, metric)
     categories, methods = table.shape
     if methods < 2:
         return []
@@ -104,11 +98,6 @@ def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
         else "Each comes from one seed; the tests do not consider the variation between seeds.",
         f"A p of {ALPHA} or more does not show that methods are equal.",
     ]
-
-
-def _means(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
-    table = comparison(cells, metric)
-    return table if table.empty else table.drop(index=MEAN)
 
 
 def _left_out(everything: pd.DataFrame, table: pd.DataFrame) -> list[str]:
@@ -174,15 +163,6 @@ def draw_critical_differences(
     return figure
 
 
-def _p_values(pairs: pd.DataFrame, test: Friedman, labels: list[str]) -> pd.DataFrame:
-    """Return the p-values of all pairs as a matrix: Holm's, or 1 where Friedman's test finds no difference."""
-    matrix = pd.DataFrame(1.0, index=labels, columns=labels)
-    if test.p < ALPHA:
-        for first, second, p in pairs[["first", "second", "p_holm"]].itertuples(index=False):
-            matrix.loc[first, second] = matrix.loc[second, first] = p
-    return matrix
-
-
 def _ranks_sheet(metric: str, table: pd.DataFrame, ranks: "pd.Series[float]", test: Friedman) -> Sheet:
     values = pd.DataFrame({"average rank": ranks, "mean": table.mean()}).sort_values(
         "average rank", kind="stable"
@@ -200,6 +180,8 @@ def _ranks_sheet(metric: str, table: pd.DataFrame, ranks: "pd.Series[float]", te
         best=places == 1,
         second=places == 2,
         section="statistics",
+        measures=1,
+        samples=table,
     )
 
 
@@ -230,7 +212,7 @@ def _pairs_sheet(metric: str, pairs: pd.DataFrame, limits: str) -> Sheet:
         "p_holm": "p (Holm)",
     }
     values = pairs.rename(columns=titles)[list(titles.values())]
-    values.index = pd.Index(pairs["first"] + " vs. " + pairs["second"], name="pair")
+    values.index = pd.Index(pairs["first"] + f" {VERSUS} " + pairs["second"], name=PAIR)
     shown = values.apply(_formatted)
     count = int(pairs[["better", "equal", "worse"]].iloc[0].sum())
     return Sheet(

@@ -1,6 +1,6 @@
 """The comparison of methods over categories: the sheets of measures, categories and methods."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -24,12 +24,26 @@ def comparison(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.DataFrame() if result is None else result[0]
 
 
+def category_values(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the table of one measure without its mean; empty if no cell has the measure."""
+    table = comparison(cells, metric)
+    return table if table.empty else table.drop(index=MEAN)
+
+
+def samples(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the values on which methods are tested: of the categories in which all have a value, a column per method.
+
+    A method without any value is left out, as otherwise no category would remain.
+    """
+    return category_values(cells, metric).dropna(axis=1, how="all").dropna()
+
+
 def lowest_rows(cells: pd.DataFrame, metric: str, count: int) -> list[str]:
     """Return the categories with the lowest mean of a measure over the methods, at most `count`, the lowest first."""
-    table = comparison(cells, metric)
+    table = category_values(cells, metric)
     if table.empty:
         return list(pd.unique(rows(cells)))[:count]
-    means = table.drop(index=MEAN).mean(axis=1)
+    means = table.mean(axis=1)
     return [str(row) for row in means.sort_values(kind="stable").index[:count]]
 
 
@@ -82,6 +96,7 @@ def comparison_sheet(
         spans=spans(cells),
         percent=entries.percent,
         brief=brief(cells),
+        partial=entries.partial,
     )
 
 
@@ -167,12 +182,15 @@ class Entries:
         Values, and their texts as fractions and as percentages.
     means
         Positions of the rows of means.
+    partial
+        Which entries are means of only some of the categories, or of none.
     """
 
     values: pd.DataFrame
     shown: pd.DataFrame
     percent: pd.DataFrame
     means: tuple[int, ...]
+    partial: pd.DataFrame
 
 
 def entries_of(cells: pd.DataFrame, metric: str, digits: int = DIGITS) -> Entries | None:
@@ -187,7 +205,16 @@ def entries_of(cells: pd.DataFrame, metric: str, digits: int = DIGITS) -> Entrie
         for in_percent in (False, True)
     )
     positions = tuple(range(len(order) - len(means), len(order)))
-    return Entries(result[0].loc[order, columns], shown, percent, positions)
+    values = result[0].loc[order, columns]
+    return Entries(values, shown, percent, positions, _partial(values, means))
+
+
+def _partial(values: pd.DataFrame, means: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return which entries of rows of means lack a category."""
+    partial = pd.DataFrame(False, values.index, values.columns)
+    for name, members in means.items():
+        partial.loc[name] = values.loc[[*members]].isna().any()
+    return partial
 
 
 def _all_entries(cells: pd.DataFrame, metrics: Sequence[str], digits: int) -> dict[str, Entries]:

@@ -12,6 +12,7 @@ from reports.parts import Parts
 from reports.tables.comparison import seed_entries
 from reports.tables.rendering import write
 from reports.tables.seeds import seeds_of, several_seeds
+from store.tags import FALSE_ALARMS, MISSES
 
 
 def write_tables(
@@ -22,7 +23,7 @@ def write_tables(
     parts: Parts,
     look: Look | None = None,
 ) -> list[Sheet]:
-    """Write the sheets in every format, the entries of each measure seed by seed, and all values as one tidy table.
+    """Write the sheets in every format, the entries of each measure seed by seed, and all values, tidy and wide.
 
     `provenance.txt` holds what each table shows: in LaTeX, captions are one sentence.
 
@@ -32,6 +33,7 @@ def write_tables(
     """
     folder.mkdir(parents=True, exist_ok=True)
     values = cells.drop(columns="params")
+    parts.make("cells_wide.csv", lambda: wide(cells).to_csv(folder / "cells_wide.csv", index=False))
     parts.make("cells.csv", partial(values.to_csv, folder / "cells.csv", index=False))
     parts.make("cells.parquet", partial(values.to_parquet, folder / "cells.parquet", index=False))
     if parts.make("seeds", lambda: several_seeds(seeds_of(cells))):
@@ -42,6 +44,29 @@ def write_tables(
     return [
         sheet for sheet in sheets if parts.make(f"table {sheet.name}", partial(_write, sheet, folder, look))
     ]
+
+
+def wide(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per cell: what tells it apart, its status, and a column per metric except those of the training."""
+    about = [
+        "method",
+        "variant",
+        "mode",
+        "dataset",
+        "category",
+        "seed",
+        "protocol",
+        "backbone",
+        "threshold_policy",
+        "status",
+    ]
+    runs = cells.drop_duplicates("run_id").set_index("run_id")[about]
+    is_of_training = cells["metric"].str.contains("/") & ~cells["metric"].str.startswith(
+        (MISSES, FALSE_ALARMS)
+    )
+    metrics = cells[(cells["metric"] != "") & ~is_of_training]
+    table = metrics.pivot_table(index="run_id", columns="metric", values="value", sort=False)
+    return runs.join(table).reset_index()
 
 
 def _write(sheet: Sheet, folder: Path, look: Look | None) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reports.measured import measured, trained_only
+from reports.naming import slug
 from reports.tables.seeds import MEAN
 from store.table import labels, rows
 
@@ -56,6 +57,12 @@ def _groups(cells: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
     ):
         datasets[dataset].setdefault(group, []).append(row)
     return datasets
+
+
+def by_dataset(cells: pd.DataFrame, name: str) -> list[tuple[str, pd.DataFrame]]:
+    """Return the cells of each dataset, with a sheet's name: `name`, and the dataset if there are several."""
+    parts = [(str(dataset), part) for dataset, part in cells.groupby("dataset", sort=False)]
+    return [(slug(name, *[dataset] * (len(parts) > 1)), part) for dataset, part in parts]
 
 
 def rules(order: Sequence[str], cells: pd.DataFrame) -> tuple[int, ...]:

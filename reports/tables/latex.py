@@ -4,14 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from textwrap import wrap
 
-import pandas as pd
-
 from reports.look import Look
 from reports.model import Sheet
+from reports.tables.entries import with_display_names
 from reports.tables.escaping import escape_latex, latex_comment
 from reports.tables.latex_layout import Form, arrange
 from reports.tables.latex_tabular import height, measured, part_of, tabular
-from store.display_names import method_name
 
 TALLEST = 54
 """Most lines of a float, which a page holds at any of the font sizes."""
@@ -32,7 +30,7 @@ def to_latex(sheet: Sheet, look: Look | None = None) -> str:
     """
     look = look or Look()
     is_percent = look.percent and sheet.percent is not None
-    printed = _printed(sheet, is_percent)
+    printed = _printed(with_display_names(sheet), is_percent)
     form, blocks = arrange(*measured(printed), look.table_width)
     parts = [part_of(printed, rows, block) for rows in _pages(len(sheet.shown)) for block in blocks]
     heading = ", ".join(
@@ -47,16 +45,8 @@ def to_latex(sheet: Sheet, look: Look | None = None) -> str:
 
 
 def _printed(sheet: Sheet, is_percent: bool) -> Sheet:
-    """Return the sheet with its entries and the names of methods as papers print them."""
-    shown = sheet.percent if is_percent and sheet.percent is not None else sheet.shown
-    if shown.index.name == "category":
-        shown = shown.set_axis([method_name(str(label)) for label in shown.columns], axis="columns")
-    elif shown.index.name == "method":
-        index = pd.Index([method_name(str(label)) for label in shown.index], name="method")
-        shown = shown.set_axis(index, axis="index")
-    title = method_name(sheet.title) if sheet.method else sheet.title
-    spans = tuple((method_name(text), count) for text, count in sheet.spans)
-    return replace(sheet, shown=shown, title=title, spans=spans)
+    """Return the sheet with its entries as papers print them."""
+    return replace(sheet, shown=sheet.percent) if is_percent and sheet.percent is not None else sheet
 
 
 def _with_unit(title: str) -> str:

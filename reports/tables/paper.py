@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reports.model import Sheet
-from reports.naming import slug
 from reports.tables.captions import brief, facts, marking, title_of, words
 from reports.tables.comparison import Entries, entries_of
 from reports.tables.formatting import DIGITS, number, ranked
-from reports.tables.groups import column_order, mean_rows, rules
+from reports.tables.groups import by_dataset, column_order, mean_rows, rules
 from reports.tables.seeds import MEAN, seeds_of, several_seeds
 from store.display_names import MEASURES
 from store.text import counted
@@ -42,7 +41,7 @@ def mean_sheets(
     """
     return [
         sheet
-        for name, part in _datasets(cells, "means")
+        for name, part in by_dataset(cells, "means")
         for sheet in [_mean_sheet(name, part, metrics, relevant, digits)]
         if sheet
     ]
@@ -55,16 +54,10 @@ def category_triples(cells: pd.DataFrame, relevant: float = 0.0, digits: int = D
     """
     return [
         sheet
-        for name, part in _datasets(cells, "categories")
+        for name, part in by_dataset(cells, "categories")
         for sheet in [_triple_sheet(name, part, relevant, digits)]
         if sheet
     ]
-
-
-def _datasets(cells: pd.DataFrame, name: str) -> list[tuple[str, pd.DataFrame]]:
-    """Return the cells of each dataset, with the name of its sheet."""
-    parts = [(str(dataset), part) for dataset, part in cells.groupby("dataset", sort=False)]
-    return [(slug(name, *[dataset] * (len(parts) > 1)), part) for dataset, part in parts]
 
 
 def _mean_sheet(
@@ -96,6 +89,7 @@ def _mean_sheet(
         second=second,
         percent=_means({title: entries.percent for title, entries in found.items()}),
         brief=brief(cells),
+        partial=_means({title: entries.partial for title, entries in found.items()}),
     )
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from reports.look import Look
 from reports.model import Sheet
-from reports.tables.entries import flat_headings, numeric_columns, rows_of
+from reports.tables.entries import flat_headings, numeric_columns, rows_of, with_display_names
 from reports.tables.escaping import escape_markdown
 from reports.tables.latex import to_latex
 
@@ -79,23 +79,26 @@ def write(sheet: Sheet, folder: Path, look: Look | None = None) -> None:
 
 def to_rich(sheet: Sheet) -> Table:
     """Return the table for a terminal; the best of each row is bold and green, the second underlined."""
-    drawn = Table()
+    sheet, drawn = with_display_names(sheet), Table()
     drawn.add_column(escape(str(sheet.shown.index.name or "")))
-    styles = {"best": "bold green", "second": "underline", "": ""}
+    styles = {"best": "bold green", "second": "underline"}
     for label, number in zip(flat_headings(sheet), numeric_columns(sheet), strict=True):
         drawn.add_column(escape(label), justify="right" if number else "left", overflow="fold")
     for place, (name, entries) in enumerate(rows_of(sheet)):
         if place in sheet.rules:
             drawn.add_section()
-        drawn.add_row(Text(name), *(Text(text, styles[mark]) for text, mark, _ in entries))
+        drawn.add_row(Text(name), *(Text(text, styles.get(mark, "")) for text, mark, _ in entries))
     return drawn
 
 
 def to_markdown(sheet: Sheet) -> str:
     """Return the table and its caption in Markdown; the best is bold, the second underlined."""
-    tags = {"best": ("**", "**"), "second": ("<ins>", "</ins>"), "": ("", "")}
+    tags, sheet = {"best": ("**", "**"), "second": ("<ins>", "</ins>")}, with_display_names(sheet)
     rows = [
-        [escape_markdown(name), *(escape_markdown(text).join(tags[mark]) for text, mark, _ in entries)]
+        [
+            escape_markdown(name),
+            *(escape_markdown(text).join(tags.get(mark, ("", ""))) for text, mark, _ in entries),
+        ]
         for name, entries in rows_of(sheet)
     ]
     sides = ["left", *("right" if number else "left" for number in numeric_columns(sheet))]
@@ -109,9 +112,10 @@ def to_markdown(sheet: Sheet) -> str:
 def to_html(sheet: Sheet) -> str:
     """Return the table in HTML, without its caption.
 
-    Entries have the classes `number` or `text` and `best` or `second`, long names `long`, rows below a rule `rule`; the
-    attribute `data-value` holds the number of an entry.
+    Entries have the classes `number` or `text` and `best`, `second` or `partial`, long names `long`, rows below a rule
+    `rule`; the attribute `data-value` holds the number of an entry.
     """
+    sheet = with_display_names(sheet)
     rows = [(place in sheet.rules, name, entries) for place, (name, entries) in enumerate(rows_of(sheet))]
     corner, labels = sheet.shown.index.name or "", [str(label) for label in sheet.shown.columns]
     numeric = numeric_columns(sheet)

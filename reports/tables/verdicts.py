@@ -1,6 +1,6 @@
 """Misses and false alarms of methods on the test images, at the image threshold of each policy."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import reduce
 from operator import add
 
@@ -37,7 +37,7 @@ def verdict_sheets(cells: pd.DataFrame, only: Collection[str] | None = None) -> 
 
 def chosen_verdicts(cells: pd.DataFrame) -> Sheet | None:
     """Return the table of verdicts by the policies of the runs that could be used in production; None without any."""
-    policies = [policy for policy in _own_policies(cells) if not is_oracle(policy)]
+    policies = [policy for policy in own_policies(cells) if not is_oracle(policy)]
     return verdict_sheet(cells, policies) if policies else None
 
 
@@ -56,14 +56,14 @@ def verdict_sheet(
         Name of the category.
     """
     done = measured(cells[cells["status"] == "FINISHED"])
-    own = _own_policies(cells)
+    own = own_policies(cells)
     order = [*own, *(policy for policy in THRESHOLD_POLICIES if policy not in own)]
     recorded = set(done["metric"])
     shown = [p for p in order if MISSES + p in recorded and (policies is None or p in policies)]
     if not shown:
         return None
     entries = [
-        (label, _heading(policy), *_totals(done[labels(done) == label], policy))
+        (label, heading(policy), *summed(confusions(done[labels(done) == label], policy)))
         for label in column_order(cells)
         for policy in shown
     ]
@@ -72,7 +72,7 @@ def verdict_sheet(
     texts = pd.DataFrame([_texts(total, covered) for *_, total, covered in entries], index, METRICS)
     if len(shown) > 1:
         for table in (values, texts):
-            table.insert(0, "threshold", [heading for _, heading, *_ in entries])
+            table.insert(0, "threshold", [text for _, text, *_ in entries])
     return Sheet(
         name=slug("verdicts", category) if category else "verdicts",
         title="Verdicts",
@@ -114,9 +114,15 @@ def _confusion(misses: int, false_alarms: int, anomalous: int, normal: int) -> C
     return Confusion(anomalous - misses, misses, false_alarms, normal - false_alarms)
 
 
-def _totals(done: pd.DataFrame, policy: str) -> tuple[Confusion | None, str]:
+def own_verdicts(done: pd.DataFrame) -> tuple[Confusion | None, str]:
+    """Return the sum of some measured cells' verdicts at their own thresholds, and how many have any if not all do."""
+    parts = done.groupby(THRESHOLD_POLICY, sort=False)
+    return summed(verdict for policy, part in parts for verdict in confusions(part, str(policy)))
+
+
+def summed(verdicts: Iterable[Confusion | None]) -> tuple[Confusion | None, str]:
     """Return the sum of some cells' verdicts, and how many cells have any if not all do."""
-    found = confusions(done, policy)
+    found = [*verdicts]
     known = [confusion for confusion in found if confusion is not None]
     if not known:
         return None, ""
@@ -140,11 +146,12 @@ def _texts(total: Confusion | None, covered: str) -> list[str]:
     ]
 
 
-def _heading(policy: str) -> str:
+def heading(policy: str) -> str:
+    """Return the name of a threshold policy, an oracle named as such."""
     return f"{policy} (oracle)" if is_oracle(policy) else policy
 
 
-def _own_policies(cells: pd.DataFrame) -> list[str]:
+def own_policies(cells: pd.DataFrame) -> list[str]:
     """Return the policies of the measured cells, in order of appearance."""
     return [str(policy) for policy in pd.unique(measured(cells)[THRESHOLD_POLICY]) if policy]
 

@@ -21,7 +21,7 @@ from store.tags import STORE
 from tests.conftest import PROJECT_ROOT
 
 METHODS = ("stfpm", "simple_student", "rd", "feature_variance", "ast", "uninformed_students")
-GENERATED = ("dataset=synthetic", "dataset.test_good=100", "dataset.test_defective=25")
+GENERATED = ("dataset=synthetic", "dataset.test_good=50", "dataset.test_defective=17")
 SHOWN = ("image_auroc", "train_seconds", "inference_seconds_single", "inference_seconds_batched")
 MISSES = 0.02
 

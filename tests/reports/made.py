@@ -34,7 +34,13 @@ def cells(*rows: tuple[str, str, float], **columns: object) -> pd.DataFrame:
         **columns,
     }
     shared["dataset_choice"] = shared["dataset_choice"] or shared["dataset"]
-    return pd.DataFrame([{**shared, "method": m, "category": c, "value": v} for m, c, v in rows])
+    ids = [{"run_id": f"{m}/{c}/{shared['seed']}"} for m, c, _ in rows]
+    return pd.DataFrame(
+        [
+            {**id_, **shared, "method": m, "category": c, "value": v}
+            for id_, (m, c, v) in zip(ids, rows, strict=True)
+        ]
+    )
 
 
 def over_seeds(values: Mapping[tuple[str, str], Sequence[float | None]], **columns: object) -> pd.DataFrame:

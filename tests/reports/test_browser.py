@@ -5,9 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from reports.model import Leaderboard, Report, Sheet
 from reports.page.page import write
+from reports.statistics.significance import statistics_of
+from reports.tables.comparison import comparison_sheet
+from reports.tables.leaderboard import leaderboards
+from reports.tables.paper import mean_sheets
+from tests.reports.made import cells
 from tests.reports.test_page import EVIL, METHODS, ODD, made_report
 
 if TYPE_CHECKING:
@@ -100,18 +108,19 @@ def test_the_page_asks_for_nothing_but_itself(browser: "Browser", address: str) 
 
 
 def test_it_opens_with_the_overview(page: "Page") -> None:
-    assert titles(page) == ["1 warning", "Failed cells (1)", "Measure 0", "Measure 1", "Measure 2"]
+    assert page.locator(".warnings li").inner_text() == f"Mind {EVIL}"
+    assert titles(page) == ["Failed cells (1)", "Measure 0", "Measure 1", "Measure 2"]
 
 
 def test_a_header_sorts_its_column_and_the_mean_stays_last(page: "Page") -> None:
     table = page.locator(FIRST)
-    header = table.get_by_role("button", name="rd", exact=True)
+    header = table.get_by_role("button", name="RD", exact=True)
     assert column(table, 2) == ["1.000", "0.970", "0.940", "0.970"]
     header.click()
     assert column(table, 2) == ["1.000", "0.970", "0.940", "0.970"]
     header.click()
     assert column(table, 2) == ["0.940", "0.970", "1.000", "0.970"]
-    assert table.locator("th[aria-sort=ascending]").inner_text().startswith("rd")
+    assert table.locator("th[aria-sort=ascending]").inner_text().startswith("RD")
     header.click()
     assert column(table, 1) == ["bottle", "cable", EVIL, "mean"]
 
@@ -148,15 +157,61 @@ def test_a_methods_box_hides_its_columns_rows_and_tiles(page: "Page") -> None:
     headers = [
         cell.inner_text() for cell in page.locator(FIRST).locator("thead th").all() if cell.is_visible()
     ]
-    assert [text.strip() for text in headers] == ["category", "rd", ODD]
-    assert "stfpm" in page.locator("#hidden").inner_text()
+    assert [text.strip() for text in headers] == ["category", "RD", ODD]
+    assert "STFPM" in page.locator("#hidden").inner_text()
     go(page, "cost")
-    assert column(page.locator("#cost table"), 1)[0] == "rd"
+    assert column(page.locator("#cost table"), 1)[0] == "RD"
     assert len(column(page.locator("#cost table"), 1)) == 3
     go(page, "gallery")
     tiles = page.locator("article >> nth=0").locator("li span").all()
     assert [tile.inner_text() for tile in tiles if tile.is_visible()][:3] == ["image", "ground truth", "rd"]
     assert len([tile for tile in tiles if tile.is_visible()]) == 4
+
+
+def test_marks_and_ranks_are_those_of_the_methods_shown(browser: "Browser", tmp_path: Path) -> None:
+    def sheets(cells: pd.DataFrame) -> tuple[Leaderboard, list[Sheet]]:
+        ranks = statistics_of(cells, "pro")[0][:1]
+        (board,) = leaderboards(cells, ["pro"])
+        return board, [*mean_sheets(cells, ["pro"]), *filter(None, [comparison_sheet(cells, "pro")]), *ranks]
+
+    def report(cells: pd.DataFrame) -> Report:
+        board, others = sheets(cells)
+        return Report("title", [], [], pd.DataFrame(), others, [], leaderboards=[board])
+
+    def shown(page: "Page") -> list[list[tuple[str, str]]]:
+        """Return text and mark of every entry shown, row by row, but for the comparison with the best."""
+        rows = page.locator("main table tbody tr").all()
+        entries = [
+            row.locator("th, td:not(:last-child), :is(#results, #statistics) td").all() for row in rows
+        ]
+        return [
+            [
+                (cell.inner_text(), str(cell.get_attribute("class")).split()[-1])
+                for cell in row
+                if cell.is_visible()
+            ]
+            for row in entries
+            if any(cell.is_visible() for cell in row)
+        ]
+
+    values = np.random.default_rng(0).uniform(0.8, 1, (4, 7)).round(3)
+    values[0] += 0.1  # the best, which is hidden
+    whole = cells(
+        *((m, f"c{i}", v) for m, own in zip("abcd", values, strict=True) for i, v in enumerate(own))
+    )
+    seen = []
+    for name, part in (("whole", whole), ("part", whole[whole["method"] != "a"])):
+        write(report(part), tmp_path / f"{name}.html")
+        page = browser.new_page()
+        page.goto((tmp_path / f"{name}.html").as_uri())
+        if name == "whole":
+            page.uncheck("#methods [data-method='0']")
+        for view in ("overview", "results", "statistics"):
+            go(page, view)
+            seen.append((name, view, shown(page)))
+        page.close()
+    for (_, view, hidden), (_, _, alone) in zip(seen[:3], seen[3:], strict=True):
+        assert hidden == alone, view
 
 
 def test_the_gallery_is_filtered_by_category_and_kind(page: "Page") -> None:
@@ -204,7 +259,7 @@ def test_a_category_and_a_method_have_their_views(page: "Page") -> None:
     ]
     assert page.locator("#view").inner_text() == "Category: bottle"
     go(page, "method/1")
-    assert titles(page)[0] == METHODS[1]
+    assert titles(page)[0] == "STFPM"
     tiles = page.locator("article >> nth=0").locator("li span").all()
     assert [tile.inner_text() for tile in tiles if tile.is_visible()] == ["image", "ground truth", METHODS[1]]
 
@@ -212,7 +267,7 @@ def test_a_category_and_a_method_have_their_views(page: "Page") -> None:
 def test_an_unknown_view_is_the_overview(browser: "Browser", address: str) -> None:
     page = browser.new_page()
     page.goto(f"{address}#category/99")
-    assert titles(page)[0] == "1 warning"
+    assert titles(page)[0] == "Failed cells (1)"
     page.close()
 
 

@@ -63,7 +63,7 @@ def console(sheet: Sheet) -> str:
 
 def test_markdown_by_hand() -> None:
     assert to_markdown(PLAIN).splitlines() == [
-        "| category   |   RGB: rd |       RGB: stfpm |   3D: ast |",
+        "| category   |   RGB: RD |       RGB: STFPM |   3D: AST |",
         "|:-----------|----------:|-----------------:|----------:|",
         "| bottle     | **0.100** | <ins>0.200</ins> |     0.300 |",
         "| mean       | **0.200** | <ins>0.300</ins> |     0.400 |",
@@ -115,7 +115,7 @@ def test_html_has_header_cells_marks_rules_and_numbers_to_sort_by() -> None:
 
 def test_the_console_shows_rows_headings_and_a_rule() -> None:
     lines = console(PLAIN).splitlines()
-    assert [word in lines[1] for word in ("category", "RGB: rd", "RGB: stfpm", "3D: ast")] == [True] * 4
+    assert [word in lines[1] for word in ("category", "RGB: RD", "RGB: STFPM", "3D: AST")] == [True] * 4
     assert ["bottle" in lines[3], lines[4][0], "mean" in lines[5]] == [True, "├", True]
 
 

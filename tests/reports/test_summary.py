@@ -37,7 +37,7 @@ def test_the_tables_are_artifacts_of_the_parent_run(
 ) -> None:
     summary = summarize(store, SWEEP, ["pro", "dice"])
     endings = ("csv", "html", "md", "tex")
-    expected = {"cells.csv", "cells.parquet", "provenance.txt"} | {
+    expected = {"cells.csv", "cells.parquet", "cells_wide.csv", "provenance.txt"} | {
         f"{name}.{end}" for name in ("pro", "dice", "dice_max") for end in endings
     }
     if several > 1:
@@ -48,6 +48,10 @@ def test_the_tables_are_artifacts_of_the_parent_run(
     assert all(title in printed for title in ("PRO (exact)", "Dice\n", "Dice (max)\n"))
     assert summary.failures == ()
     assert ("±" in printed) == (several > 1)
+    # the answer comes first, and what captions share stands once
+    assert printed.split()[1:5] == ["has", "the", "highest", "mean"]
+    words = " ".join(printed.split())
+    assert words.count("teacher resnet18") == words.count("best of each row bold") == 1
 
 
 def test_the_means_of_the_parent_run_are_those_of_the_cells(store: str) -> None:
