@@ -158,7 +158,7 @@ class _Writer:
         failed = make("failed cells", partial(failed_cells, cells))
         self._write_page(
             Report(
-                title=heading(cells),
+                title=make("title", partial(heading, cells)) or title,
                 subtitle=f"{title[0].upper()}{title[1:]} · {date.today():%-d %B %Y}",
                 facts=make_all("facts", partial(overview, self.uri, cells)),
                 warnings=self._warnings(
@@ -169,7 +169,7 @@ class _Writer:
                 figures=drawn,
                 leaderboards=boards,
                 relevant=relevant,
-                data=wide(cells).to_csv(index=False),
+                data=make("all numbers", lambda: wide(cells).to_csv(index=False)) or "",
                 gallery=pictures,
                 gallery_note=note,
                 configs=make_all("configurations", partial(configs, cells, files)),
@@ -271,7 +271,8 @@ class _Writer:
     def _write_page(self, report: Report) -> None:
         """Write the page, at worst one that holds only what the report is of and what failed."""
         bare = replace(report, figures=(), gallery=(), gallery_note="", configs=(), environments=())
-        for attempt in (report, bare, replace(bare, sheets=(), failures=pd.DataFrame(), facts=())):
+        empty = replace(bare, sheets=(), failures=pd.DataFrame(), facts=(), leaderboards=(), data="")
+        for attempt in (report, bare, empty):
             failed = [
                 f"This part of the report failed and is missing: {failure}" for failure in self.parts.failures
             ]

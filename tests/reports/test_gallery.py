@@ -246,7 +246,7 @@ def test_what_is_missing_says_so_in_its_tile(files: Files, tmp_path: Path) -> No
     found, _ = gallery(rows, files, tmp_path)
     titles = {row.image: [tile.title for tile in row.tiles] for row in found}
     assert titles[IMAGES[0]] == ["image: not kept", "ground truth: not kept", "RD", "AST: no map"]
-    assert titles[IMAGES[1]] == ["image: not kept", "ground truth: not kept", "rd: no map", "ast: no map"]
+    assert titles[IMAGES[1]] == ["image: not kept", "ground truth: not kept", "RD: no map", "AST: no map"]
     assert math.isnan(found[0].ranks["ast"])
     assert all(not tile.thumbnail for row in found for tile in row.tiles if ":" in tile.title)
 

@@ -83,7 +83,10 @@ def rarely(*values: object) -> object:
         rarely(report, "environments", "environments"),
         rarely(report, "data_warnings", "warnings about the data"),
         (report, "limits_of", "limits of the tests"),
-        (files, "write", "table means"),
+        (report, "leaderboards", "leaderboard"),
+        rarely(report, "heading", "title"),
+        rarely(report, "wide", "all numbers"),
+        (files, "write", "table leaderboard"),
     ],
 )
 @pytest.mark.usefixtures("quick")

@@ -154,6 +154,7 @@ def test_a_sweep_without_any_measure_has_a_page_and_a_table_of_detectors(
         f"{name}.{end}" for name in ("cost", "detectors") for end in ("csv", "html", "md", "tex")
     } | {
         "cells.csv",
+        "cells_wide.csv",
         "cells.parquet",
         "provenance.txt",
     }
