@@ -50,7 +50,10 @@ class TorchvisionSet(OneClass):
         name: str | None = None,
         download: bool = False,
     ) -> None:
-        self.root, self.download = root_folder(root), download
+        advice = f"dataset.download=true fetches {self.title} into it"
+        self.root, self.download = root_folder(root, f" {self.place}; {advice}"), download
+        if not download:
+            check_folder("dataset.root", self.root, f"; {advice}")
         super().__init__(cache_dir, categories, name)
 
     @abstractmethod
@@ -73,7 +76,6 @@ class TorchvisionSet(OneClass):
         files = self.files()
         if self.download and not all(_is_intact(path, md5) for path, md5 in files.items()):
             self._fetch()
-        check_folder("dataset.root", self.root, f"; dataset.download=true fetches {self.title} into it")
         for path, md5 in files.items():
             self.load_file(path, partial(_check, md5=md5))
         images, labels = (np.asarray(values) for values in self.load(split))
