@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from store.files import read_scores
 from tests.end_to_end.command import LIGHT, fails_plainly, run_here
 
 FAST = (
