@@ -18,11 +18,14 @@ class Dataset(ABC):
         The names of the categories to run, in the order of the tables.
     has_depth
         Whether every image comes with a point cloud.
+    has_ground_truth
+        Whether anomalous images usually come with masks; if not, nobody is warned that they are missing.
     """
 
     name: str
     categories: tuple[str, ...]
     has_depth: bool = False
+    has_ground_truth: bool = True
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -80,17 +80,19 @@ def _listed_values(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values[:VALUES]) + (", ..." if len(values) > VALUES else "")
 
 
-def warnings_of(category: Category, samples: Sequence[Sample], found: Sequence[Found]) -> list[str]:
-    """Return sentences on what a user may have to know of."""
+def warnings_of(
+    category: Category, samples: Sequence[Sample], found: Sequence[Found], expects_truth: bool = True
+) -> list[str]:
+    """Return sentences on what a user may have to know of; of missing ground truth only where it is expected."""
     return [
-        *_warnings_of_counts(category),
+        *_warnings_of_counts(category, expects_truth),
         *_warnings_of_copies(category),
         *_warnings_of_masks(samples, found),
         *_warnings_of_images(category, samples, found),
     ]
 
 
-def _warnings_of_counts(category: Category) -> list[str]:
+def _warnings_of_counts(category: Category, expects_truth: bool) -> list[str]:
     labels = [sample.label for sample in category.test]
     warnings = []
     if labels and 0 not in labels:
@@ -98,7 +100,7 @@ def _warnings_of_counts(category: Category) -> list[str]:
     if labels and 1 not in labels:
         warnings.append("there are no anomalous test images, so image AUROC and pixel measures are undefined")
     unknown = sum(sample.mask is None for sample in category.test if sample.label)
-    if unknown:
+    if unknown and expects_truth:
         warnings.append(f"{unknown} of {sum(labels)} anomalous test images have no ground truth")
     twins = [same for same in by_stem([sample.image for sample in category.train]).values() if same[1:]]
     twins = [same for same in twins if len({path.parent for path in same}) < len(same)]

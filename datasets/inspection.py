@@ -70,7 +70,9 @@ def _look(dataset: Dataset, category: Category) -> tuple[CategoryFacts, tuple[st
             check_file_name(sample.image)
         found = _find_all(samples, category.mask_threshold)
         faults = (*faults_of(category, samples, found), *(each for one in found for each in one.faults))
-        warnings = () if faults else (*warnings_of(category, samples, found), *unused)
+        warnings = (
+            () if faults else (*warnings_of(category, samples, found, dataset.has_ground_truth), *unused)
+        )
         _REMEMBERED[place] = given, _facts(category, found, warnings), faults
     return _REMEMBERED[place][1:]
 

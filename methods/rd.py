@@ -107,6 +107,8 @@ class ReverseDistillation(Method):
         `sum` or `multiply` the maps of the layers.
     blur_sigma
         Sigma of the Gaussian blur of the map at image size, in pixels; 0: no blur.
+    image_score
+        `max` or `mean` of the map; `mean` for one-class novelty detection, where a whole image is anomalous.
 
     Raises
     ------
@@ -123,6 +125,7 @@ class ReverseDistillation(Method):
         loss: Literal["flattened", "per_location"] = "flattened",
         combine: Literal["sum", "multiply"] = "sum",
         blur_sigma: float = 4.0,
+        image_score: Literal["max", "mean"] = "max",
     ) -> None:
         layers = backbone.pyramid if layers is None else layers
         score_layers = layers if score_layers is None else score_layers
@@ -149,6 +152,7 @@ class ReverseDistillation(Method):
         self.apply(initialise)
         self.layers, self.score_layers = tuple(layers), tuple(score_layers)
         self.loss_form, self.combine, self.blur_sigma = loss, combine, blur_sigma
+        self.aggregate = image_score
 
     def stages(self) -> Iterator[Stage]:
         """Train decoder and bottleneck together."""
@@ -186,6 +190,10 @@ class ReverseDistillation(Method):
         ]
         combined = multiply(maps) if self.combine == "multiply" else torch.stack(maps).sum(0)
         return gaussian_blur(combined, self.blur_sigma) if self.blur_sigma > 0 else combined
+
+    def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
+        """Maximum or mean of the map: (B,)."""
+        return anomaly_map.amax((1, 2)) if self.aggregate == "max" else anomaly_map.mean((1, 2))
 
 
 class OneClassBottleneck(nn.Module):

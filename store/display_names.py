@@ -10,7 +10,13 @@ METHODS = {
     "stfpm": "STFPM",
     "uninformed_students": "Uninformed Students",
 }
-DATASETS = {"mvtec_ad": "MVTec AD", "mvtec_3d": "MVTec 3D-AD"}
+DATASETS = {
+    "mvtec_ad": "MVTec AD",
+    "mvtec_3d": "MVTec 3D-AD",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+}
 MEASURES = {
     "image_auroc": "I-AUROC",
     "pixel_auroc": "P-AUROC",

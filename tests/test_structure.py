@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import PROJECT_ROOT
 
 OURS = {"benchmark", "datasets", "methods", "metrics", "reports", "run_benchmark", "store"}
-COMMANDS = {"run_benchmark", "benchmark.predict"}
+COMMANDS = {"run_benchmark", "benchmark.predict", "benchmark.toy"}
 """Modules that stand on top of everything: they may import all of it, and nothing imports them."""
 MAY_IMPORT = {
     "benchmark": {"datasets", "methods", "metrics", "store"},

@@ -209,6 +209,14 @@ def test_map_combines_and_blurs_the_distances_at_image_size(
 
 
 @torch.no_grad()
+def test_image_score_is_the_largest_value_of_the_map_or_its_mean(batch: Batch) -> None:
+    anomaly_map = build().anomaly_map(batch)
+    assert torch.equal(build().image_score(anomaly_map, batch), anomaly_map.flatten(1).max(1).values)
+    mean = build(image_score="mean").image_score(anomaly_map, batch)
+    assert torch.allclose(mean, anomaly_map.flatten(1).mean(1))
+
+
+@torch.no_grad()
 def test_map_has_the_size_of_an_image_that_is_not_square() -> None:
     assert build().anomaly_map(batch_of(size=(64, 96))).shape == (2, 64, 96)
 
