@@ -117,12 +117,16 @@ class _Names:
         return " ".join(views)
 
     def own_views(self, part: Sheet | Figure, *others: str) -> str:
-        """Return the views of a sheet or figure; one of several categories or methods is only in their views."""
+        """Return the views of a result or figure; one of several categories or methods is only in their views."""
         one_of_several = (part.category and len(self.categories) > 1) or (
             part.method and len(self.methods) > 1
         )
         shared = () if one_of_several else others
-        return self.views(*shared, category=part.category, method=part.method)
+        return self.part_views(part, *shared)
+
+    def part_views(self, part: Sheet | Figure, *others: str) -> str:
+        """Return the views of a sheet or figure, separated by spaces."""
+        return self.views(*others, category=part.category, method=part.method)
 
     def numbers(self, values: Iterable[object], are_methods: bool = True) -> str:
         """Return the number of the method that each column or row is named after, `-` for others.
@@ -210,7 +214,8 @@ def _number_in(shown: Sequence["_ShownSheet | _ShownFigure"], view: str) -> int:
 
 def _shown_sheet(sheet: Sheet, names: _Names, overview: bool) -> _ShownSheet:
     section = sheet.section if sheet.section in SECTIONS else "results"
-    views = names.own_views(sheet, *["overview"] * overview, section)
+    views_of = names.own_views if section == "results" else names.part_views
+    views = views_of(sheet, *["overview"] * overview, section)
     return _ShownSheet(
         sheet=sheet,
         # to_html has escaped all names

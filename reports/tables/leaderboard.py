@@ -6,7 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from metrics import Confusion
+from metrics import Confusion, is_oracle
 from reports.answer import Standing, answer, differences
 from reports.measured import measured
 from reports.model import DASH, Leaderboard, Sheet
@@ -58,6 +58,7 @@ class _Column:
     best: "pd.Series[bool] | None" = None
     second: "pd.Series[bool] | None" = None
     partial: "pd.Series[bool] | None" = None
+    percent: "pd.Series[str] | None" = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ class _Board:
             tested=len(self.samples),
             seeds=max(map(len, seeds_of(self.cells).values())),
             verdicts={label: found for label, (found, _) in self.verdicts.items()},
-            threshold=listed(map(heading, own_policies(self.cells))),
+            threshold=listed(
+                f"{policy}{', an oracle' * is_oracle(policy)}" for policy in own_policies(self.cells)
+            ),
             digits=self.digits,
         )
 
@@ -140,7 +143,8 @@ class _Board:
             second=flags("second"),
             partial=flags("partial"),
             spans=_spans(columns),
-            brief=brief(self.cells),
+            brief=brief(self.cells).partition(", ")[2],  # the title has the dataset
+            percent=shown.assign(**{c.title: c.percent for c in columns if c.percent is not None}),
             measures=len(self.entries),
             samples=self.samples if self._is_ranked else None,
         )
@@ -169,7 +173,7 @@ class _Board:
         columns = []
         for metric, own in self.entries.items():
             best, second = ranked(own.values, means, self.relevant, self.digits)
-            parts = (own.values, own.shown, best, second, own.partial)
+            parts = (own.values, own.shown, best, second, own.partial, own.percent)
             columns.append(_Column(title_of(metric), over, *(part.T[MEAN].loc[self.order] for part in parts)))
         return columns
 
@@ -184,7 +188,7 @@ class _Board:
                 label: (own.false_alarms, own.normal, more) for label, (own, more) in found.items()
             },
         }
-        over = f"threshold {self.standing.threshold}"
+        over = f"threshold {listed(map(heading, own_policies(self.cells)))}"
         return [
             _Column(
                 title,
