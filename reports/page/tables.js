@@ -170,8 +170,10 @@ class Sheet {
   // how the methods shown compare with the best of them, by tests of all
   compare(methods) {
     const shown = this.rows.map((row, i) => [row, this.lines[i]]).filter(([, line]) => !methods.has(line));
-    const best = shown.find(([row]) => row.cells[1].classList.contains("best"));
-    for (const [row, line] of shown) row.cells[row.cells.length - 1].textContent = best ? this.versus[best[1]][line] : "–";
+    const values = shown.map(([row]) => Number.parseFloat(row.cells[1].textContent));
+    const isComplete = shown.every(([row], i) => !row.cells[1].classList.contains("partial") && !Number.isNaN(values[i]));
+    const [, best] = shown[values.indexOf(Math.max(...values))] ?? [];
+    for (const [row, line] of shown) row.lastElementChild.textContent = isComplete ? this.versus[best][line] : "–";
   }
 
   narrow(row, widths, methods) {
@@ -184,4 +186,5 @@ class Sheet {
     });
   }
 }
+
 const sheets = new Map(find("figure.sheet").map((figure) => [figure, new Sheet(figure)]));
