@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.scoring import Scores
 from benchmark.settings.evaluation import Evaluation
-from metrics import Measures, evaluate, quantile_thresholds
+from metrics import MEASURES, Measures, evaluate, quantile_thresholds
 
 if TYPE_CHECKING:
     from benchmark.data.images import StoredImages
@@ -46,9 +46,15 @@ def measure(
         fpr_limit=settings.fpr_limit,
         pro_variants=tuple(settings.pro_variants),
     )
-    if measures.missing:
-        causes = "; ".join(sorted(set(measures.missing.values())))
-        log.warning("undefined, so left out: %s (%s)", ", ".join(measures.missing), causes)
+    # that pixel measures need masks, the check of the data says once per category, if masks are expected at all
+    missing = {
+        name: cause
+        for name, cause in measures.missing.items()
+        if stored.masks is not None or MEASURES[name].level == "image"
+    }
+    if missing:
+        causes = "; ".join(sorted(set(missing.values())))
+        log.warning("undefined, so left out: %s (%s)", ", ".join(missing), causes)
     return measures
 
 
@@ -64,7 +70,7 @@ def held_out_thresholds(settings: Evaluation, validation: Scores) -> tuple[float
 
 
 def _warn_of_missing_truth(stored: "StoredImages") -> None:
-    """Say how many images the pixel measures leave out; without any mask, they are undefined, which is said later."""
+    """Say how many images the pixel measures leave out; without any mask, there are no such measures."""
     unknown = [sample for sample, known in zip(stored.samples, stored.has_truth, strict=True) if not known]
     if unknown and stored.masks is not None:
         log.warning(

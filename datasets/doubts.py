@@ -101,7 +101,8 @@ def _warnings_of_counts(category: Category, expects_truth: bool) -> list[str]:
         warnings.append("there are no anomalous test images, so image AUROC and pixel measures are undefined")
     unknown = sum(sample.mask is None for sample in category.test if sample.label)
     if unknown and expects_truth:
-        warnings.append(f"{unknown} of {sum(labels)} anomalous test images have no ground truth")
+        consequence = ", so pixel measures are undefined" if unknown == sum(labels) else ""
+        warnings.append(f"{unknown} of {sum(labels)} anomalous test images have no ground truth{consequence}")
     twins = [same for same in by_stem([sample.image for sample in category.train]).values() if same[1:]]
     twins = [same for same in twins if len({path.parent for path in same}) < len(same)]
     if twins:

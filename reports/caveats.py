@@ -12,12 +12,12 @@ from reports.parts import Parts
 from reports.sentences import are, by, cell_names, keys, listed_parts, method_names, mixed, one_each, titles
 from reports.tables.captions import on_datasets, pretraining
 from reports.tables.cost import machines
-from reports.tables.literature import PROTOCOLS, published_networks
+from reports.tables.literature import PROTOCOLS, base_method, published_networks, read_published
 from reports.tables.seeds import ENOUGH_SEEDS
 from reports.teachers import UNTRAINED, teachers
 from reports.training_caveats import training_caveats
 from store.table import labels, rows
-from store.tags import FORMAT, OWN_IMAGES
+from store.tags import DATASET_CHOICE, FORMAT, OWN_IMAGES
 from store.text import counted, listed
 
 
@@ -110,11 +110,14 @@ def _untrained(done: pd.DataFrame) -> list[str]:
 
 
 def _other_networks(done: pd.DataFrame) -> list[str]:
-    """Warn of teacher networks with which no numbers of a method were published."""
-    runs = done.drop_duplicates(["label", "backbone"])
+    """Warn of teacher networks with which no numbers of a method were published, where any were for the dataset."""
+    literature = read_published()
+    known = {*zip(literature["method"].map(base_method), literature["dataset"], strict=True)}
+    runs = done.drop_duplicates(["label", "backbone", DATASET_CHOICE])
     published = runs["method"].map(published_networks)
-    pairs = zip(runs["backbone"], published, strict=True)
-    differ = [bool(networks) and network not in networks for network, networks in pairs]
+    compared = [place in known for place in zip(runs["method"], runs[DATASET_CHOICE], strict=True)]
+    pairs = zip(compared, runs["backbone"], published, strict=True)
+    differ = [has_numbers and network not in networks for has_numbers, network, networks in pairs]
     sentences = []
     for network, part in by(runs.assign(published=published.map(" or ".join))[differ], "backbone"):
         used = [f"{name} for {listed(pd.unique(own['method']))}" for name, own in by(part, "published")]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from metrics import FROM_HELD_OUT
+from reports.measured import pixel_values
 from reports.sentences import METHODS, are, by, listed_parts, one_each
 from store.doubts import false_alarm_odds
 from store.options import data_options, describe
@@ -13,8 +14,9 @@ from store.text import counted, listed
 
 
 def _without_truth(done: pd.DataFrame) -> list[str]:
-    """Warn of anomalous images that pixel measures leave out."""
+    """Warn of anomalous images that pixel measures leave out, where there are such measures."""
     lacking = done[(done["metric"] == WITHOUT_TRUTH) & (done["value"] > 0)]
+    lacking = lacking[lacking["row"].isin(pixel_values(done)["row"])]
     if lacking.empty:
         return []
     numbers = {row: int(part["value"].max()) for row, part in by(lacking, "row")}

@@ -2,7 +2,10 @@
 
 import pandas as pd
 
+from metrics import MEASURES
 from store.tags import UNMEASURED
+
+_OF_PIXELS = [name for name, measure in MEASURES.items() if measure.level == "pixel"]
 
 
 def measured(cells: pd.DataFrame) -> pd.DataFrame:
@@ -13,3 +16,8 @@ def measured(cells: pd.DataFrame) -> pd.DataFrame:
 def trained_only(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the finished cells that were trained, not measured, as there are no test images."""
     return cells[(cells["status"] == "FINISHED") & (cells[UNMEASURED] != "")]
+
+
+def pixel_values(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the defined pixel measures; a category without ground truth for pixels has none."""
+    return cells[cells["metric"].isin(_OF_PIXELS) & cells["value"].notna()]

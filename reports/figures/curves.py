@@ -19,7 +19,7 @@ from reports.naming import slug
 from reports.tables.seeds import values_by_seed
 from store.artifacts import Artifacts
 from store.display_names import method_name
-from store.text import counted
+from store.text import counted, joined
 
 END = 0.3
 """Curves are drawn to this false-positive rate, beyond which they hardly differ, or to a higher limit of PRO."""
@@ -27,13 +27,12 @@ GRID = 501
 """Number of false-positive rates at which several curves are averaged."""
 WIDTH = 28
 """Characters on a line of a legend, so that it is no wider than a panel."""
-# (curve in curves.csv, measure, title, label of the y axis)
+# (curve in curves.csv, measure, title, label of the y axis, in captions)
 PANELS = (
-    ("image_roc", "image_auroc", "ROC of images", "True-positive rate"),
-    ("pixel_roc", "pixel_auroc", "ROC of pixels", "True-positive rate"),
-    ("pro", "pro", "Overlap of regions", "Mean overlap per region"),
+    ("image_roc", "image_auroc", "ROC of images", "True-positive rate", "ROC of image scores"),
+    ("pixel_roc", "pixel_auroc", "ROC of pixels", "True-positive rate", "ROC of pixels"),
+    ("pro", "pro", "Overlap of regions", "Mean overlap per region", "mean overlap of ground-truth regions"),
 )
-WHAT = "ROC of image scores and of pixels, and mean overlap of the ground-truth regions"
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """False-positive rates and values, (N,) each."""
 Curves = Mapping[str, Curve]
@@ -46,6 +45,10 @@ class Line:
 
     curve: Curve
     note: str
+
+
+Panels = Mapping[str, Mapping[str, Line]]
+"""Lines by name in `curves.csv` and label."""
 
 
 def curve_figures(
@@ -74,7 +77,7 @@ def curve_figures(
             }
             for name, measure, *_ in PANELS
         }
-        text = caption(WHAT + _limited(limits), cells, methods, "curves", category)
+        text = caption(_what(panels, limits), cells, methods, "curves", category)
         draw = partial(draw_curves, panels, order, limits)
         name = slug("curves", category)
         figures.append(Figure(name, f"Curves of {category}", text, draw, "curves", category))
@@ -91,13 +94,14 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def curves_in(table: pd.DataFrame | None) -> Curves | None:
-    """Return the curves in a table of `curves.csv`, {name: curve}: a tenth of its size in memory."""
+    """Return the curves in a table of `curves.csv`, {name: curve}: a tenth of its size in memory; None without any."""
     if table is None:
         return None
-    return {
+    curves = {
         str(name): (own["false_positive_rate"].to_numpy(float), own["value"].to_numpy(float))
         for name, own in table.groupby("curve", sort=False)
     }
+    return curves or None
 
 
 def curves_of(runs: Iterable[Curves], name: str) -> list[Curve]:
@@ -106,17 +110,17 @@ def curves_of(runs: Iterable[Curves], name: str) -> list[Curve]:
 
 
 def draw_curves(
-    panels: Mapping[str, Mapping[str, Line]],
+    panels: Panels,
     order: Sequence[str],
     limits: Sequence[float],
     width: float = PAGE,
 ) -> Drawing:
-    """Draw one panel per kind of curve, each with its legend below; in a column, the panels too are below each other.
+    """Draw a panel per kind of curve that has lines, its legend below; in a column, panels too are below each other.
 
     Parameters
     ----------
     panels
-        Lines by name in `curves.csv` and label.
+        See `Panels`.
     order
         All labels; their order determines the colours.
     limits
@@ -130,14 +134,15 @@ def draw_curves(
     }
     entries = max(len(texts) for texts in legends.values())
     lines = max(sum(text.count("\n") + 1 for text in texts.values()) for texts in legends.values())
-    height, number = 2.6 + 0.05 * entries + 0.12 * lines, len(PANELS)
+    shown = _shown(panels)
+    height, number = 2.6 + 0.05 * entries + 0.12 * lines, len(shown)
     if width < PAGE:
         figure, grid = drawing(width, 0.8 * number * height, number, 1)
     else:
         figure, grid = drawing(width, height, 1, number, sharey=True)
     colours, styles = palette(order), linestyles(order)
-    end = max([END, *limits])
-    for panel, (name, measure, title, ylabel) in zip(grid.flat, PANELS, strict=True):
+    end = _end(panels, limits)
+    for panel, (name, measure, title, ylabel, _) in zip(grid.flat, shown, strict=True):
         for label, line in panels[name].items():
             look = {"color": colours[label], "linestyle": styles[label], "label": legends[name][label]}
             panel.plot(*line.curve, **look)
@@ -146,13 +151,10 @@ def draw_curves(
         panel.set(title=title, xlabel="False-positive rate", ylabel=ylabel, ylim=(0, 1.02))
         panel.set_xlim(0, end)
         panel.grid()
-        if panels[name]:
-            # at a fixed distance below the axes, whatever their height
-            below = panel.transAxes + ScaledTranslation(0, -0.4, figure.dpi_scale_trans)
-            place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
-            panel.legend(title=MEASURES[measure].label, borderaxespad=0, **place)
-        else:
-            panel.text(0.5, 0.5, "none recorded", ha="center", va="center", transform=panel.transAxes)
+        # at a fixed distance below the axes, whatever their height
+        below = panel.transAxes + ScaledTranslation(0, -0.4, figure.dpi_scale_trans)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
+        panel.legend(title=MEASURES[measure].label, borderaxespad=0, **place)
     return figure
 
 
@@ -182,7 +184,7 @@ def _overview(
         label: {seed: table for methods in found.values() for seed, table in methods[label].items()}
         for label in order
     }
-    what = f"{WHAT}{_limited(limits)}; means over {counted(len(found), 'category')}, or fewer where the legend says so"
+    what = f"{_what(panels, limits)}; means over {counted(len(found), 'category')}, or fewer where the legend says so"
     return Figure(
         name="curves",
         title="Mean curves",
@@ -192,9 +194,21 @@ def _overview(
     )
 
 
-def _limited(limits: Sequence[float]) -> str:
+def _shown(panels: Panels) -> list[tuple[str, str, str, str, str]]:
+    """Return those of `PANELS` that have lines."""
+    return [panel for panel in PANELS if panels[panel[0]]]
+
+
+def _end(panels: Panels, limits: Sequence[float]) -> float:
+    return max([END, *(limits if panels["pro"] else ())])
+
+
+def _what(panels: Panels, limits: Sequence[float]) -> str:
+    """Return the first part of a caption."""
+    curves = joined([text for *_, text in _shown(panels)])
     named = ", ".join(f"{limit:g}" for limit in limits)
-    return f", to a false-positive rate of {max([END, *limits]):g} (limit of PRO: {named})" if limits else ""
+    limited = f" (limit of PRO: {named})" if limits and panels["pro"] else ""
+    return f"{curves}, to a false-positive rate of {_end(panels, limits):g}{limited}"
 
 
 def _number(values: pd.DataFrame, categories: Sequence[str], label: str) -> str:

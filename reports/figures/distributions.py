@@ -1,4 +1,4 @@
-"""Image scores: their distribution over normal and anomalous images, and the AUROC of each kind of defect."""
+"""Image scores: their distribution over normal and anomalous images, and the AUROC of each kind of anomaly."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -41,7 +41,7 @@ ACROSS = 3
 def score_figures(
     cells: pd.DataFrame, artifacts: Artifacts, only: Collection[str] | None = None
 ) -> list[Figure]:
-    """Return two figures per category (of `only`): histograms of image scores, and the AUROC of each kind of defect."""
+    """Return two figures per category (of `only`): histograms of image scores, and each kind of anomaly's AUROC."""
     found = find(cells, artifacts.scores, only)
     order, thresholds = columns(cells), _thresholds(cells)
     by_kind = {category: auroc_of_kinds(methods) for category, methods in found.items()}
@@ -69,13 +69,13 @@ def score_figures(
             what = "Image AUROC of the anomalous images of one kind (their number in brackets) against all normal ones"
             text = caption(what, cells, methods, "scores", category)
             draw = partial(draw_kinds, kinds, counts, order, worst)
-            title = f"Kinds of defect of {category}"
+            title = f"Kinds of anomaly of {category}"
             figures.append(Figure(slug("kinds", category), title, text, draw, "distributions", category))
     return figures
 
 
 def auroc_of_kinds(methods: Mapping[str, Seeds[pd.DataFrame]]) -> tuple[pd.DataFrame, "pd.Series[int]"]:
-    """Return the image AUROC of each kind of defect against all normal images.
+    """Return the image AUROC of each kind of anomaly against all normal images.
 
     Parameters
     ----------
@@ -148,12 +148,12 @@ def draw_kinds(
     worst: float = 1.0,
     width: float = PAGE,
 ) -> Drawing:
-    """Draw the AUROC of each kind of defect, a marker per method; `worst` is the lowest one of all categories."""
+    """Draw the AUROC of each kind of anomaly, a marker per method; `worst` is the lowest one of all categories."""
     figure, [[panel]] = drawing(width, 2.7)
     side_by_side(panel, kinds, order)
     panel.axhline(0.5, color="black", linewidth=0.7, linestyle=(0, (1, 1)))
     bottom = min(0.9, math.floor(10 * worst - 0.2) / 10)
-    panel.set(xlabel="Kind of defect (number of images)", ylabel="Image AUROC", ylim=(bottom, 1.02))
+    panel.set(xlabel="Kind of anomaly (number of images)", ylabel="Image AUROC", ylim=(bottom, 1.02))
     ticks = [wrap(f"{shorten(kind, 42)} ({counts[kind]})", 14) for kind in kinds.index]
     name_ticks(panel, ticks, width)
     legend_below(figure)

@@ -11,7 +11,8 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics import JUDGES_MAPS
+from metrics import FROM_HELD_OUT, JUDGES_MAPS
+from reports.measured import pixel_values
 from reports.model import GalleryRow, Tile
 from reports.naming import slug
 from reports.page.choice import KEYS, Judged
@@ -34,10 +35,8 @@ OF_SEVERAL = (
     "{count} images of each category: half are those on which methods disagree most (the largest minus the smallest "
     "rank, a rank being the fraction of the other test images with a lower score), half the hardest of the others."
 )
-COLOURING = (
-    " Each method's lowest finished seed. Heat maps have one scale per method and category; cyan: the pixel threshold; "
-    "white: the ground truth."
-)
+COLOURING = " Each method's lowest finished seed. Heat maps have one scale per method and category"
+CYAN, OUTLINE = "; cyan: the pixel threshold", "; white: the ground truth"
 NO_VERDICTS = f" Thresholds by {JUDGES_MAPS} give no verdicts here, as they judge maps, not image scores."
 
 Rendered = tuple[bytes, Path]
@@ -78,6 +77,9 @@ def gallery(
     columns = list(pd.unique(labels(cells)))
     shown: list[GalleryRow] = []
     without: list[str] = []
+    has_truth = done["row"].isin(pixel_values(done)["row"])
+    # of labels of images alone, the policies' thresholds of maps separate images, and say nothing of pixels
+    lined = done[has_truth | (done[THRESHOLD_POLICY] == FROM_HELD_OUT)]
     categories = [row for row in pd.unique(rows(cells)) if only is None or row in only]
     for place, category in enumerate(categories):
         if progress:
@@ -89,11 +91,13 @@ def gallery(
             without.append(category)
             continue
         judged = Judged(scores, _of_runs(own[own[THRESHOLD_POLICY] != JUDGES_MAPS], IMAGE_THRESHOLD, runs))
-        drawer = _Drawer(folder, category, runs, _of_runs(own, THRESHOLD, runs), artifacts)
+        contours = _of_runs(lined[lined["row"] == category], THRESHOLD, runs)
+        drawer = _Drawer(folder, category, runs, contours, artifacts, bool(has_truth.any()))
         shown += drawer.draw(judged, judged.chosen(per_category))
     if progress:
         progress(len(categories), len(categories))
     note = (OF_SEVERAL if len(columns) > 1 else OF_ONE).format(count=per_category) + COLOURING
+    note += CYAN * bool((lined["metric"] == THRESHOLD).any()) + OUTLINE * bool(has_truth.any()) + "."
     note += NO_VERDICTS * bool((done[THRESHOLD_POLICY] == JUDGES_MAPS).any())
     return shown, note + (
         f" Without image scores, and so not shown: {listed(without, NAMED)}." if without else ""
@@ -136,13 +140,14 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Drawer:
-    """Draws the images of one category: thumbnails, and full pictures under `folder`."""
+    """Draws the images of one category: thumbnails, and full pictures under `folder`; ground truth if any has it."""
 
     folder: Path
     category: str
     runs: Mapping[str, str]
     contours: Mapping[str, float]
     artifacts: Artifacts
+    has_truth: bool
 
     def draw(self, judged: Judged, chosen: Sequence[int]) -> list[GalleryRow]:
         """Return a row per chosen image, given by its position, in this order."""
@@ -183,17 +188,18 @@ class _Drawer:
         found = ((source, picture) for source in opened if (picture := source.image(image)))
         source, picture = next(found, (None, None))
         if source is None or picture is None:
-            return _Seen([Tile("image: not kept", b"", Path()), Tile("ground truth: not kept", b"", Path())])
+            missing = ["image: not kept", *(["ground truth: not kept"] if self.has_truth else [])]
+            return _Seen([Tile(title, b"", Path()) for title in missing])
         picture, mask = picture.convert("RGB"), source.mask(image)
-        shown = (np.asarray(picture) * 0.45).astype(np.uint8)
+        tiles = [Tile("image", *self._save(image, "image", picture))]
         if mask is not None:
             mask = mask.convert("1").resize(picture.size)
-            shown[np.asarray(mask)] = RED
-        title = "ground truth" + ("" if mask is not None else ": no mask" if anomalous else ": normal")
-        tiles = [
-            Tile("image", *self._save(image, "image", picture)),
-            Tile(title, *self._save(image, "ground_truth", Image.fromarray(shown))),
-        ]
+        if self.has_truth:
+            shown = (np.asarray(picture) * 0.45).astype(np.uint8)
+            if mask is not None:
+                shown[np.asarray(mask)] = RED
+            title = "ground truth" + ("" if mask is not None else ": no mask" if anomalous else ": normal")
+            tiles.append(Tile(title, *self._save(image, "ground_truth", Image.fromarray(shown))))
         return _Seen(tiles, picture, mask)
 
     def _save(

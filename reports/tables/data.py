@@ -11,7 +11,14 @@ from store.data_facts import DataFacts
 from store.text import counted, listed
 
 KINDS = 8
-"""So many kinds of defects are named."""
+"""So many kinds of anomalies are named."""
+LEGEND = {
+    "good": "normal test images",
+    "anomalous": "test images, by kind",
+    "masks": "anomalous images with ground truth",
+    "area": "the share of anomalous pixels of these masks",
+}
+"""What columns mean whose names do not say it."""
 
 Row = tuple[str, str, Mapping[str, Any]]
 """Dataset, category, and what was found."""
@@ -33,8 +40,7 @@ def data_sheets(found: Sequence[DataFacts], cells: pd.DataFrame) -> list[Sheet]:
             name=slug("data"),
             title="Data",
             caption=f"What was found in the data before the first training; dataset {listed(filter(None, datasets))}. "
-            "good: normal test images; anomalous: test images, by kind; masks: anomalous images with ground truth; "
-            "area: the share of anomalous pixels of these masks.",
+            f"{'; '.join(f'{name}: {text}' for name, text in LEGEND.items() if name in shown)}.",
             values=shown.copy(),
             shown=shown,
             section="data",

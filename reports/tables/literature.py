@@ -36,7 +36,7 @@ _RESNET, _WIDE_RESNET, _EFFICIENTNET = (
     "tf_efficientnet_b5.aa_in1k",
 )
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "rd": {_TEACHER: _WIDE_RESNET, _SIZE: 256},
+    "rd": {_TEACHER: _WIDE_RESNET, _SIZE: 256, "method.image_score": "max"},
     "stfpm": {_TEACHER: _RESNET, _SIZE: 256},
     "feature_variance": {_TEACHER: _RESNET, _SIZE: 224},
     "simple_student": {_TEACHER: _RESNET, _SIZE: 224},

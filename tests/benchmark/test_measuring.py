@@ -65,11 +65,17 @@ def test_pixel_measures_are_those_of_the_images_with_ground_truth(caplog: pytest
     assert found.values["image_auroc"] == whole.values["image_auroc"] != alone.values["image_auroc"]
 
 
-def test_measures_without_ground_truth_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_any_mask_only_undefined_image_measures_are_worth_a_message_per_cell(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     settings = Evaluation(4, "f1_image", 0.995, 0.3, ["exact", "rescaled"])
-    measures = measure(settings, stored(masks=None), scores_of(MASKS.astype(np.float32)), None)
+    scores = scores_of(MASKS.astype(np.float32))
+    measures = measure(settings, stored(masks=None), scores, None)
     assert measures.values["image_auroc"] == 1
     assert {"pro", "pro_rescaled"} <= set(measures.missing)
+    assert caplog.messages == []
+    measure(replace(settings, threshold="dice_max"), stored(masks=None), scores, None)
     (message,) = caplog.messages
-    assert message.startswith("undefined, so left out: ")
-    assert message.endswith("(no masks)")
+    assert message.startswith("undefined, so left out: image_f1, ")
+    assert message.endswith("(no threshold by the policy 'dice_max': no masks)")
+    assert "pro" not in message

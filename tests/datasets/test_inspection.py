@@ -181,6 +181,8 @@ def test_anomalous_images_without_ground_truth_are_counted(root: Path) -> None:
     (root / "bottle/ground_truth/scratch/001_mask.png").unlink()
     assert warning(root, require_masks=False) == "1 of 2 anomalous test images have no ground truth"
     assert bottle(root, require_masks=False).masks == 1
+    (root / "bottle/ground_truth/scratch/000_mask.png").unlink()
+    assert warning(root, require_masks=False).endswith("ground truth, so pixel measures are undefined")
 
 
 def test_one_picture_in_two_files_is_warned_of(root: Path) -> None:

@@ -268,4 +268,4 @@ def test_a_test_set_without_masks_has_image_measures_and_says_why_not_the_others
     assert "image_auroc" in cell.data.metrics
     assert "pro" not in cell.data.metrics
     assert "pro: " in cell.data.tags["missing"]
-    assert "undefined, so left out" in outcome.stdout
+    assert "have no ground truth, so pixel measures are undefined" in outcome.stderr

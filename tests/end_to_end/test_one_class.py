@@ -23,6 +23,7 @@ def test_a_digit_against_all_others(tmp_path: Path, capfd: pytest.CaptureFixture
     assert cells["rd"].data.params["method.image_score"] == "mean"
     assert "method.image_score" not in cells["stfpm"].data.params
     assert "ground truth" not in outcome.stderr
+    assert "undefined, so left out" not in outcome.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,22 @@
 """Curves against the false-positive rate: means, legends, and the limit of PRO."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from reports.figures.curves import curve_figures, mean_curve
 from reports.figures.style import linestyles, palette
-from tests.reports.pictured import CELLS, FILES, METHODS, xs
+from tests.reports.pictured import CELLS, FILES, METHODS, Made, files, texts, xs
 
 FIGURES = {figure.name: figure for figure in curve_figures(CELLS, FILES)}
+
+
+class OfImages(Made):
+    """Files of cells without ground truth for pixels."""
+
+    def curves(self, run_id: str) -> pd.DataFrame | None:
+        table = super().curves(run_id)
+        return None if table is None else table[table["curve"] == "image_roc"]
 
 
 def test_one_curve_stays_as_it_is() -> None:
@@ -61,3 +70,26 @@ def test_a_lower_limit_of_pro_is_marked() -> None:
     figure, *_ = curve_figures(CELLS.assign(fpr_limit="0.05"), FILES)
     *_, panel = figure.draw().axes
     assert [xs(line)[0] for line in panel.lines if len(xs(line)) == 2] == [0.05]
+
+
+def test_without_ground_truth_for_pixels_neither_panels_nor_captions_speak_of_them() -> None:
+    for figure in curve_figures(CELLS.assign(fpr_limit="0.5"), files(OfImages())):
+        (panel,) = figure.draw().axes
+        assert panel.get_xlim() == (0, 0.3)
+        assert figure.caption.startswith("ROC of image scores, to a false-positive rate of 0.3;")
+        assert "ROC of pixels" not in texts(figure.draw())
+
+
+def test_a_caption_names_the_curves_and_the_limit_of_pro() -> None:
+    assert FIGURES["curves-bottle"].caption.startswith(
+        "ROC of image scores, ROC of pixels and mean overlap of ground-truth regions, to a false-positive rate of 0.3 "
+        "(limit of PRO: 0.3); "
+    )
+
+
+def test_files_without_a_curve_give_no_figure() -> None:
+    class Empty(Made):
+        def curves(self, run_id: str) -> pd.DataFrame | None:
+            return pd.DataFrame({"curve": [], "false_positive_rate": [], "value": []})
+
+    assert curve_figures(CELLS, files(Empty())) == []

@@ -35,6 +35,13 @@ def test_what_was_found_stands_in_a_row_per_category() -> None:
     assert set(sheet.shown.loc["plate"].drop("train")) == {"–"}
 
 
+def test_the_caption_explains_the_columns_that_are_there() -> None:
+    plain = {name: value for name, value in PART.items() if not name.endswith("_share")}
+    captions = [data_sheets([DataFacts("screws", [facts])], CELLS)[0].caption for facts in (PART, plain)]
+    assert captions[0].endswith("; area: the share of anomalous pixels of these masks.")
+    assert captions[1].endswith("; masks: anomalous images with ground truth.")
+
+
 def test_only_the_categories_of_the_cells_are_shown_and_each_once() -> None:
     jobs = [DataFacts("screws", [PART, {"category": "other", "train": 1}])] * 3
     (sheet,) = data_sheets(jobs, CELLS)

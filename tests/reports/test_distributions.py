@@ -1,4 +1,4 @@
-"""Scores, overlaps and measures: kinds of defect, sizes of regions, heat maps and boxes."""
+"""Scores, overlaps and measures: kinds of anomaly, sizes of regions, heat maps and boxes."""
 
 import numpy as np
 import pandas as pd
@@ -80,6 +80,12 @@ def test_an_oracle_threshold_is_named_as_one() -> None:
 def test_the_kinds_of_all_categories_have_one_scale() -> None:
     scales = {FIGURES[f"kinds-{category}"].draw().axes[0].get_ylim() for category in CATEGORIES}
     assert len(scales) == 1
+
+
+def test_kinds_are_of_anomalies_as_they_may_be_classes_and_no_defects() -> None:
+    figure = FIGURES["kinds-bottle"]
+    assert figure.title == "Kinds of anomaly of bottle"
+    assert "Kind of anomaly (number of images)" in texts(figure.draw())
 
 
 def test_regions_are_binned_by_their_part_of_the_image() -> None:

@@ -94,9 +94,9 @@ def test_half_are_those_with_the_largest_disagreement_and_half_the_hardest_of_th
     assert note.startswith("2 images of each category")
 
 
-def thresholds(image: float, pixel: float, **columns: str) -> pd.DataFrame:
-    """Make the table of rd on bottle with its thresholds."""
-    metrics = {"pro": 0.9, "image_threshold": image, "threshold": pixel}
+def thresholds(image: float, pixel: float, measure: str = "pro", **columns: str) -> pd.DataFrame:
+    """Make the table of rd on bottle with a measure and its thresholds."""
+    metrics = {measure: 0.9, "image_threshold": image, "threshold": pixel}
     parts = [
         table(("rd", "bottle"), metric=name, **columns).assign(value=value) for name, value in metrics.items()
     ]
@@ -160,6 +160,38 @@ def test_a_map_lies_over_its_image_with_lines_at_the_threshold_and_around_the_gr
     assert drawn[80, 80] == pytest.approx((90, 90, 90), abs=6)  # the image
     assert drawn[100, 120] == pytest.approx((255, 255, 255), abs=40)  # the outline of the ground truth
     assert pixel(shown[IMAGES[0]], 40, 40) == pytest.approx((90, 90, 90), abs=6)
+
+
+@pytest.mark.parametrize("policy", ["f1_image", "train_quantile"])
+def test_without_ground_truth_for_pixels_there_is_no_tile_of_it_and_no_line_by_labels_of_images(
+    files: Files, tmp_path: Path, policy: str
+) -> None:
+    maps = np.zeros((3, SIZE, SIZE), np.float32)
+    maps[1, 20:60, 20:60] = 2.0
+    files.add_scores("rd-bottle-0", [1, 2, 3])
+    files.add_maps("rd-bottle-0", maps)
+    files.add_pictures("rd-bottle-0", {}, grey=90)
+    found, note = gallery(thresholds(1.5, 1.0, "image_auroc", threshold_policy=policy), files, tmp_path)
+    assert {tuple(tile.title for tile in row.tiles) for row in found} == {("image", "RD")}
+    (shown,) = [tmp_path / row.tiles[1].full for row in found if row.image == IMAGES[1]]
+    with Image.open(shown) as opened:
+        corner = np.asarray(opened.convert("RGB")).astype(int)[20, 40]
+    # held-out images give a threshold without any label
+    has_line = policy == "train_quantile"
+    assert bool(np.allclose(corner, (0, 255, 255), atol=40)) == has_line
+    assert ("cyan" in note) == has_line
+    assert "ground truth" not in note
+
+
+def test_where_any_image_has_ground_truth_the_others_say_that_they_have_none(
+    files: Files, tmp_path: Path
+) -> None:
+    for run in ("rd-bottle-0", "rd-cable-0"):
+        files.add_scores(run, [1, 2, 3])
+    cable = table(("rd", "cable"), metric="image_auroc")
+    found, note = gallery(pd.concat([table(("rd", "bottle")), cable]), files, tmp_path)
+    assert {row.tiles[1].title for row in found} == {"ground truth: not kept"}
+    assert "white: the ground truth." in note
 
 
 def test_an_undefined_score_has_no_rank_and_leaves_the_others_alone(files: Files, tmp_path: Path) -> None:

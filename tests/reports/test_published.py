@@ -277,6 +277,12 @@ def test_teachers_pretrained_on_the_tested_categories_are_not_compared() -> None
     assert compared(real("uninformed_students", "pixel_auroc", **natural)) != []
 
 
+def test_a_mean_image_score_of_rd_is_not_the_published_one() -> None:
+    sheet = real("rd", changed={"method.image_score": "mean"})
+    assert compared(sheet) == []
+    assert "image_score=max (here mean)" in sheet.caption
+
+
 @pytest.mark.parametrize("method", SETTINGS)
 def test_published_settings_are_those_of_the_configuration(method: str) -> None:
     assert SETTINGS[method] == {option: OPTIONS[method][option] for option in SETTINGS[method]}
