@@ -111,7 +111,9 @@ def _score(method: Method, images: Images, title: str) -> None:
                 raise
             raise BenchmarkError(f"{title} cannot score an image: {reason}") from error
         _check_shape(method, "anomaly_map", maps, "(1, h, w)", maps.ndim == 3 and len(maps) == 1)
-        scores = method.image_score(method.enlarged(maps, batch) if method.scores_enlarged_maps else maps, batch)
+        scores = method.image_score(
+            method.enlarged(maps, batch) if method.scores_enlarged_maps else maps, batch
+        )
         _check_shape(method, "image_score", scores, "(1,)", tuple(scores.shape) == (1,))
 
 
