@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 5000
 
-.PHONY: help demo test measure cluster ray pages speed lint dashboard report status clean
+.PHONY: help demo test measure parity cluster ray pages speed lint dashboard report status clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -26,6 +26,9 @@ test: lint  ## lint, types and all tests but the long ones
 measure: $(READY)  ## the long checks: accuracy on real images, killed sweeps; time of preparing depth
 	$(BIN)/python -m pytest -m slow -s
 	$(BIN)/python -m tests.datasets.speed
+
+parity: $(READY)  ## compared with the authors' released code (AUTHORS=folder with RD4AD, STFPM, AST)
+	AUTHORS="$(AUTHORS)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m parity -s tests/parity
 
 cluster: $(READY)  ## launchers on one machine and on Slurm, both kinds of stores (Debian, root)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[joblib,slurm,server]"

@@ -198,7 +198,9 @@ def load_detector(
     options = dict(about["method"]["options"])
     found = method_class or known_class(folder, options["_target_"])
     made = about["backbone"]
-    backbone = FeatureBackbone(made["name"], weights or made["weights"], made["seed"])
+    backbone = FeatureBackbone(
+        made["name"], weights or made["weights"], made["seed"], made.get("padding_side")
+    )
     build = partial(
         typed, found, {k: v for k, v in options.items() if k != "_target_"}, "method", backbone=backbone
     )

@@ -44,6 +44,7 @@ class _Teacher:
     seed: Seed
     layers: list[str]
     layers_sha256: str | None
+    padding_side: Side | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from torch import Tensor
 from benchmark.data.batches import Images
 from benchmark.errors import BenchmarkError
 from datasets.batch import Batch
-from methods.maps import resize_map
 from methods.method import Method
 
 MEMORY_BYTES = 2**27
@@ -86,19 +85,19 @@ class Scores:
 
 
 def predict(method: Method, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the maps (B, H, W), resized bilinearly to image size, and the scores (B,) of a batch.
+    """Return the maps (B, H, W), enlarged to image size, and the scores (B,) of a batch.
 
     Raises
     ------
     BenchmarkError
         If the method returns something else than floating-point maps (B, h, w) and scores (B,).
     """
-    count, size = batch.image.shape[0], (batch.image.shape[-2], batch.image.shape[-1])
+    count = batch.image.shape[0]
     found = method.anomaly_map(batch)
-    anomaly_map = _checked(method, "anomaly_map", found, (count, "h", "w")).float()
-    if anomaly_map.shape[-2:] != size:
-        anomaly_map = resize_map(anomaly_map, size)
-    return anomaly_map, _checked(method, "image_score", method.image_score(anomaly_map, batch), (count,))
+    small = _checked(method, "anomaly_map", found, (count, "h", "w")).float()
+    enlarged = method.enlarged(small, batch)
+    scores = method.image_score(enlarged if method.scores_enlarged_maps else small, batch)
+    return enlarged, _checked(method, "image_score", scores, (count,))
 
 
 def _checked(method: Method, hook: str, found: Any, expected: tuple[int | str, ...]) -> Tensor:

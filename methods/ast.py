@@ -63,6 +63,9 @@ class AsymmetricStudentTeacher(Method):
     image_score
         `max` or `mean` of the map over the foreground; `auto`, the paper's rule: max where there is a
         foreground, mean otherwise.
+    score_size
+        Whether they are taken of the map at the size of the `features`, as in the paper (section 4.2.4), or of the map
+        at the size of the `image`, whose cubics overshoot: the released code does both.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class AsymmetricStudentTeacher(Method):
 
     modes = ("rgb", "depth", "rgbd")
     channels_last = False  # slower on maps this small
+    interpolation = "bicubic"
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class AsymmetricStudentTeacher(Method):
         leaky_slope: float = 0.2,
         score: Literal["distance", "nll"] = "distance",
         image_score: Literal["auto", "mean", "max"] = "auto",
+        score_size: Literal["features", "image"] = "features",
     ) -> None:
         layers = backbone.layers_at([16]) if layers is None else layers
         if len(layers) != 1:
@@ -109,6 +114,7 @@ class AsymmetricStudentTeacher(Method):
         super().__init__(() if mode == "depth" else layers)
         self.mode, self.unshuffle, self.masked = mode, unshuffle, masked and mode != "rgb"
         self.position_channels, self.score, self.aggregate = position_channels, score, image_score
+        self.scores_enlarged_maps = score_size == "image"
         channels = sum(backbone.channels(self.teacher_layers)) + (0 if mode == "rgb" else unshuffle**2)
         if channels < 2:
             raise MethodError(
@@ -220,7 +226,7 @@ class AsymmetricStudentTeacher(Method):
         return teacher, student.float()
 
     def anomaly_map(self, batch: Batch) -> Tensor:
-        """Distance, or NLL, resized to the image by bicubic interpolation: (B, H, W).
+        """Distance, or NLL, at each location of the features: (B, h, w).
 
         The background gets the lowest possible value: distance 0, or the image's lowest NLL.
         """
@@ -229,7 +235,7 @@ class AsymmetricStudentTeacher(Method):
             counts = self.scored(batch)
             lowest = values.where(counts, math.inf).amin((1, 2), keepdim=True)
             values = values.where(counts, 0 if self.score == "distance" else lowest)
-        return interpolate(values[:, None], batch.image.shape[-2:], mode="bicubic")[:, 0]
+        return values
 
     def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
         """Maximum or mean of the map over the foreground, or over the whole map where there is none: (B,)."""

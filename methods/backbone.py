@@ -15,9 +15,9 @@ from torch.nn.functional import interpolate
 from datasets.batch import Normalisation
 from methods.errors import MethodError
 from methods.hub import check_hub, in_hub_cache
-from methods.networks import Layer, LayerFeatures, create, known_layers, only_side
+from methods.networks import Layer, LayerFeatures, create, known_layers, only_side, pad_for
 from methods.packaged import package_file, read_package
-from methods.ranges import SEED, check_option
+from methods.ranges import SEED, SIDE, check_option
 from methods.weights import check_file, digest, load_file, load_state
 
 PYRAMID = (4, 8, 16)
@@ -39,15 +39,20 @@ class FeatureBackbone:
         BatchNorm statistics computed on noise; or the path of a file with a state dict (`methods.weights`).
     seed
         Seed of random weights.
+    padding_side
+        Convolutions that pad by the size of the image (TensorFlow's) do so as for an image of this side, pixels: the
+        package `efficientnet_pytorch` from 0.7 on has 456 for B5. None: by the true size.
 
     Raises
     ------
     MethodError
-        If timm does not know the name, or the weights cannot be loaded or belong to another network, or the seed is out
-        of range.
+        If timm does not know the name, or the weights cannot be loaded or belong to another network, or a number is out
+        of range, or no convolution pads by the size of the image.
     """
 
-    def __init__(self, name: str, weights: str = "imagenet", seed: int = 0) -> None:
+    def __init__(
+        self, name: str, weights: str = "imagenet", seed: int = 0, padding_side: int | None = None
+    ) -> None:
         architecture, _, tag = name.partition(".")
         if not timm.is_model(architecture):
             near = ", ".join(difflib.get_close_matches(architecture, timm.list_models(), n=5))
@@ -58,9 +63,11 @@ class FeatureBackbone:
             known = ", ".join(timm.list_pretrained(f"{architecture}.*"))
             raise MethodError(f"backbone.name: found {name}; timm knows the weights: {known or 'none'}")
         check_option("seed", seed, SEED, "backbone")
+        check_option("padding_side", padding_side, SIDE, "backbone")
         self.name = name
         self.weights = weights
         self.seed = seed
+        self.padding_side = padding_side
         self._teachers: dict[tuple[str, ...], LayerFeatures] = {}
         self._digests: dict[tuple[str, ...], str] = {}
 
@@ -135,8 +142,9 @@ class FeatureBackbone:
         return self._digests[key]
 
     def identity(self, layers: Sequence[str]) -> str:
-        """Return what the teacher's features of normalised images depend on: name, layers and digest."""
-        return f"{self.name}/{'+'.join(layers)}:{self.digest(layers)}"
+        """Return what the teacher's features of normalised images depend on: name, padding, layers and digest."""
+        padding = "" if self.padding_side is None else f" padded for {self.padding_side}"
+        return f"{self.name}{padding}/{'+'.join(layers)}:{self.digest(layers)}"
 
     def file_digest(self) -> str | None:
         """Return the SHA-256 of the weights file; None for weights that do not come from a file.
@@ -170,7 +178,13 @@ class FeatureBackbone:
             raise MethodError(f"{self.name}: found no layers; expected some of {', '.join(self.layers)}")
         # each feature comes once, from shallow to deep, whatever the order of the layers
         indices = [i for i, layer in enumerate(self.layers) if layer in layers]
-        return create(self.name, indices, pretrained=pretrained, **options)
+        network = create(self.name, indices, pretrained=pretrained, **options)
+        if self.padding_side is not None and not pad_for(network, self.padding_side):
+            raise MethodError(
+                f"backbone.padding_side: found {self.padding_side}, but no convolution of {self.name} pads by the size "
+                "of the image; expected null"
+            )
+        return network
 
     def _load(self, layers: Sequence[str]) -> LayerFeatures:
         if self.weights == "imagenet":

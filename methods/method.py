@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from datasets.batch import Batch
 from methods.errors import MethodError
@@ -84,6 +86,10 @@ class Method(nn.Module):
         Whether `calibrate` must receive images that no stage has trained on.
     max_loss
         Training stops as diverged once the absolute mean loss of an epoch exceeds this value.
+    interpolation
+        How the benchmark enlarges the maps to the size of the image: `bilinear` or `bicubic`.
+    scores_enlarged_maps
+        Whether `image_score` receives the maps after they have been enlarged, or as `anomaly_map` returns them.
     """
 
     modes: tuple[str, ...] = ("rgb",)
@@ -92,6 +98,8 @@ class Method(nn.Module):
     keeps_best_epoch = False
     needs_validation = False
     max_loss = math.inf
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    scores_enlarged_maps = True
 
     def __init__(self, teacher_layers: Sequence[str] = ()) -> None:
         super().__init__()
@@ -110,8 +118,15 @@ class Method(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no anomaly_map()")
 
+    def enlarged(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
+        """Return the maps (B, h, w) of `anomaly_map` at the size of the images: (B, H, W)."""
+        height, width = batch.image.shape[-2:]
+        if anomaly_map.shape[-2:] == (height, width):
+            return anomaly_map
+        return interpolate(anomaly_map[:, None], (height, width), mode=self.interpolation)[:, 0]
+
     def image_score(self, anomaly_map: Tensor, batch: Batch) -> Tensor:
-        """Return (B,) scores of whole images; default: the maximum of the map."""
+        """Return (B,) scores of whole images; default: the maximum of the map (see `scores_enlarged_maps`)."""
         return anomaly_map.flatten(1).amax(1)
 
     def crops(self, stage: Stage) -> Crops | None:

@@ -1,5 +1,6 @@
 """timm networks that return the features at chosen layers."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -7,8 +8,10 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers import Conv2dSame
 from timm.models import EfficientNet
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
 
 from methods.errors import MethodError
 
@@ -113,6 +116,61 @@ def create(name: str, indices: Sequence[int], **options: Any) -> LayerFeatures:
         options["dynamic_img_size"] = True
     network = timm.create_model(name, features_only=True, out_indices=tuple(indices), **options)
     return LayerFeatures(network, layers, None if resizable else only_side(name))
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A convolution with a padding for each side of the image, whatever the image's size.
+
+    Parameters
+    ----------
+    convolution
+        Gives weights and stride.
+    sides
+        Pixels on the left, right, top and bottom.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, sides: tuple[int, int, int, int]) -> None:
+        with torch.device("meta"):  # its own weights are never used
+            super().__init__(
+                convolution.in_channels,
+                convolution.out_channels,
+                convolution.kernel_size,  # type: ignore[arg-type]
+                convolution.stride,  # type: ignore[arg-type]
+                groups=convolution.groups,
+                bias=convolution.bias is not None,
+            )
+        self.weight, self.bias, self.sides = convolution.weight, convolution.bias, sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the padded map's convolution."""
+        return conv2d(pad(x, self.sides), self.weight, self.bias, self.stride, groups=self.groups)
+
+
+def pad_for(network: nn.Module, side: int) -> bool:
+    """Let TensorFlow's convolutions pad any image as they pad one of `side` pixels; return whether there are some.
+
+    Those with a stride pad by the size of their input: an odd one on both sides alike, an even one by a pixel
+    less on the left and top.
+    """
+    sizes: dict[str, int] = {}
+    traced = copy.deepcopy(network).to("meta").eval()
+    for name, module in traced.named_modules():
+        if isinstance(module, Conv2dSame):
+            module.register_forward_pre_hook(
+                lambda _, inputs, name=name: sizes.update({name: inputs[0].shape[-1]})
+            )
+    traced(torch.empty(1, 3, side, side, device="meta"))
+    for name, size in sizes.items():
+        parent, _, child = name.rpartition(".")
+        convolution = network.get_submodule(name)
+        assert isinstance(convolution, Conv2dSame)
+        kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        before, after = total // 2, total - total // 2
+        setattr(
+            network.get_submodule(parent), child, PaddedConv2d(convolution, (before, after, before, after))
+        )
+    return bool(sizes)
 
 
 def only_side(name: str) -> int | None:

@@ -50,6 +50,14 @@ class PatchNetwork(nn.Module):
         """Pixels between neighbouring patches of a pass that is not `dense`: 2 for every pool."""
         return int(2 ** sum(self.pooled))
 
+    @property
+    def seen(self) -> int:
+        """Rows and columns of a patch, from the first, that its descriptor depends on: 17, 32 or 60."""
+        side = 1
+        for kernel, _, pool in reversed(NETWORKS[self.patch_size]):
+            side = side * (2 if pool else 1) + kernel - 1
+        return side
+
     def forward(self, image: Tensor, dense: bool = False) -> Tensor:
         """Return the descriptors of the patches of (B, 3, H, W), H and W at least p: (B, 128, h, w).
 

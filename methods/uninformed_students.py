@@ -196,14 +196,20 @@ class Scale(nn.Module):
             self.register_buffer(f"{name}deviation", torch.ones(size))
 
     def padded(self, image: Tensor) -> Tensor:
-        """Mirror (B, 3, H, W) at its border, so that every pixel is the centre of a patch."""
+        """Mirror (B, 3, H, W) at its border, so that every pixel is the centre of what is seen of a patch.
+
+        Where this has an even side, the centre lies between two pixels, and the descriptor belongs to the lower
+        right one.
+        """
         height, width = image.shape[-2:]
         if min(height, width) < self.patch_size:
             raise MethodError(
                 f"method.training.image_size: found {height} x {width}; expected {self.patch_size} or more, or "
                 "smaller method.patch_sizes"
             )
-        return pad(image, [self.patch_size // 2] * 4, mode="reflect")
+        before = self.distillation.network.seen // 2
+        after = self.patch_size - 1 - before
+        return pad(image, [before, after, before, after], mode="reflect")
 
     def fit_descriptors(self, batches: Iterable[Batch]) -> None:
         """Compute mean and deviation of each component of the teacher's descriptors over the train images.

@@ -19,7 +19,7 @@ and .95.
 MIN_IMAGES = 60
 """Train images of the smallest category of MVTec AD (toothbrush), on which the schedules were published.
 
-Most schedules count epochs, so they take fewer optimiser steps on fewer images: STFPM 100 instead of 200 on 17 images.
+Most schedules count epochs, so they take fewer optimiser steps on fewer images: STFPM 200 instead of 400 on 17 images.
 """
 PIXEL_CHANCE = 0.6
 """Up to this pixel AUROC, maps hardly tell anomalous pixels from others.
@@ -34,7 +34,7 @@ MIN_VALUES = 5
 STILL_FALLING = 0.15
 """A curve still falls if the mean of its last part is lower by this share of the curve's whole range.
 
-A straight line falls by about 0.2. STFPM's held-out value, with the published 100 epochs, falls by less than 0.01 at
+A straight line falls by about 0.2. STFPM's held-out value, with 100 epochs, falls by less than 0.01 at
 the end (17 and 60 images of MVTec AD's bottle), but by 0.35 after 15 epochs of 17 images, and by 0.2 after 30. Of 901
 curves of held-out values and losses of all methods under the quick protocol, with 5 to 30 epochs, one falls by 0.15 or
 more, and half of them by less than 0.02. A share of the range depends neither on the unit of a loss nor on its sign,

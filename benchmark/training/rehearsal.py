@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from benchmark.data.batches import Images
 from benchmark.data.crops import CropSource
@@ -103,7 +102,6 @@ def _source(
 def _score(method: Method, images: Images, title: str) -> None:
     """Score one image, as test images will be."""
     batch = images.batch(torch.arange(1))
-    size = (batch.image.shape[-2], batch.image.shape[-1])
     method.eval()
     with torch.no_grad(), images.runtime.autocast():
         try:
@@ -113,9 +111,9 @@ def _score(method: Method, images: Images, title: str) -> None:
                 raise
             raise BenchmarkError(f"{title} cannot score an image: {reason}") from error
         _check_shape(method, "anomaly_map", maps, "(1, h, w)", maps.ndim == 3 and len(maps) == 1)
-        if maps.shape[-2:] != size:
-            maps = interpolate(maps[:, None], size, mode="bilinear")[:, 0]
-        scores = method.image_score(maps, batch)
+        scores = method.image_score(
+            method.enlarged(maps, batch) if method.scores_enlarged_maps else maps, batch
+        )
         _check_shape(method, "image_score", scores, "(1,)", tuple(scores.shape) == (1,))
 
 

@@ -134,6 +134,7 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
             "name": backbone.name,
             "weights": backbone.weights,
             "seed": backbone.seed,
+            "padding_side": backbone.padding_side,
             "layers": layers,
             "layers_sha256": backbone.digest(layers) if layers else None,
             "crop_layers": list(cell.crop_layers),

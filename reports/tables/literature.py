@@ -43,7 +43,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "uninformed_students": {_TEACHER: _RESNET, _SIZE: 256, _PATCHES: [17, 33, 65]},
     "ast": {
         **{_TEACHER: _EFFICIENTNET, _SIZE: 768, "method.student": "asymmetric", "method.student_blocks": 4},
-        **{"method.score": "distance", "method.image_score": "auto"},
+        **{"method.score": "distance", "method.image_score": "auto", "method.score_size": "features"},
     },
 }
 """The settings in which published variants of a method differ, as the method was published."""

@@ -4,7 +4,7 @@ import json
 import pickle
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,27 @@ def test_an_untouched_one_is_loaded(folder: Path, made: Detector) -> None:
     loaded = load_detector(folder)
     assert loaded.about == made.about
     assert loaded.thresholds == made.thresholds
+
+
+def test_its_teacher_pads_as_in_the_training(made: Detector, tmp_path: Path) -> None:
+    layers = ["blocks.0"]
+    backbone = FeatureBackbone("tf_efficientnet_b0", "random", padding_side=57)
+    options = {"_target_": "methods.stfpm.STFPM", "layers": layers}
+    about = {
+        **made.about,
+        "method": {"name": "stfpm", "options": options},
+        "backbone": {
+            "name": backbone.name,
+            "weights": backbone.weights,
+            "seed": 0,
+            "padding_side": 57,
+            "layers": layers,
+            "layers_sha256": backbone.digest(layers),
+        },
+    }
+    detector = replace(made, method=STFPM(backbone, layers).eval(), backbone=backbone, about=about)
+    detector.save(tmp_path / "detector")
+    assert load_detector(tmp_path / "detector").backbone.identity(layers) == backbone.identity(layers)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from torchvision.models import resnet
 from datasets.batch import Normalisation
 from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
+from methods.networks import PaddedConv2d
 from tests.methods.samples import LAYERS, RESNETS, WIDTHS, random_backbone
 
 EACH_RESNET = pytest.mark.parametrize("name", RESNETS)
@@ -194,6 +195,48 @@ def test_stages_may_be_named_in_any_order_and_nothing_behind_the_deepest_is_comp
     for network, last in ((deep, 3), (shallow, 1)):
         keys = network.state_dict()
         assert max(int(key.split(".")[2]) for key in keys if ".blocks." in key) == last
+
+
+def test_padding_for_456_px_differs_from_that_of_768_px_in_two_convolutions_of_b5() -> None:
+    """The released code of AST pads so with `efficientnet_pytorch` from 0.7 on."""
+    with torch.device("meta"):
+        found = [
+            FeatureBackbone("tf_efficientnet_b5", padding_side=side).new_student(["blocks.5"])
+            for side in (456, 768)
+        ]
+    ours, own = (
+        {name: m.sides for name, m in network.named_modules() if isinstance(m, PaddedConv2d)}
+        for network in found
+    )
+    assert {name: (own[name][::2], ours[name][::2]) for name in own if own[name] != ours[name]} == {
+        "network.blocks.3.0.conv_dw": ((0, 0), (1, 1)),
+        "network.blocks.5.0.conv_dw": ((1, 1), (2, 2)),
+    }
+
+
+@torch.no_grad()
+def test_padding_for_the_true_size_changes_nothing_and_for_another_shifts_the_features() -> None:
+    image = interpolate(torch.randn(1, 3, 8, 8), (64, 64), mode="bilinear")
+    plain, same, other = (
+        FeatureBackbone("tf_efficientnet_b0", "random", padding_side=side) for side in (None, 64, 57)
+    )
+    other.teacher(STAGES).load_state_dict(plain.teacher(STAGES).state_dict())
+    expected, found, shifted = (each.teacher(STAGES)(image) for each in (plain, same, other))
+    assert len({each.digest(STAGES) for each in (plain, same, other)}) == 1
+    assert len({each.identity(STAGES) for each in (plain, same, other)}) == 3
+    for stage in STAGES:
+        assert torch.equal(found[stage], expected[stage])
+        assert shifted[stage].shape == expected[stage].shape
+    assert not torch.allclose(shifted["blocks.5"], expected["blocks.5"], rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [(456, "found 456, but no convolution of resnet18 pads by the size"), (0, "found 0; expected 1 to 8192")],
+)
+def test_padding_of_a_network_that_has_none_by_size_is_refused(side: int, message: str) -> None:
+    with pytest.raises(MethodError, match=rf"backbone\.padding_side: {message}"):
+        FeatureBackbone("resnet18", "random", padding_side=side).teacher(LAYERS)
 
 
 def test_an_unknown_stage_is_answered_with_the_known_ones() -> None:

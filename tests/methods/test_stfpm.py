@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
 
 from datasets.batch import Batch
 from methods.maps import resize_map
@@ -123,3 +124,17 @@ def test_loss_falls_with_the_published_optimiser() -> None:
 def test_the_student_ends_at_the_deepest_layer() -> None:
     names = {name.split(".")[1] for name, _ in build().student.named_parameters()}
     assert names == {"conv1", "bn1", "layer1", "layer2", "layer3"}
+
+
+def test_bfloat16_autocast_changes_neither_the_gradient_nor_the_map_much(batch: Batch) -> None:
+    """Norms, distances and the loss are in float32; only the student's layers round."""
+    method, gradients, maps = build(), [], []
+    for enabled in (False, True):
+        own = copy.deepcopy(method)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            maps.append(own.anomaly_map(batch).detach())
+            own.train().loss(batch).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in own.parameters() if p.grad is not None]))
+    assert maps[1].dtype == torch.float32
+    torch.testing.assert_close(maps[1], maps[0], atol=0.02 * maps[0].max().item(), rtol=0)
+    assert cosine_similarity(gradients[0], gradients[1], dim=0) > 0.9

@@ -56,6 +56,19 @@ def test_e_and_v_follow_their_equations() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("patch_size", "seen"), [(17, 17), (33, 32), (65, 60)])
+def test_a_pixel_changes_the_map_around_it(patch_size: int, seen: int) -> None:
+    side, pixel = patch_size + 1, (patch_size + 1) // 2
+    scale = make(patch_sizes=[patch_size], students=2).scales[patch_size]
+    image = images(1, side).image
+    before = scale.target(scale.padded(image), dense=True)
+    image[..., pixel, pixel] += 5
+    moved = (scale.target(scale.padded(image), dense=True) != before)[0].any(0).nonzero()
+    for along in moved.T:  # rows, columns
+        assert torch.equal(along.unique(), torch.arange(pixel - (seen - 1) // 2, pixel + seen // 2 + 1))
+
+
+@torch.no_grad()
 def test_an_ensemble_of_equal_students_has_no_variance() -> None:
     method = make()
     equal_students(method)
