@@ -36,6 +36,7 @@ from reports.tables.cost import cost_sheets
 from reports.tables.data import data_sheets, data_warnings
 from reports.tables.detectors import detector_sheets
 from reports.tables.files import write_tables
+from reports.tables.honesty import honesty_sheets
 from reports.tables.paper import PAPER, category_triples, mean_sheets
 from reports.tables.published import published_sheets
 from reports.tables.verdicts import ahead, verdict_sheets
@@ -197,6 +198,7 @@ class _Writer:
             ),
             *make_all("tables of methods", partial(method_sheets, cells, self.metrics, digits)),
             *(sheet for sheets in published for sheet in sheets),
+            *make_all("what published numbers chose", partial(honesty_sheets, cells)),
             *statistics,
             *make_all("table of cost", partial(cost_sheets, cells)),
             *make_all("table of data", partial(data_sheets, found, cells)),

@@ -28,6 +28,8 @@ PROTOCOLS = ("paper", "paper_3d", "thesis")
 """The protocols that train methods as they were published."""
 FPR_LIMIT, THRESHOLD = "0.3", "f1_image"
 """The limit of published PROs, and the threshold of published values of Dice and F1."""
+OTHER_THRESHOLD = f"threshold {THRESHOLD}"
+"""Why values at another threshold are not comparable with published ones."""
 
 _TEACHER, _SIZE, _PATCHES, _MODE = (
     "backbone.name",
@@ -193,7 +195,7 @@ def other_settings(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> li
     if metric.startswith("pro") and set(cells["fpr_limit"]) - {FPR_LIMIT}:
         reasons.append(f"integrated to a false-positive rate of {FPR_LIMIT}")
     if MEASURES[metric].at_threshold and set(cells["threshold_policy"]) - {THRESHOLD}:
-        reasons.append(f"threshold {THRESHOLD}")
+        reasons.append(OTHER_THRESHOLD)
     return [*reasons, *FLAWS.get((first["source"], first["method"], first["variant"]), [])]
 
 

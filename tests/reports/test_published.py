@@ -55,7 +55,14 @@ def params_of(method: str, changed: dict[str, object]) -> dict[str, str]:
 
 def sources(*rows: tuple[str, str, str, float], metric: str = "image_auroc", **columns: str) -> pd.DataFrame:
     """Make the table of published numbers of (source, variant, category, value)."""
-    shared = {"method": "stfpm", "dataset": "mvtec_ad", "metric": metric, "freedom": "", "note": "", **columns}
+    shared = {
+        "method": "stfpm",
+        "dataset": "mvtec_ad",
+        "metric": metric,
+        "freedom": "",
+        "note": "",
+        **columns,
+    }
     return pd.DataFrame(
         [{**shared, "source": s, "variant": v, "category": c, "value": x} for s, v, c, x in rows]
     )
