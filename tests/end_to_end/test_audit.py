@@ -11,7 +11,7 @@ from tests.end_to_end.command import QUICK, TAKEN, Outcome, run_here
 
 EPOCHS = 2
 CELLS = (
-    *("method=rd,stfpm,ast", "seed=0", "dataset.categories=[washer]", *QUICK),
+    *("method=stfpm,ast", "seed=0", "dataset.categories=[washer]", *QUICK),
     *(
         "dataset.train=10",
         "dataset.test_good=4",
@@ -48,14 +48,14 @@ def audits(outcome: Outcome) -> dict[str, Audit]:
 
 
 def test_an_audit_adds_nothing_to_the_cells(audited: Outcome) -> None:
-    assert len(audited.runs("cell")) == 3
+    assert len(audited.runs("cell")) == 2
     for run in audited.runs("cell"):
         assert not any("audit" in name for name in (*run.data.metrics, *run.data.tags, *run.data.params))
 
 
 def test_the_training_that_is_watched_is_the_one_of_the_cell(audited: Outcome) -> None:
     """The look after the epoch that the cell kept gives its image AUROC, with equal weights and calibration."""
-    kept = {"rd": EPOCHS, "ast": EPOCHS, "stfpm": 0}
+    kept = {"ast": EPOCHS, "stfpm": 0}
     for name, run in cells_of(audited).items():
         found = audits(audited)[name]
         assert list(found.image_auroc) == [1, 2]
@@ -68,7 +68,7 @@ def test_the_table_has_honest_values_and_those_chosen_on_test_images(audited: Ou
     table = audited.artifact(parent, "tables/audit.csv").read_text().splitlines()
     assert table[0] == "method,chosen on test images,measure,honest,so chosen,difference,cells"
     found = {tuple(line.split(",")[:3]): [*map(float, line.split(",")[3:])] for line in table[1:]}
-    assert len(found) == 9
+    assert len(found) == 6
     for (name, choice, measure), (honest, chosen, difference, cells) in found.items():
         run = cells_of(audited)[name]
         assert honest == pytest.approx(run.data.metrics[measure])
@@ -84,7 +84,7 @@ def test_the_cells_are_those_of_a_sweep_without_an_audit(
 ) -> None:
     plain = run_here(audited.results, capfd, "-m", *CELLS, "sweep=plain")
     assert plain.code == 0, plain.stderr
-    assert plain.stdout.count(TAKEN) == 3
+    assert plain.stdout.count(TAKEN) == 2
     assert "Audit: what choices" not in plain.stdout
 
 
@@ -99,5 +99,5 @@ def test_an_audit_that_is_resumed_trains_nothing(audited: Outcome, capfd: pytest
 def test_a_damaged_audit_is_left_out(audited: Outcome, caplog: pytest.LogCaptureFixture) -> None:
     parent = find_sweep(audited.uri, "watched")
     audited.client.log_text(parent.info.run_id, "{", audit_file("damaged"))
-    assert len(audits_of(audited.uri, ["watched"])) == 3
+    assert len(audits_of(audited.uri, ["watched"])) == 2
     assert "audits/damaged.json of sweep watched is damaged" in caplog.text
