@@ -12,13 +12,13 @@ from reports.model import Sheet
 from reports.tables.captions import facts, title_of
 from reports.tables.formatting import DIGITS
 from reports.tables.groups import column_order
+from reports.tables.literature import AT_THRESHOLD, EPOCH
 from reports.tables.seeds import seeds_of
 from reports.tables.verdicts import confusions
 from store.audits import Audit, audits_of
 from store.table import labels, rows
 from store.tags import IDENTITY, SWEEP, THRESHOLD_POLICY
 
-EPOCH, THRESHOLD = "epoch", "threshold"
 COLUMNS = ["chosen on test images", "measure", "honest", "so chosen", "difference", "cells"]
 ORACLES = {"image_f1": "f1_image", "dice": "dice_max"}
 """Measures at a threshold, and the policy that chooses it on test images to make them largest."""
@@ -63,7 +63,7 @@ def audit_sheets(cells: pd.DataFrame, uri: str) -> list[Sheet]:
         "Audit: what choices on test images are worth; no other table or figure shows values with such a choice",
         f"honest: the last epoch, or the best on held-out images; thresholds by {FROM_HELD_OUT}",
         f"{EPOCH}: the epoch with the largest image AUROC, of every {', '.join(map(str, looks))}",
-        f"{THRESHOLD}: the one with the largest value of the measure",
+        f"{AT_THRESHOLD}: the one with the largest value of the measure",
         "difference: mean over categories, ± standard deviation over seeds",
         *facts(done, [row.metric for row in found][:1], seeds_of(done), ""),
     ]
@@ -102,7 +102,7 @@ def _rows_of(label: str, done: pd.DataFrame, audits: dict[str, Audit]) -> Iterat
     for metric, (honest, chosen) in pairs.items():
         both = pd.DataFrame({"row": about["row"], "seed": about["seed"], "honest": honest, "chosen": chosen})
         if not (known := both.dropna()).empty:
-            yield _Row(label, EPOCH if metric == "image_auroc" else THRESHOLD, metric, known)
+            yield _Row(label, EPOCH if metric == "image_auroc" else AT_THRESHOLD, metric, known)
 
 
 def _summary(row: _Row) -> tuple[float, float, float, float]:

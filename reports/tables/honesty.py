@@ -13,8 +13,9 @@ from reports.tables.formatting import DIGITS
 from reports.tables.groups import column_order
 from reports.tables.literature import (
     AND,
+    AT_THRESHOLD,
     AVERAGE,
-    FREEDOMS,
+    NONE,
     OTHER_THRESHOLD,
     base_method,
     other_settings,
@@ -26,7 +27,6 @@ from store.table import labels
 from store.tags import DATASET_CHOICE, THRESHOLD_POLICY
 from store.text import counted
 
-NONE, THRESHOLD_ON_TEST = FREEDOMS[0], FREEDOMS[2]
 NOT_STATED = "not stated"
 COLUMNS = ["measure", "source", "chosen there", "over", "published", "measured", "chosen here", "difference"]
 
@@ -118,7 +118,7 @@ def _own_freedom(metric: str, part: pd.DataFrame) -> str:
     """Return what the measured cells chose on test images."""
     policies = [policy for policy in pd.unique(part[THRESHOLD_POLICY]) if policy]
     oracle = any(MEASURES[metric].is_oracle(policy) for policy in policies)
-    return THRESHOLD_ON_TEST if oracle else NONE
+    return AT_THRESHOLD if oracle else NONE
 
 
 def _sheet(found: Sequence[_Row], dataset: str, method: str, own: pd.DataFrame) -> Sheet:
@@ -129,8 +129,8 @@ def _sheet(found: Sequence[_Row], dataset: str, method: str, own: pd.DataFrame) 
     metrics = list(dict.fromkeys(row.metric for row in found))
     parts = [
         f"{method}: published numbers and what was measured, over the same categories",
-        "chosen there: what a source is documented to have chosen on test images, apart from what the measure itself "
-        f"does; {NOT_STATED}: it does not say",
+        f"chosen there: what a source is documented to have chosen on test images; {NOT_STATED}: it does not say",
+        "chosen here: what the measured cells chose on them",
         "difference: published minus measured; a difference may have other causes, such as seeds",
         *facts(own, metrics, seeds_of(own), ""),
     ]

@@ -19,8 +19,7 @@ PUBLISHED = Path(__file__).resolve().parent.parent / "published.csv"
 AVERAGE = "average"
 """The row that holds a source's own average."""
 COLUMNS = ("source", "method", "variant", "dataset", "category", "metric", "value", "freedom", "note")
-EPOCH_ON_TEST = "epoch chosen on test images"
-FREEDOMS = ("none", EPOCH_ON_TEST, "threshold chosen on test images")
+NONE, EPOCH, AT_THRESHOLD = FREEDOMS = ("none", "epoch", "threshold")
 """What a number's source is documented to have chosen on test images, in the column `freedom`; several are joined by
 `AND`, and "" is a source that does not say."""
 AND = " and "
@@ -159,8 +158,8 @@ def mismatches(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[s
 
     The reasons are those of `other_settings`, and an epoch that was chosen on test images.
     """
-    chosen = [EPOCH_ON_TEST] if any(EPOCH_ON_TEST in freedom for freedom in column["freedom"]) else []
-    return [*other_settings(column, cells, metric), *chosen]
+    chosen = any(EPOCH in freedom.split(AND) for freedom in column["freedom"])
+    return [*other_settings(column, cells, metric), *[f"{EPOCH} chosen on test images"] * chosen]
 
 
 def other_settings(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[str]:

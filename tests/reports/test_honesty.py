@@ -11,7 +11,7 @@ from reports.tables.honesty import honesty_sheets
 from tests.reports.made import cells, over_seeds
 from tests.reports.test_published import CATEGORIES, REAL, measured, only, params_of
 
-EPOCH, THRESHOLD = "epoch chosen on test images", "threshold chosen on test images"
+EPOCH, THRESHOLD = "epoch", "threshold"
 
 
 def sheet_of(method: str, metric: str, values: dict[str, float] | None = None, **columns: Any) -> Sheet:
