@@ -18,7 +18,12 @@ SMALL = ("method.training.image_size=64", "method.training.epochs=1", "backbone.
 BOTTLE, GRID = ("dataset.categories=[bottle]",), ("dataset.categories=[grid]",)
 AST = ("method.training.depth_size=16", "method.flow_hidden=8", "method.student_hidden=8")
 POTATO = ("dataset.categories=[potato]",)
-PATCHES = ("method.students=2", "method.pretrained_size=32", "method.training.stages.teacher.steps=2")
+PATCHES = (
+    "method.training.image_size=66",
+    "method.students=2",
+    "method.pretrained_size=32",
+    "method.training.stages.teacher.steps=2",
+)
 SHORT: dict[str, tuple[tuple[str, ...], str, str, set[float]]] = {
     "thesis": (BOTTLE, "dice", "bottle", {0.661, 0.663, 0.555}),
     "paper_2d": (
