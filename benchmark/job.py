@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from benchmark.audit import record_audit
 from benchmark.cell import Cell
 from benchmark.command_line import command_of
 from benchmark.configuration import choices_of, plain_values
@@ -268,6 +269,8 @@ def run_job(config: DictConfig) -> None:
     waiting = sum(not keys.is_finished for _, _, keys in prepared)
     for cell, place, keys in prepared:
         job.run(cell, place, keys, waiting)
+        if settings.jobs.audit:
+            record_audit(cell, keys.identity, settings.jobs.audit, sweep)
         waiting -= not keys.is_finished
 
 

@@ -31,12 +31,14 @@ from reports.page.gallery import gallery
 from reports.parts import Parts, WrittenReport
 from reports.selection import chosen_measures
 from reports.statistics.significance import limits_of, statistics_of
+from reports.tables.audit import audit_sheets
 from reports.tables.captions import title_of
 from reports.tables.comparison import category_sheets, comparison_sheet, lowest_rows, method_sheets
 from reports.tables.cost import cost_sheets
 from reports.tables.data import data_sheets, data_warnings
 from reports.tables.detectors import detector_sheets
 from reports.tables.files import wide, write_tables
+from reports.tables.honesty import honesty_sheets
 from reports.tables.leaderboard import leaderboards
 from reports.tables.paper import PAPER, category_triples, mean_sheets
 from reports.tables.published import published_sheets
@@ -206,6 +208,8 @@ class _Writer:
             ),
             *make_all("tables of methods", partial(method_sheets, cells, self.metrics, digits)),
             *(sheet for sheets in published for sheet in sheets),
+            *make_all("what published numbers chose", partial(honesty_sheets, cells)),
+            *make_all("table of the audit", partial(audit_sheets, cells, self.uri)),
             *statistics,
             *make_all("table of cost", partial(cost_sheets, cells)),
             *make_all("table of data", partial(data_sheets, found, cells)),

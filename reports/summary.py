@@ -13,6 +13,7 @@ from rich.console import Console
 from metrics import with_companions
 from reports.model import Sheet
 from reports.parts import Parts, WrittenReport
+from reports.tables.audit import audit_sheets
 from reports.tables.comparison import comparison_sheet
 from reports.tables.detectors import RUN, detector_sheets
 from reports.tables.files import write_tables
@@ -95,7 +96,10 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     trained = parts.make_all("table of detectors", partial(detector_sheets, cells, uri))
     for sheet in trained:
         parts.make(f"table {sheet.name}", partial(printed.detectors, sheet))
-    sheets += [*([chosen] if chosen is not None else []), *trained]
+    audited = parts.make_all("table of the audit", partial(audit_sheets, cells, uri))
+    for sheet in audited:
+        parts.make(f"table {sheet.name}", partial(printed.table, sheet))
+    sheets += [*([chosen] if chosen is not None else []), *trained, *audited]
     with TemporaryDirectory() as folder:
         parts.make("tables", partial(write_tables, cells, names, sheets, Path(folder), parts))
         parts.make("artifacts", partial(_log, uri, sweep, Path(folder), "tables"))

@@ -14,6 +14,8 @@ from metrics import MEASURES, PRO_VARIANTS
 
 CellSeconds = Annotated[float, Range(above=0, at_most=366 * 24 * 3600, note="seconds, at most a year")]
 
+Epochs = Annotated[int, Range(at_least=0, note="epochs")]
+
 LONGEST_NAME = 100
 """Bytes of a sweep's name: files and folders have it in their names, which may have 255."""
 
@@ -45,11 +47,14 @@ class Jobs:
         End the sweep with the first cell that fails.
     cell_seconds
         A cell that trains and scores longer fails; None: no limit.
+    audit
+        Number of epochs between two looks at the test images in an audit of each cell; 0: no audit.
     """
 
     force: bool
     fail_fast: bool
     cell_seconds: CellSeconds | None
+    audit: Epochs
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool 
     def write(staging: Path) -> None:
         nonlocal done
         done = True
-        method, records = _train(cell, images, checkpoint)
+        method, records = train_method(cell, images, checkpoint)
         write_files(staging, method, _describe(cell, key, method, records))
 
     target = write_folder_once(folder / key, write, check=read_about, replace=force)
@@ -90,7 +90,10 @@ def _warn_of_few_images(title: str, images: int, records: Sequence[StageRecord])
         )
 
 
-def _train(cell: Cell, images: CellImages, checkpoint: Checkpoint | None) -> tuple[Method, list[StageRecord]]:
+def train_method(
+    cell: Cell, images: CellImages, checkpoint: Checkpoint | None
+) -> tuple[Method, list[StageRecord]]:
+    """Train a cell's method on its decoded images, see `benchmark.training.fit.fit`."""
     shared = None
     if images.pretraining is not None:
         shared = PretrainedStages(

@@ -15,14 +15,20 @@ from store.options import describe
 from store.tags import OWN_IMAGES
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "published.csv"
-"""The tracked table of published numbers: source, method, variant, dataset, category, metric, value, note."""
+"""The tracked table of published numbers, with the columns `COLUMNS`."""
 AVERAGE = "average"
 """The row that holds a source's own average."""
-COLUMNS = ("source", "method", "variant", "dataset", "category", "metric", "value", "note")
-PROTOCOLS = ("paper", "paper_3d")
+COLUMNS = ("source", "method", "variant", "dataset", "category", "metric", "value", "freedom", "note")
+NONE, EPOCH, AT_THRESHOLD = FREEDOMS = ("none", "epoch", "threshold")
+"""What a number's source is documented to have chosen on test images, in the column `freedom`; several are joined by
+`AND`, and "" is a source that does not say."""
+AND = " and "
+PROTOCOLS = ("paper", "paper_3d", "thesis")
 """The protocols that train methods as they were published."""
 FPR_LIMIT, THRESHOLD = "0.3", "f1_image"
 """The limit of published PROs, and the threshold of published values of Dice and F1."""
+OTHER_THRESHOLD = f"threshold {THRESHOLD}"
+"""Why values at another threshold are not comparable with published ones."""
 
 _TEACHER, _SIZE, _PATCHES, _MODE = (
     "backbone.name",
@@ -36,14 +42,18 @@ _RESNET, _WIDE_RESNET, _EFFICIENTNET = (
     "tf_efficientnet_b5.aa_in1k",
 )
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "rd": {_TEACHER: _WIDE_RESNET, _SIZE: 256, "method.image_score": "max"},
+    "rd": {
+        **{_TEACHER: _WIDE_RESNET, _SIZE: 256, "method.ocbe": "mff_oce", "method.score_layers": None},
+        **{"method.combine": "sum", "method.image_score": "max"},
+    },
     "stfpm": {_TEACHER: _RESNET, _SIZE: 256},
-    "feature_variance": {_TEACHER: _RESNET, _SIZE: 224},
+    "feature_variance": {_TEACHER: _RESNET, _SIZE: 224, "method.score": "e+v"},
     "simple_student": {_TEACHER: _RESNET, _SIZE: 224},
-    "uninformed_students": {_TEACHER: _RESNET, _SIZE: 256, _PATCHES: [17, 33, 65]},
+    "uninformed_students": {_TEACHER: _RESNET, _SIZE: 256, _PATCHES: [17, 33, 65], "method.score": "e+v"},
     "ast": {
         **{_TEACHER: _EFFICIENTNET, _SIZE: 768, "method.student": "asymmetric", "method.student_blocks": 4},
         **{"method.score": "distance", "method.image_score": "auto", "method.score_size": "features"},
+        **{"method.position_channels": 32, "method.masked": True},
     },
 }
 """The settings in which published variants of a method differ, as the method was published."""
@@ -67,17 +77,14 @@ VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     **{("ast", f"rgbd_{n}_blocks"): {_MODE: "rgbd", "method.student_blocks": n} for n in (1, 2, 4, 8, 12)},
 }
 """(method, variant) in the table of published numbers: the settings in which it differs from `SETTINGS`."""
-_ANOMALIB = "open-edge-platform/anomalib README"
 FLAWS: Mapping[tuple[str, str, str], Sequence[str]] = {
-    (_ANOMALIB, "rd", "wide_resnet50_2"): ["epoch chosen on the test images"],
-    (_ANOMALIB, "stfpm", "resnet18"): ["epoch chosen on the test images"],
-    (_ANOMALIB, "stfpm", "wide_resnet50_2"): ["epoch chosen on the test images", "toothbrush diverged"],
+    ("open-edge-platform/anomalib README", "stfpm", "wide_resnet50_2"): ["toothbrush diverged"],
 }
-"""(source, method, variant): why its numbers are compared with none."""
+"""(source, method, variant): why its numbers are compared with none, in addition to an epoch chosen on test images."""
 
 
 def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
-    """Read the published numbers, a row per number; `note` is "" where there is none.
+    """Read the published numbers, a row per number; `freedom` and `note` are "" where there is none.
 
     Raises
     ------
@@ -149,6 +156,15 @@ def published_networks(method: str) -> list[str]:
 def mismatches(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[str]:
     """Return why a published column cannot be compared with measured cells; nothing if it can.
 
+    The reasons are those of `other_settings`, and an epoch that was chosen on test images.
+    """
+    chosen = any(EPOCH in freedom.split(AND) for freedom in column["freedom"])
+    return [*other_settings(column, cells, metric), *[f"{EPOCH} chosen on test images"] * chosen]
+
+
+def other_settings(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[str]:
+    """Return where the settings of measured cells are not those of a published column; nothing if all agree.
+
     Parameters
     ----------
     column
@@ -178,7 +194,7 @@ def mismatches(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> list[s
     if metric.startswith("pro") and set(cells["fpr_limit"]) - {FPR_LIMIT}:
         reasons.append(f"integrated to a false-positive rate of {FPR_LIMIT}")
     if MEASURES[metric].at_threshold and set(cells["threshold_policy"]) - {THRESHOLD}:
-        reasons.append(f"threshold {THRESHOLD}")
+        reasons.append(OTHER_THRESHOLD)
     return [*reasons, *FLAWS.get((first["source"], first["method"], first["variant"]), [])]
 
 

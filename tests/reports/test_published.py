@@ -55,7 +55,14 @@ def params_of(method: str, changed: dict[str, object]) -> dict[str, str]:
 
 def sources(*rows: tuple[str, str, str, float], metric: str = "image_auroc", **columns: str) -> pd.DataFrame:
     """Make the table of published numbers of (source, variant, category, value)."""
-    shared = {"method": "stfpm", "dataset": "mvtec_ad", "metric": metric, "note": "", **columns}
+    shared = {
+        "method": "stfpm",
+        "dataset": "mvtec_ad",
+        "metric": metric,
+        "freedom": "",
+        "note": "",
+        **columns,
+    }
     return pd.DataFrame(
         [{**shared, "source": s, "variant": v, "category": c, "value": x} for s, v, c, x in rows]
     )
@@ -305,7 +312,7 @@ def test_runs_that_chose_their_epoch_on_test_images_are_shown_and_not_compared()
         "paper (reverse distillation), wide_resnet50_2",
     ]
     assert "[3] open-edge-platform/anomalib README" in sheet.caption
-    assert "not comparable: epoch chosen on the test images" in sheet.caption
+    assert "not comparable: epoch chosen on test images" in sheet.caption
     assert sheet.shown.loc["toothbrush", "[3]"] == "0.953"
 
 
@@ -389,12 +396,12 @@ def test_the_values_of_every_source_are_those_of_the_table() -> None:
     ("content", "reason"),
     [
         (None, "not found"),
-        (b"source,method,variant,note\n", "lacks the columns dataset, category, metric, value"),
+        (b"source,method,variant,note\n", "lacks the columns dataset, category, metric, value, freedom"),
         (b"", "cannot be read"),
         (b'source,"method\n', "cannot be read"),
         (b"\xff\xfe\x00,\x81\n", "cannot be read"),
         (
-            b"source,method,variant,dataset,category,metric,value,note\na,b,c,d,e,f,.9x,\n",
+            b"source,method,variant,dataset,category,metric,value,freedom,note\na,b,c,d,e,f,.9x,,\n",
             r"line 2: value=\.9x",
         ),
     ],

@@ -38,7 +38,7 @@ USUAL: dict[type, dict[str, Any]] = {
     RuntimeSettings: RUNTIME,
     Evaluation: EVALUATION,
     Tracking: {"uri": "sqlite:///x.db", "experiment": "x"},
-    Jobs: {"force": False, "fail_fast": False, "cell_seconds": None},
+    Jobs: {"force": False, "fail_fast": False, "cell_seconds": None, "audit": 0},
     Protocol: {"name": "paper"},
 }
 FRACTION = r"expected a number, more than 0 and at most 1 \(a fraction, not percent\)$"
@@ -60,6 +60,7 @@ NAN, INFINITY = float("nan"), float("inf")
         (RuntimeSettings, "cache_dir", [""], "=: expected a path; the value is empty"),
         (RuntimeSettings, "features", [None, 5], "=.*: expected a group of options$"),
         (RuntimeSettings, "features", [FEATURES | {"disk_gb": -1}], r"\.disk_gb=-1: expected a number, 0 or more$"),
+        (Jobs, "audit", [-1], "=-1: expected a whole number, 0 or more .*"),
         (Jobs, "cell_seconds", [0, -1.0, NAN, INFINITY, 1e12], "=.*: .*more than 0 and at most 31622400 .*, or null"),
         (Jobs, "force", [1, "yes", None], "=.*: expected true, false$"),
         (Tracking, "uri", [""], r"=: expected text; the value is empty \(a shell variable"),
