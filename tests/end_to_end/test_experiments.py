@@ -27,10 +27,10 @@ PATCHES = (
 SHORT: dict[str, tuple[tuple[str, ...], str, str, set[float]]] = {
     "thesis": (BOTTLE, "dice", "bottle", {0.661, 0.663, 0.555}),
     "paper_2d": (
-        (*GRID, "method=rd,stfpm,ast,feature_variance,simple_student"),
+        (*BOTTLE, "method=rd,stfpm,feature_variance,simple_student"),
         "image_auroc",
-        "grid",
-        {0.991, 0.982},
+        "bottle",
+        {1.0, 0.997, 0.998},
     ),
     "rd_backbones": (BOTTLE, "image_auroc", "bottle", {1.0}),
     **{
