@@ -48,8 +48,8 @@ SHORT: dict[str, tuple[tuple[str, ...], str, str, set[float]]] = {
     ),
     "ast_position_and_mask": ((*POTATO, *AST), "image_auroc", "potato", {0.915, 0.981}),
     "ast_outputs": (AST, "image_auroc", "peach", set()),
-    "uninformed_scales": ((*BOTTLE, *PATCHES), "pro", "bottle", {0.918}),
-    "uninformed_terms": ((*BOTTLE, *PATCHES), "pixel_auroc", "bottle", {0.978}),
+    "uninformed_scales": ((*BOTTLE, *PATCHES, "method.patch_sizes=[17],[65]"), "pro", "bottle", {0.918}),
+    "uninformed_terms": ((*BOTTLE, *PATCHES, "method.patch_sizes=[17]"), "pixel_auroc", "bottle", {0.978}),
 }
 """Options of each experiment, and what is published of a row of its table for a measure."""
 
