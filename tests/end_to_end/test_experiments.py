@@ -27,10 +27,10 @@ PATCHES = (
 SHORT: dict[str, tuple[tuple[str, ...], str, str, set[float]]] = {
     "thesis": (BOTTLE, "dice", "bottle", {0.661, 0.663, 0.555}),
     "paper_2d": (
-        (*GRID, "method=rd,stfpm,ast,feature_variance,simple_student"),
+        (*BOTTLE, "method=rd,stfpm,feature_variance,simple_student"),
         "image_auroc",
-        "grid",
-        {0.991, 0.982},
+        "bottle",
+        {1.0, 0.997, 0.998},
     ),
     "rd_backbones": (BOTTLE, "image_auroc", "bottle", {1.0}),
     **{
@@ -48,8 +48,8 @@ SHORT: dict[str, tuple[tuple[str, ...], str, str, set[float]]] = {
     ),
     "ast_position_and_mask": ((*POTATO, *AST), "image_auroc", "potato", {0.915, 0.981}),
     "ast_outputs": (AST, "image_auroc", "peach", set()),
-    "uninformed_scales": ((*BOTTLE, *PATCHES), "pro", "bottle", {0.918}),
-    "uninformed_terms": ((*BOTTLE, *PATCHES), "pixel_auroc", "bottle", {0.978}),
+    "uninformed_scales": ((*BOTTLE, *PATCHES, "method.patch_sizes=[17],[65]"), "pro", "bottle", {0.918}),
+    "uninformed_terms": ((*BOTTLE, *PATCHES, "method.patch_sizes=[17]"), "pixel_auroc", "bottle", {0.978}),
 }
 """Options of each experiment, and what is published of a row of its table for a measure."""
 
