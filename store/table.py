@@ -33,7 +33,14 @@ TAGS = (
     *(names.PROTOCOL, names.BACKBONE, names.WEIGHTS, names.PRETRAINING_IMAGES, names.PRETRAINING_COUNT),
     *(names.DEVICE, names.PRECISION, names.CPU, names.CPU_THREADS, names.GPU, names.PLATFORM),
     *(names.THRESHOLD_POLICY, names.FPR_LIMIT, names.GIT_COMMIT, names.GIT_DIRTY, names.REASON),
-    *(names.FORMAT_TAG, names.IDENTITY, names.TRAINING_KEY, names.TEST_IMAGES, names.UNMEASURED),
+    *(
+        names.FORMAT_TAG,
+        names.IDENTITY,
+        names.TRAINING_KEY,
+        names.TEST_IMAGES,
+        names.UNMEASURED,
+        names.TIMED_CATEGORY,
+    ),
 )
 """Tags of a cell that are columns of the table; "" where a cell has none."""
 COLUMNS = ("run_id", "status", *TAGS, "variant", "changes", "params", "metric", "value")
