@@ -15,3 +15,14 @@ def without_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Leave what the block imports out of the search for garbage, then and later: modules are never garbage.
+
+    All other objects that there are by the end of the block are left out, too.
+    """
+    with without_collection():
+        yield
+    gc.freeze()
