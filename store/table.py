@@ -29,18 +29,11 @@ log = logging.getLogger(__name__)
 
 TAGS = (
     *(names.SWEEP, names.METHOD, names.MODE, names.DATASET, names.DATASET_CHOICE, names.CATEGORY),
-    *(names.GROUP, names.SEED),
+    *(names.GROUP, names.SEED, names.TIMED_CATEGORY),
     *(names.PROTOCOL, names.BACKBONE, names.WEIGHTS, names.PRETRAINING_IMAGES, names.PRETRAINING_COUNT),
     *(names.DEVICE, names.PRECISION, names.CPU, names.CPU_THREADS, names.GPU, names.PLATFORM),
     *(names.THRESHOLD_POLICY, names.FPR_LIMIT, names.GIT_COMMIT, names.GIT_DIRTY, names.REASON),
-    *(
-        names.FORMAT_TAG,
-        names.IDENTITY,
-        names.TRAINING_KEY,
-        names.TEST_IMAGES,
-        names.UNMEASURED,
-        names.TIMED_CATEGORY,
-    ),
+    *(names.FORMAT_TAG, names.IDENTITY, names.TRAINING_KEY, names.TEST_IMAGES, names.UNMEASURED),
 )
 """Tags of a cell that are columns of the table; "" where a cell has none."""
 COLUMNS = ("run_id", "status", *TAGS, "variant", "changes", "params", "metric", "value")
