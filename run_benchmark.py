@@ -20,6 +20,7 @@ from benchmark.errors import SweepEnded
 from benchmark.orphans import end_with_parent
 from benchmark.signals import EXIT_CODES, INTERRUPTED, handle_signals, keep_interruption, signals_held
 from benchmark.sweep import Stop, Sweep, current_sweep
+from store.garbage import importing
 from store.passwords import hide_from_process_list
 from store.text import counted
 
@@ -62,15 +63,10 @@ def job(config: DictConfig) -> None:
 
 
 def _import_job() -> Callable[[DictConfig], None]:
-    """Import the code that runs a job.
-
-    Modules are never garbage: looking for some among hundreds of thousands of new objects, again and again, would
-    take a third of the time.
-    """
-    gc.disable()
-    from benchmark.job import run_job
-
-    gc.enable()
+    """Import the code that runs a job, which searches for garbage would make a third slower."""
+    is_known = "benchmark.job" in sys.modules  # then, what an earlier job has left may be garbage
+    with contextlib.nullcontext() if is_known else importing():
+        from benchmark.job import run_job
     return run_job
 
 

@@ -36,6 +36,28 @@ class InferenceCost:
     batch_size: int
 
 
+class InferenceCosts:
+    """The costs of inference in the cells of a job, measured once for methods of one shape.
+
+    A job's cells share the method, its options, the size of its images and the device; what may still differ are the
+    sizes of weights that a method takes from its images, and of the batches, which hold at most all images.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[object, tuple[InferenceCost, str]] = {}
+
+    def of(self, category: str, method: Method, images: Images, batch_size: int) -> tuple[InferenceCost, str]:
+        """Return the cost and the category on whose images it was measured: this one, or that of an earlier cell.
+
+        `method`, `images` and `batch_size` are those of `measure_inference`.
+        """
+        shapes = tuple((name, value.shape) for name, value in method.state_dict().items())
+        key = shapes, min(batch_size, len(images))
+        if key not in self._known:
+            self._known[key] = measure_inference(method, images, batch_size), category
+        return self._known[key]
+
+
 def measure_inference(method: Method, images: Images, batch_size: int, repeats: int = 5) -> InferenceCost:
     """Time predictions from stored images, with the teacher's features computed each time.
 

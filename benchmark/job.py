@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +20,7 @@ from benchmark.environment import environment
 from benchmark.error_messages import USER_ERRORS
 from benchmark.errors import BenchmarkError, SweepEnded
 from benchmark.identity import content_digests, keys_of
+from benchmark.inference_cost import InferenceCosts
 from benchmark.job_settings import JobSettings, read_settings
 from benchmark.limits import explain_resource_errors, time_limit
 from benchmark.pace import Pace
@@ -64,8 +65,8 @@ class Job:
         The job's number in its sweep.
     params
         The options of the cells by their dotted names, and the protocol's values of those that were changed.
-    tags
-        Tags of every cell.
+    tags, costs
+        Tags of every cell, and the costs of inference, which the first one measures.
     """
 
     sweep: Sweep
@@ -73,6 +74,7 @@ class Job:
     settings: JobSettings
     params: Mapping[str, Any]
     tags: Mapping[str, Any]
+    costs: InferenceCosts = field(default_factory=InferenceCosts)
 
     def tags_of(self, place: int, category: str, group: str = "") -> dict[str, Any]:
         """Return the tags of a cell at a place in the job's plan."""
@@ -153,7 +155,7 @@ class Job:
             )
             with keep_interruption(), time_limit(jobs.cell_seconds), explain_resource_errors():
                 make = run_cell if cell.category.test else train_cell
-                result = make(cell, keys.training, tracker.results_dir, jobs.force)
+                result = make(cell, keys.training, tracker.results_dir, self.costs, jobs.force)
             with keep_interruption(), explain_resource_errors():
                 # draws figures, for which the training need not wait
                 from benchmark.recording import record, record_training
@@ -226,11 +228,9 @@ def run_job(config: DictConfig) -> None:
     sweep = current_sweep() or open_sweep(read_sweep(settings), own)
     runtime = start(settings.runtime, settings.probe.channels_last, number)
     pretraining, source = settings.pretraining()
-    pretraining_tags = (
-        {tags.PRETRAINING_IMAGES: source, tags.PRETRAINING_COUNT: len(pretraining.train)}
-        if pretraining
-        else {}
-    )
+    pretrained: dict[str, Any] = {}
+    if pretraining:
+        pretrained = {tags.PRETRAINING_IMAGES: source, tags.PRETRAINING_COUNT: len(pretraining.train)}
     job = Job(
         sweep,
         number,
@@ -252,7 +252,7 @@ def run_job(config: DictConfig) -> None:
             tags.SEED: settings.seed,
             tags.THRESHOLD_POLICY: settings.evaluation.threshold,
             tags.FPR_LIMIT: settings.evaluation.fpr_limit,
-            **pretraining_tags,
+            **pretrained,
         },
     )
     plan = Plan(settings.title, tuple(hydra.overrides.task), categories, job_key(job.params))

@@ -156,6 +156,7 @@ def _add_training(pending: Pending, cell: Cell, result: TrainedResult) -> None:
             tags.PARAMETERS: float(sum(p.numel() for p in parameters if p.requires_grad)),
         }
     )
+    pending.tags[tags.TIMED_CATEGORY] = result.timed_category
     for item in records:
         _add_curves(pending, item)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 
 from benchmark.cell import Cell, CellImages
+from benchmark.data.batches import Images
 from benchmark.data.images import StoredImages
 from benchmark.detector import Detector
 from benchmark.environment import peak_memory, restart_peak_memory
 from benchmark.errors import BenchmarkError
-from benchmark.inference_cost import InferenceCost, measure_inference
+from benchmark.inference_cost import InferenceCost, InferenceCosts
 from benchmark.measuring import held_out_thresholds, measure
 from benchmark.pairs import sample_pairs
 from benchmark.scoring import Scores, score
@@ -29,10 +30,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainedResult:
-    """The results of a cell without test images; its detector has the thresholds of held-out images, if any are."""
+    """The results of a cell without test images; its detector has the thresholds of held-out images, if any are.
+
+    `timed_category` is the category on whose images the cost was measured: of this cell, or an earlier one of the job.
+    """
 
     detector: Detector
     cost: InferenceCost
+    timed_category: str
     peak_memory_gb: float
 
 
@@ -46,7 +51,9 @@ class CellResult(TrainedResult):
     pairs: Pairs | None
 
 
-def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> CellResult:
+def run_cell(
+    cell: Cell, key: str, results_dir: Path, costs: InferenceCosts, force: bool = False
+) -> CellResult:
     """Train a detector, or load the one with this training key; score the test images; measure.
 
     Parameters
@@ -55,6 +62,8 @@ def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> Ce
         The training key.
     results_dir
         The folder below which detectors and checkpoints are kept.
+    costs
+        The costs of inference that were measured in earlier cells of the job.
     force
         Whether to train even if there is a detector with this key.
 
@@ -68,37 +77,48 @@ def run_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> Ce
     test = cell.as_batches(images.test, reread=False)
     with _named_batch_size(cell.evaluation):
         scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
-        cost = measure_inference(detector.method, test, cell.evaluation.batch_size)
     measures = measure(cell.evaluation, images.test, scores, validation)
+    pairs = sample_pairs(detector.method, test)
+    memory = _peak_memory(detector)  # before inference is timed, which few cells do
+    cost, timed_category = _cost(costs, cell, detector.method, test)
     return CellResult(
         detector=_judging(detector, cell, measures.thresholds, _policy(cell, measures.thresholds)),
         cost=cost,
+        timed_category=timed_category,
         stored=images.test,
         scores=scores,
         measures=measures,
-        pairs=sample_pairs(detector.method, test),
-        peak_memory_gb=_peak_memory(detector),
+        pairs=pairs,
+        peak_memory_gb=memory,
     )
 
 
-def train_cell(cell: Cell, key: str, results_dir: Path, force: bool = False) -> TrainedResult:
+def train_cell(
+    cell: Cell, key: str, results_dir: Path, costs: InferenceCosts, force: bool = False
+) -> TrainedResult:
     """Train a detector, or load the one with this training key, for a category without test images.
 
     Without them, thresholds can come from held-out normal images alone, whatever policy is asked for; the cost of
     an image is that of the train images. Parameters and errors are those of `run_cell`.
     """
     images, detector, validation = _trained(cell, key, results_dir, force)
+    memory = _peak_memory(detector)
     train = cell.as_batches(images.train, reread=False)
-    with _named_batch_size(cell.evaluation):
-        cost = measure_inference(detector.method, train, cell.evaluation.batch_size)
+    cost, timed_category = _cost(costs, cell, detector.method, train)
     thresholds = {}
     if validation is not None:
         thresholds[FROM_HELD_OUT] = held_out_thresholds(cell.evaluation, validation)
     return TrainedResult(
         detector=_judging(detector, cell, thresholds, FROM_HELD_OUT if thresholds else None),
         cost=cost,
-        peak_memory_gb=_peak_memory(detector),
+        timed_category=timed_category,
+        peak_memory_gb=memory,
     )
+
+
+def _cost(costs: InferenceCosts, cell: Cell, method: Method, images: Images) -> tuple[InferenceCost, str]:
+    with _named_batch_size(cell.evaluation):
+        return costs.of(cell.category.name, method, images, cell.evaluation.batch_size)
 
 
 def _trained(

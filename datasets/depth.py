@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
-from sklearn.linear_model import RANSACRegressor
 from torch.nn.functional import interpolate
 
 from datasets.errors import DatasetError
@@ -141,6 +140,8 @@ def border_plane(z: Array) -> NDArray[np.float64]:
             f"found no depth in a corner of the image and {len(positions)} pixels with depth on its border; expected "
             "depth in all four corners, or on at least two sides of the border"
         )
+    from sklearn.linear_model import RANSACRegressor  # a second, for which no other images need wait
+
     plane = RANSACRegressor(min_samples=3, residual_threshold=FOREGROUND_M / 2, random_state=0)
     plane.fit(positions, z[border].astype(np.float64))
     down, right = plane.estimator_.coef_

@@ -14,6 +14,7 @@ from reports.look import Look, Width
 from reports.naming import slug
 from reports.selection import ALL, FILTERS, Selection
 from store.errors import StoreError
+from store.garbage import importing
 from store.tags import RESULTS, STORE
 
 
@@ -78,8 +79,8 @@ def main() -> int:
     try:
         console.print("reading the store", style="dim")
         cells = selection.read(arguments.uri)
-        # takes seconds, which a wrong argument should not cost
-        from reports.report import write_report
+        with importing():  # takes seconds, which a wrong argument should not cost
+            from reports.report import write_report
 
         sweeps = [ALL] if arguments.sweep == [ALL] else selection.names(arguments.uri)
         chosen = "all sweeps" if sweeps == [ALL] else f"sweep {', '.join(sweeps)}"

@@ -29,6 +29,7 @@ from reports.model import Figure, Report, Sheet
 from reports.page import page
 from reports.page.gallery import gallery
 from reports.parts import Parts, WrittenReport
+from reports.remembered import remembering
 from reports.selection import chosen_measures
 from reports.statistics.significance import limits_of, statistics_of
 from reports.tables.audit import audit_sheets
@@ -98,7 +99,7 @@ def write_report(
     """
     metrics = chosen_measures(cells, metrics)
     headline = [name for name in HEADLINE if name in metrics] or list(metrics[: len(HEADLINE)])
-    with written_aside(folder) as temporary, steps(console) as step:
+    with written_aside(folder) as temporary, steps(console) as step, remembering():
         writer = _Writer(uri, cells, metrics, headline, temporary, step)
         writer.write(title, relevant, look or Look())
     return WrittenReport(folder / PAGE, tuple(writer.parts.failures))

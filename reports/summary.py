@@ -13,6 +13,7 @@ from rich.console import Console
 from metrics import with_companions
 from reports.model import Sheet
 from reports.parts import Parts, WrittenReport
+from reports.remembered import remembering
 from reports.tables.audit import audit_sheets
 from reports.tables.comparison import comparison_sheet
 from reports.tables.detectors import RUN, detector_sheets
@@ -22,6 +23,7 @@ from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
 from reports.tables.verdicts import chosen_verdicts
 from store.client import open_store
+from store.garbage import importing
 from store.table import find_sweep, labels, read_cells, rows
 
 FAILURES = 20
@@ -53,6 +55,7 @@ class SweepSummary:
     failures: tuple[str, ...] = ()
 
 
+@remembering()
 def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     """Print a sweep's tables and log them as artifacts of its parent run, in the folder `tables`.
 
@@ -126,7 +129,8 @@ def attach_report(uri: str, sweep: str, folder: Path) -> WrittenReport | None:
     StoreError, ReportError
         If the store cannot be read, or the folder not be written.
     """
-    from reports.report import write_report  # takes seconds to import, which `summarize` does not need
+    with importing():
+        from reports.report import write_report  # takes seconds to import, which `summarize` does not need
 
     cells = read_cells(uri, [sweep])
     if not (cells["status"] == "FINISHED").any():

@@ -1,7 +1,6 @@
 """Textures that fill the image: a woven cloth and a granite slab."""
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from datasets.synthetic.drawing import (
     Defect,
@@ -117,6 +116,8 @@ class Granite(Scene):
         )
         warp_x, warp_y = (0.006 * smooth_noise(rng, self.size, 28, 28) for _ in range(2))
         pixels = np.stack([self.x + warp_x, self.y + warp_y], axis=-1)
+        from scipy.spatial import cKDTree  # 0.3 s, which images that are kept need not cost
+
         distances, nearest = cKDTree(seeds).query(pixels, k=2)
         border = np.clip((distances[..., 1] - distances[..., 0]) * self.size / 2 + 0.5, 0.5, 1)[..., None]
         colour = border * colours[nearest[..., 0]] + (1 - border) * colours[nearest[..., 1]]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.model import Sheet
 from reports.naming import slug
+from reports.remembered import remembered
 from reports.tables.captions import brief, caption, facts, marking, title_of, words
 from reports.tables.formatting import DIGITS, format_entries, ranked, states
 from reports.tables.groups import column_order, mean_rows, row_order, rules, spans, with_test_images
@@ -14,6 +15,7 @@ from reports.tables.seeds import MEAN, seeds_of, summary, tidy
 from store.table import labels, rows
 
 
+@remembered
 def comparison(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the table of one measure: a row per category and their mean, a column per method.
 
@@ -193,6 +195,7 @@ class Entries:
     partial: pd.DataFrame
 
 
+@remembered
 def entries_of(cells: pd.DataFrame, metric: str, digits: int = DIGITS) -> Entries | None:
     """Return one measure's table with its rows of means; None if no cell has the measure."""
     means = mean_rows(cells)

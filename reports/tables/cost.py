@@ -9,6 +9,7 @@ from reports.model import DASH, Sheet
 from reports.teachers import name_teachers
 from store import tags
 from store.table import labels, rows
+from store.text import listed
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,12 @@ COSTS = (
     Cost(tags.PARAMETERS, "parameters (M)", 1e-6),
     Cost(tags.MULTIPLY_ADDS, "multiply-adds (G/image)", 1e-9),
 )
-SIGNIFICANT = 3
+TIMED = (
+    *(tags.INFERENCE_SECONDS_SINGLE, tags.INFERENCE_SECONDS_BATCHED, tags.INFERENCE_IMAGES_PER_SECOND),
+    tags.MULTIPLY_ADDS,
+)
+"""Metrics that a job measures in one cell and repeats in its others."""
+SIGNIFICANT, NAMED = 3, 10
 MACHINE = {
     tags.DEVICE: "device",
     tags.PRECISION: "precision",
@@ -71,8 +77,14 @@ def cost_sheets(cells: pd.DataFrame) -> list[Sheet]:
 
 
 def inference(cells: pd.DataFrame) -> str:
-    """Return a sentence on the teachers that the costs of inference include."""
-    return f"Inference includes the {'; the '.join(name_teachers(cells))}."
+    """Return sentences on the teachers that the costs of inference include, and on the cells that were timed."""
+    timed = _timed(cells)
+    copied = timed[timed[tags.TIMED_CATEGORY] != ""]
+    once = ""
+    if not copied.empty:
+        names = listed(pd.unique(copied[tags.TIMED_CATEGORY]), NAMED)
+        once = f" It is timed once per job, for all its categories, on the images of {names}."
+    return f"Inference includes the {'; the '.join(name_teachers(cells))}.{once}"
 
 
 def conditions(cells: pd.DataFrame) -> list[str]:
@@ -102,13 +114,24 @@ def machines(cells: pd.DataFrame) -> list[str]:
 
 
 def cost_by_method(cells: pd.DataFrame, cost: Cost) -> pd.DataFrame:
-    """Return a row per method that has the cost: `mean`, `std`, `min` and `max` over its finished cells."""
+    """Return a row per method that has the cost: `mean`, `std`, `min` and `max` over its finished cells.
+
+    Of cells that repeat one measurement, one counts.
+    """
     chosen = cells[(cells["metric"] == cost.metric) & (cells["status"] == "FINISHED")].assign(label=labels)
+    if cost.metric in TIMED:
+        chosen = chosen[~_repeats(chosen)]
     return (
         (chosen["value"] * cost.factor)
         .groupby(chosen["label"], sort=False)
         .agg(["mean", "std", "min", "max"])
     )
+
+
+def _repeats(chosen: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which cells repeat the measurement of another one: of equal seed, category timed and number."""
+    timed = chosen[tags.TIMED_CATEGORY].where(chosen[tags.TIMED_CATEGORY] != "", chosen["run_id"])
+    return chosen.assign(timed=timed).duplicated(["label", "seed", "timed", "value"])
 
 
 def _timed(cells: pd.DataFrame) -> pd.DataFrame:

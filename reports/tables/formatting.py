@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from reports.model import DASH
+from reports.remembered import remembered
 from reports.tables.seeds import Spread, several_seeds
 from store.table import labels, rows
 from store.tags import UNMEASURED
@@ -62,6 +63,7 @@ def _deviation(value: float, digits: int, percent: bool) -> str:
     return f"<{number(10**-digits, digits, percent)}" if rounds_to_nothing else number(value, digits, percent)
 
 
+@remembered
 def states(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the words for entries without a value, a row per category and a column per method.
 

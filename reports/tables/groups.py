@@ -6,6 +6,7 @@ import pandas as pd
 
 from reports.measured import measured, trained_only
 from reports.naming import slug
+from reports.remembered import remembered
 from reports.tables.seeds import MEAN
 from store.table import labels, rows
 
@@ -13,11 +14,13 @@ MODES = {"rgb": "RGB", "depth": "3D", "rgbd": "RGB+3D"}
 """The modes of a method, in the order and under the names of MVTec 3D-AD's tables."""
 
 
+@remembered
 def row_order(cells: pd.DataFrame) -> list[str]:
     """Return the rows of a table: by dataset, then by group in order of appearance, then as the sweep asked."""
     return [row for groups in _groups(cells).values() for members in groups.values() for row in members]
 
 
+@remembered
 def mean_rows(cells: pd.DataFrame) -> dict[str, list[str]]:
     """Return the rows of means, {name: categories covered}, in their order.
 
@@ -42,12 +45,14 @@ def mean_rows(cells: pd.DataFrame) -> dict[str, list[str]]:
     return {f"{MEAN} {name}": members for name, members in several.items()} | {MEAN: every}
 
 
+@remembered
 def with_test_images(cells: pd.DataFrame) -> set[str]:
     """Return the rows of a table without those in which every finished cell was trained only."""
     only = set(rows(trained_only(cells))) - set(rows(measured(cells[cells["status"] == "FINISHED"])))
     return set(rows(cells)) - only
 
 
+@remembered
 def _groups(cells: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
     """Return {dataset: {group: rows}}; categories without a group, "", come last."""
     named = cells.assign(row=rows).sort_values("group", key=lambda group: group == "", kind="stable")
@@ -86,6 +91,7 @@ def spans(cells: pd.DataFrame) -> tuple[tuple[str, int], ...]:
     return tuple((heading, modes.count(mode)) for mode, heading in MODES.items() if mode in modes)
 
 
+@remembered
 def _modes(cells: pd.DataFrame) -> dict[str, str]:
     """Return the mode of each column; RGB where a cell does not say."""
     named = cells.assign(label=labels).drop_duplicates("label").set_index("label")

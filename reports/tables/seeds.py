@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from reports.remembered import remembered
 from store.table import ROWS_OF_MEANS, ended, labels, rows
 from store.text import counted, listed
 
@@ -41,6 +42,7 @@ class Spread:
     seeds: Seeds
 
 
+@remembered
 def values_by_seed(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the values of one measure, seeds not averaged.
 
@@ -118,6 +120,7 @@ def tidy(table: pd.DataFrame, spread: Spread) -> pd.DataFrame:
     return entries.assign(low=entries["mean"] - half, high=entries["mean"] + half).reset_index()
 
 
+@remembered
 def seeds_of(cells: pd.DataFrame) -> Seeds:
     """Return the seeds of each method's finished and failed cells, in ascending order; of all cells if none has ended.
 

@@ -110,6 +110,7 @@ def run(folder: Path, method: Method, images: Images, policy: str = "f1_image") 
     result = CellResult(
         detector=Detector(method, backbone, CPU, {"stages": []}, thresholds, policy),
         cost=measure_inference(method, images, settings.batch_size, repeats=1),
+        timed_category="washer",
         peak_memory_gb=1.0,
         stored=images.stored,
         scores=scores,

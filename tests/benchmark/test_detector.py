@@ -21,6 +21,7 @@ from benchmark.detector import Detector, load_detector
 from benchmark.detector_files import ABOUT, THRESHOLDS, WEIGHTS
 from benchmark.errors import BenchmarkError
 from benchmark.identity import keys_of
+from benchmark.inference_cost import InferenceCosts
 from benchmark.run_cell import CellResult, run_cell
 from benchmark.settings.evaluation import Evaluation
 from datasets.batch import Batch
@@ -61,7 +62,7 @@ def make(folder: Path, **changes: Any) -> Cell:
 
 
 def run(cell: Cell, folder: Path, force: bool = False) -> CellResult:
-    return run_cell(cell, keys_of(cell)[0], folder, force)
+    return run_cell(cell, keys_of(cell)[0], folder, InferenceCosts(), force)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
 from benchmark.identity import content_digests, keys_of
+from benchmark.inference_cost import InferenceCosts
 from benchmark.recording import _names, record_training
 from benchmark.run_cell import TrainedResult, run_cell, train_cell
 from benchmark.settings.evaluation import Evaluation
@@ -65,7 +66,7 @@ def result(folder: Path, good: Category) -> TrainedResult:
 
 
 def train(cell: Cell, folder: Path) -> TrainedResult:
-    return train_cell(cell, keys_of(cell)[0], folder)
+    return train_cell(cell, keys_of(cell)[0], folder, InferenceCosts())
 
 
 def recorded(folder: Path, cell: Cell, result: TrainedResult) -> Pending:
@@ -95,7 +96,7 @@ def test_thresholds_are_those_that_held_out_images_give_to_a_measured_cell(
 ) -> None:
     caplog.set_level(logging.INFO)
     cell = make(folder, washer, policy="train_quantile")
-    measured = run_cell(cell, keys_of(cell)[0], folder)
+    measured = run_cell(cell, keys_of(cell)[0], folder, InferenceCosts())
     assert "trained before, detector loaded from" in caplog.text
     assert result.detector.policy == "train_quantile"
     assert result.detector.thresholds == {"train_quantile": measured.detector.thresholds["train_quantile"]}
@@ -115,7 +116,11 @@ def test_costs_and_thresholds_are_recorded_and_no_measure(
     assert (values["train_images"], values["held_out_images"], values["inference_batch_size"]) == (12, 3, 4)
     assert values["train_seconds"] > 0
     assert not {"image_auroc", "pro", "chance_auroc", "dice_max_threshold"} & {*values}
-    assert pending.tags == {"unmeasured": "no test images", "threshold_policy": "train_quantile"}
+    assert pending.tags == {
+        "unmeasured": "no test images",
+        "threshold_policy": "train_quantile",
+        "timed_category": "washer",
+    }
     assert {Path(name).parts[0] for name in pending.digests} == {"detector"}
     assert (
         "not measured, as there are no test images; thresholds by train_quantile instead of f1_image"
@@ -147,7 +152,7 @@ def test_a_detector_judges_by_held_out_images_where_all_test_images_are_normal(
 ) -> None:
     normal = tuple(sample for sample in washer.test if not sample.label)
     cell = make(folder, replace(washer, test=normal))
-    result = run_cell(cell, keys_of(cell)[0], folder)
+    result = run_cell(cell, keys_of(cell)[0], folder, InferenceCosts())
     assert set(result.measures.values) == set(result.measures.missing)
     assert result.detector.policy == "train_quantile"
     assert result.detector.predict(normal[0].image).verdicts is not None

@@ -11,7 +11,7 @@ from benchmark.data.batches import Images, as_batches
 from benchmark.data.features import open_features
 from benchmark.data.images import open_images_store
 from benchmark.data.teacher import TeacherFeatures
-from benchmark.inference_cost import InferenceCost, measure_inference
+from benchmark.inference_cost import InferenceCost, InferenceCosts, measure_inference
 from benchmark.scoring import score
 from benchmark.settings.runtime import RuntimeSettings
 from datasets.batch import Batch
@@ -132,3 +132,20 @@ def test_multiply_adds_include_the_teacher(images_with_features: Images) -> None
     """ResNet-18 to layer3 at 64 pixels: its published 1.8e9 at 224 pixels, less layer4, scaled by area."""
     cost = measure_inference(Brightness(LAYERS), images_with_features, batch_size=1, repeats=1)
     assert cost.multiply_adds == pytest.approx(1.8e9 * 0.775 * (64 / 224) ** 2, rel=0.05)
+
+
+def test_a_job_measures_once_and_says_on_which_category(images: Images) -> None:
+    costs, method = InferenceCosts(), OneConvolution()
+    first = costs.of("washer", method, images, 4)
+    assert first[1] == "washer"
+    trained_anew = OneConvolution()
+    assert costs.of("weave", trained_anew, images, 4) == first
+
+
+def test_weights_of_another_size_and_other_batches_are_measured_by_themselves(images: Images) -> None:
+    costs, method = InferenceCosts(), OneConvolution()
+    costs.of("washer", method, images, 4)
+    larger = OneConvolution()
+    larger.register_buffer("memory_bank", torch.zeros(7))
+    assert costs.of("weave", larger, images, 4)[1] == "weave"
+    assert costs.of("mesh", method, images, 3)[1] == "mesh"

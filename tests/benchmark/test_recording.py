@@ -80,6 +80,7 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
     return CellResult(
         detector=detector,
         cost=InferenceCost(0.1, 0.05, 1e9, 4),
+        timed_category="weave",
         peak_memory_gb=1.5,
         stored=StoredImages(samples, images, truth, "key"),
         scores=scores,

@@ -73,6 +73,14 @@ def test_every_measure_and_cost_is_logged(sweep: Outcome) -> None:
         )
 
 
+def test_inference_is_timed_in_the_first_cell_of_each_job(sweep: Outcome) -> None:
+    names = ("inference_seconds_single", "inference_seconds_batched", "multiply_adds")
+    for method in METHODS:
+        runs = [cell.data for cell in sweep.runs("cell") if cell.data.tags["method"] == method]
+        assert len({tuple(data.metrics[name] for name in names) for data in runs}) == 1
+        assert {data.tags["timed_category"] for data in runs} == {CATEGORIES[0]}
+
+
 def test_the_loss_curve_has_a_point_per_epoch(sweep: Outcome) -> None:
     for cell in sweep.runs("cell"):
         history = sweep.client.get_metric_history(cell.info.run_id, "student/loss")

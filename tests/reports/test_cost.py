@@ -131,6 +131,17 @@ def test_methods_timed_on_different_cells_are_counted() -> None:
     assert "Cells: rd 2, ast 1." in sheet.caption
 
 
+def test_a_measurement_that_cells_of_a_job_repeat_counts_once() -> None:
+    jobs = [
+        timed({"rd": [0.010, 0.010, 0.010]}, {}, timed_category="c0"),
+        timed({"rd": [0.016]}, {}, timed_category="c0", seed="1"),
+        timed({"rd": [0.013]}, {}, timed_category="c2", seed="1"),  # resumed in another process
+    ]
+    (sheet,) = cost_sheets(pd.concat(jobs))
+    assert sheet.shown["one image (ms)"].to_dict() == {"rd": "13.0 ± 3.0"}
+    assert "timed once per job, for all its categories, on the images of c0, c2." in sheet.caption
+
+
 def test_accuracy_is_compared_over_categories_that_all_methods_have() -> None:
     found = trade_off(timed({"rd": [0.01, 0.01], "ast": [0.5]}, {"rd": [0.9, 0.1], "ast": [0.8]}), "pro")
     assert found["accuracy"].to_dict() == pytest.approx({"rd": 0.9, "ast": 0.8})

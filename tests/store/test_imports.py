@@ -36,6 +36,31 @@ def test_modules_do_not_import(modules: tuple[str, ...], unwanted: tuple[str, ..
     assert result.stdout.strip() == "[]"
 
 
+COMMANDS = (
+    *("reports.status", "reports.dashboard", "reports.__main__", "reports.report"),
+    *("store.sync", "store.register", "benchmark.predict", "benchmark.export", "benchmark.toy"),
+)
+
+
+def test_commands_that_compute_nothing_or_have_not_begun_do_without_torch() -> None:
+    code = f"import sys, {', '.join(COMMANDS)}; print({{'torch', 'hydra', 'sklearn'}} & {{*sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_torch_is_not_imported_before_the_options_are_right() -> None:
+    code = (
+        "import sys, run_benchmark; code = run_benchmark.main(sys.argv); print(code, 'torch' in sys.modules)"
+    )
+    options = ("method=stfpm", "method.training.epochs=many")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "False"], done.stderr
+
+
 @pytest.mark.parametrize("module", ["store.table", "store.tracker", "reports.status", "reports.__main__"])
 def test_mlflow_sends_no_telemetry(module: str) -> None:
     code = (
