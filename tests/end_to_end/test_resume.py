@@ -61,7 +61,7 @@ def test_only_new_cells_run_whatever_the_order_and_the_tables_hold_all(
     assert len(cells(again)) == 4
     shown = second.stdout[second.stdout.index("Image AUROC") :]
     assert shown == again.stdout[again.stdout.index("Image AUROC") :]
-    assert all(name in shown for name in ("simple_student", "stfpm", "granite", "washer"))
+    assert all(name in shown for name in ("Simple Student", "STFPM", "granite", "washer"))
     name, status = read_status(second.uri, "second")
     assert (name, status.unknown, status.counts["finished"], status.counts["missing"]) == ("second", 0, 4, 0)
     assert capfd.readouterr().err == ""
