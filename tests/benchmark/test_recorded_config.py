@@ -86,7 +86,10 @@ def test_own_overrides_replace_those_of_the_file(tmp_path: Path) -> None:
             r"config.yaml: found no choices of method, dataset.* expected config.yaml of a cell",
         ),
         ({"method": {"a b": 1}}, r"a b"),
-        ({"choices": {"dataset": "imagenet"}}, r"dataset=imagenet: there is no such dataset.* known: folder"),
+        (
+            {"choices": {"dataset": "imagenet"}},
+            r"dataset=imagenet: there is no such dataset.* known: cifar10",
+        ),
     ],
 )
 def test_what_this_version_cannot_give_is_refused_in_one_line(

@@ -49,6 +49,7 @@ def test_seeds_repeat_random_numbers() -> None:
 @pytest.mark.skipif(
     sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="only glibc has the setting"
 )
+@pytest.mark.slow
 def test_glibc_keeps_freed_memory() -> None:
     """In a process of its own: after the setting, a freed buffer is not returned to the kernel."""
     code = (

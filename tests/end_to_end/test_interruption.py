@@ -52,7 +52,7 @@ def interrupt(
     [
         (signal.SIGINT, 1, 130, []),
         pytest.param(signal.SIGINT, 3, 130, ["-m"], marks=pytest.mark.slow),
-        (signal.SIGTERM, 2, 143, ["-m"]),
+        pytest.param(signal.SIGTERM, 2, 143, ["-m"], marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 1, 129, [], marks=pytest.mark.slow),
     ],
     ids=["Ctrl-C", "three times Ctrl-C", "SIGTERM twice", "closed terminal"],

@@ -72,7 +72,7 @@ def test_odd_names_are_printed_as_they_are_and_never_reach_a_path(tmp_path: Path
     assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
 
 
-@pytest.mark.parametrize("width", [COLUMN, PAGE])
+@pytest.mark.parametrize("width", [COLUMN, pytest.param(PAGE, marks=pytest.mark.slow)])
 def test_nothing_is_cut_off_however_many_and_long_the_names(width: float) -> None:
     variants = [f"ast (mode=rgbd student={i} combine=multiply)" for i in range(7)]
     table = pictured_cells([*ODD_METHODS, *variants], [*ODD_CATEGORIES[:2], "bottle"])

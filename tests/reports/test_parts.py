@@ -105,6 +105,7 @@ def test_whatever_part_fails_the_others_are_written_and_the_page_names_it(
     assert "made-up" in text or function == "overview"
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_drawn_costs_itself(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

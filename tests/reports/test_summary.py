@@ -15,7 +15,9 @@ from tests.reports.store import SWEEP, make_store
 METHODS, CATEGORIES = ("ast", "stfpm"), ("carpet", "bottle")
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one seed", "two seeds"])
+@pytest.fixture(
+    scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)], ids=["one seed", "two seeds"]
+)
 def several(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

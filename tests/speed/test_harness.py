@@ -81,6 +81,7 @@ def test_a_part_that_fails_is_listed_with_its_reason(tmp_path: Path) -> None:
     assert "missing: peers: none" in page
 
 
+@pytest.mark.slow
 def test_memory_of_a_test_set_grows_from_step_to_step(tmp_path: Path) -> None:
     part = run_part("memory", {}, tmp_path, ["--images", "4", "--side", "32"])
     assert part.problem == ""

@@ -224,6 +224,7 @@ def test_damaged_file_is_named_and_the_folder_healed(
     write_folder_once(kept, must_not_run)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_the_digests_is_noticed(kept: Path) -> None:
     path = kept / "digests.json"
     intact = path.read_bytes()
