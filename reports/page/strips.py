@@ -48,8 +48,10 @@ def chart(board: Leaderboard, numbers: Sequence[str]) -> Chart | None:
     values = board.values.to_numpy(float)
     if np.isnan(values).all():
         return None
-    ticks = MaxNLocator(TICKS, min_n_ticks=2).tick_values(np.nanmin(values), np.nanmax(values))
-    low, high = float(ticks[0]), float(ticks[-1])
+    locator = MaxNLocator(TICKS, min_n_ticks=2)
+    ticks = np.asarray(locator.tick_values(np.nanmin(values), np.nanmax(values)))
+    low, high = float(ticks[0]), min(float(ticks[-1]), 1.0)  # no measure is larger
+    ticks = ticks[ticks <= high]
 
     def place(value: float) -> str:
         return f"{MARGIN + (100 - 2 * MARGIN) * (value - low) / (high - low):.2f}%"

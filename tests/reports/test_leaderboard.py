@@ -164,6 +164,15 @@ def test_the_chart_has_a_dot_per_category_on_one_scale() -> None:
     assert ticks[-1] >= 0.9
 
 
+def test_the_scale_of_the_chart_ends_at_the_largest_possible_value() -> None:
+    drawn = chart(board(by_category({"rd": [1.0, 0.94], "stfpm": [0.999, 0.95]})), ["0", "1"])
+    assert drawn is not None
+    assert max(float(text) for _, text in drawn.ticks) <= 1
+    assert (
+        max(float(x.rstrip("%")) for strip in drawn.strips for x, _ in strip.dots) == 98
+    )  # the margin is 2 %
+
+
 def test_the_title_is_in_words() -> None:
     table = by_category({"rd": [0.9, 0.7], "stfpm": [0.8, 0.7], "ast": [0.5, 0.5]})
     assert heading(table) == "RD, STFPM and AST on MVTec AD"
