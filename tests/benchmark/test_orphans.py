@@ -94,6 +94,7 @@ def test_a_worker_is_terminated_and_cleans_up(tmp_path: Path) -> None:
     assert (tmp_path / "cleaned").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_hear_sigterm_ends(tmp_path: Path) -> None:
     work = """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -123,6 +123,7 @@ def test_a_store_with_a_password_shows_it_nowhere(tmp_path: Path, monkeypatch: p
             shows_nothing(Outcome(0, again.stdout, again.stderr, tmp_path / "results"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are read from /proc")
 def test_the_list_of_processes_shows_no_password_once_the_command_has_started(tmp_path: Path) -> None:
     words = command(tmp_path / "results", *SWEEP, f"tracking.uri=http://me:{SECRET}@{NOWHERE}")

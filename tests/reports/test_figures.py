@@ -58,6 +58,7 @@ def test_the_number_of_figures_is_bounded() -> None:
     }
 
 
+@pytest.mark.slow
 def test_odd_names_are_printed_as_they_are_and_never_reach_a_path(tmp_path: Path) -> None:
     table = pictured_cells(ODD_METHODS, ODD_CATEGORIES)
     found = {figure.name: figure for figure in all_figures(table, files(Made()))}

@@ -91,6 +91,7 @@ def all_sheets() -> list[Sheet]:
     return [*(sheet for sheet in compared if sheet), *published, *details]
 
 
+@pytest.mark.slow
 def test_every_part_has_whole_rows_and_braces_match() -> None:
     for sheet in all_sheets():
         text, columns = to_latex(sheet), 0
