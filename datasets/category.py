@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from datasets.errors import DatasetError
 
 GOOD = "good"
@@ -95,10 +93,9 @@ class Category:
             )
         if not 0 <= seed < 2**32:
             raise DatasetError(f"method.training.validation_seed={seed}; expected 0 to {2**32 - 1}")
-        # what `train_test_split` does; importing it would take as long as importing a third of torch
-        order = np.random.RandomState(seed).permutation(len(self.train))
-        count = math.ceil(len(self.train) * fraction)
-        train, validation = (
-            tuple(self.train[i] for i in sorted(part)) for part in (order[count:], order[:count])
-        )
+        # an import of seconds, which no mistyped option should wait for
+        from sklearn.model_selection import train_test_split
+
+        parts = train_test_split(range(len(self.train)), test_size=fraction, random_state=seed)
+        train, validation = (tuple(self.train[i] for i in sorted(part)) for part in parts)
         return replace(self, train=train, validation=validation)

@@ -8,7 +8,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import Conv2dSame
+from timm.layers import Conv2dSame, get_same_padding
 from timm.models import EfficientNet
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
@@ -165,7 +165,7 @@ def pad_for(network: nn.Module, side: int) -> bool:
         convolution = network.get_submodule(name)
         assert isinstance(convolution, Conv2dSame)
         kernel, stride = convolution.kernel_size[0], convolution.stride[0]
-        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        total = get_same_padding(size, kernel, stride, dilation=1)
         before, after = total // 2, total - total // 2
         setattr(
             network.get_submodule(parent), child, PaddedConv2d(convolution, (before, after, before, after))
