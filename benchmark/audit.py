@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from benchmark.cell import Cell, CellImages
-from benchmark.data.batches import Images
 from benchmark.limits import explain_resource_errors
 from benchmark.scoring import score
 from benchmark.signals import keep_interruption
@@ -17,7 +16,7 @@ from benchmark.sweep import Sweep
 from benchmark.training.checkpoint import Checkpoint, random_states_kept
 from benchmark.training.trained import train_method
 from metrics import image_auroc
-from store.audits import Audit, audit_file, audits_of
+from store.audits import Audit, audit_file
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,8 @@ class EpochScores(Checkpoint):
         self.cell, self.every = cell, every
         self.test = cell.as_batches(images.test)
         self.labels = np.array([sample.label for sample in images.test.samples])
-        self.calibration = _calibration_images(cell, images)
+        # as the training calibrates: on held-out images, or else on those that it trains on
+        self.calibration = cell.held_out_batches(images) or cell.as_batches(images.train)
         self.image_auroc: dict[int, float] = {}
         self._stages = 0
 
@@ -75,13 +75,6 @@ class EpochScores(Checkpoint):
         return image_auroc(self.labels, scores.images)
 
 
-def _calibration_images(cell: Cell, images: CellImages) -> Images:
-    """Return the images on which the training calibrates its method: the held-out ones, or else those it trains on."""
-    if cell.held_out:
-        return cell.as_batches(images.validation or images.train).select(cell.held_out)
-    return cell.as_batches(images.train)
-
-
 def audit(cell: Cell, every: int) -> dict[int, float]:
     """Train a cell once more, and return the image AUROC of its test images after every n-th epoch."""
     images = cell.open_images()
@@ -90,8 +83,8 @@ def audit(cell: Cell, every: int) -> dict[int, float]:
     return watching.image_auroc
 
 
-def record_audit(cell: Cell, identity: str, every: int, sweep: Sweep) -> None:
-    """Audit a finished cell, unless the sweep has its audit, and log what is found with the sweep's parent run.
+def record_audit(cell: Cell, identity: str, every: int, sweep: Sweep, known: Mapping[str, Audit]) -> None:
+    """Audit a finished cell, and log what is found with the sweep's parent run, unless its audit is `known`.
 
     Raises
     ------
@@ -100,8 +93,7 @@ def record_audit(cell: Cell, identity: str, every: int, sweep: Sweep) -> None:
     """
     if not cell.category.test or not sweep.tracker.is_finished(identity):
         return
-    known = audits_of(sweep.settings.tracking.uri, [sweep.name]).get(identity)
-    if known is not None and known.every == every:
+    if identity in known and known[identity].every == every:
         return
     log.info("%s: audit, trains again and looks at the test images after every %d epochs", cell.name, every)
     with keep_interruption(), explain_resource_errors():

@@ -105,6 +105,16 @@ class Cell:
         training = self.training
         return self.category.hold_out(training.validation_fraction, training.validation_seed).validation
 
+    def held_out_batches(self, images: CellImages, reread: bool = True) -> Images | None:
+        """Return the held-out images, as `as_batches` does; None without any.
+
+        They lie among the stored train images, or by themselves.
+        """
+        held_out = self.held_out
+        if not held_out:
+            return None
+        return self.as_batches(images.validation or images.train, reread).select(held_out)
+
     @property
     def splits(self) -> dict[str, tuple[Category, str, int]]:
         """Return the splits that there are, each with its images' side."""

@@ -32,6 +32,7 @@ from benchmark.signals import keep_interruption
 from benchmark.sweep import OPEN_SWEEP, Sweep, current_sweep, open_sweep, read_sweep
 from datasets.category import Category
 from store import tags
+from store.audits import audits_of
 from store.errors import StoreError
 from store.liveness import LOCKS
 from store.passwords import without_password
@@ -266,11 +267,12 @@ def run_job(config: DictConfig) -> None:
             continue
         if keys := job.prepare(cell, place):
             prepared.append((cell, place, keys))
-    waiting = sum(not keys.is_finished for _, _, keys in prepared)
+    waiting, every = sum(not keys.is_finished for _, _, keys in prepared), settings.jobs.audit
+    audits = audits_of(sweep.settings.tracking.uri, [sweep.name]) if every else {}
     for cell, place, keys in prepared:
         job.run(cell, place, keys, waiting)
-        if settings.jobs.audit:
-            record_audit(cell, keys.identity, settings.jobs.audit, sweep)
+        if every:
+            record_audit(cell, keys.identity, every, sweep, audits)
         waiting -= not keys.is_finished
 
 

@@ -193,9 +193,8 @@ def check_threshold(evaluation: Evaluation, category: str, held_out: Sequence[Sa
 
 
 def _score_validation(cell: Cell, images: CellImages, method: Method) -> Scores | None:
-    """Score the held-out normal images, if there are any; they lie among the stored train images or by themselves."""
-    if not cell.held_out:
+    """Score the held-out normal images, if there are any."""
+    validation = cell.held_out_batches(images, reread=False)
+    if validation is None:
         return None
-    stored = images.validation or images.train
-    validation = cell.as_batches(stored, reread=False).select(cell.held_out)
     return score(method, validation, cell.evaluation.batch_size, cell.settings.cache_dir)
