@@ -1,5 +1,6 @@
 """The answer in words: which method is best, by how much, how sure that is, and what it misses."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -154,7 +155,7 @@ def _certainty(standing: Standing) -> str:
     methods = len(standing.means)
     if standing.tested < 2:
         return "With one category it cannot be tested whether this holds for others."
-    reach = smallest_p(standing.tested, methods * (methods - 1) // 2)
+    reach = smallest_p(standing.tested, math.comb(methods, 2))
     if standing.p_values is None:
         return (
             f"With {standing.tested} categories no difference can be significant at {ALPHA} "

@@ -13,6 +13,11 @@ def measured(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells[UNMEASURED] == ""]
 
 
+def finished(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that have run to their end and were measured."""
+    return measured(cells[cells["status"] == "FINISHED"])
+
+
 def trained_only(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the finished cells that were trained, not measured, as there are no test images."""
     return cells[(cells["status"] == "FINISHED") & (cells[UNMEASURED] != "")]

@@ -248,7 +248,7 @@ def _by_number(samples: pd.DataFrame, names: _Names) -> str:
 
 
 def _shown_figure(figure: Figure, path: Path, names: _Names) -> _ShownFigure:
-    also = [figure.section] * (figure.section in ("statistics", "cost"))
+    also = [figure.section] if figure.section in ("statistics", "cost") else []
     picture = _reduced(path)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)

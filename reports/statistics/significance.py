@@ -1,5 +1,6 @@
 """Statistics of one measure over categories: average ranks, critical differences, pairs of methods."""
 
+import math
 from functools import partial
 from textwrap import fill
 
@@ -10,17 +11,8 @@ from matplotlib.figure import Figure as Drawing
 from reports.figures.captions import columns
 from reports.figures.style import PAGE, drawing, palette, shorten
 from reports.model import Figure, Sheet
-from reports.statistics.ranks import (
-    ALPHA,
-    EXACT,
-    RESAMPLES,
-    Friedman,
-    average_ranks,
-    friedman,
-    p_values,
-    pairwise,
-    smallest_p,
-)
+from reports.statistics.ranks import ALPHA, EXACT, RESAMPLES, Friedman, smallest_p
+from reports.statistics.tested import tested
 from reports.tables.captions import title_of
 from reports.tables.comparison import category_values, samples
 from reports.tables.entries import PAIR, VERSUS
@@ -51,26 +43,21 @@ def statistics_of(cells: pd.DataFrame, metric: str) -> tuple[list[Sheet], list[F
     -------
     Sheets and figures; none with fewer than two methods or fewer than two categories.
     """
-    table = samples(cells, metric)
-    if min(table.shape) < 2:
+    found = tested(cells, metric)
+    if found is None:
         return [], []
-    pairs = pairwise(table)
     limits = " ".join(limits_of(cells, metric))
-    compared = _pairs_sheet(metric, pairs, limits)
-    if table.shape[1] == 2:
+    compared = _pairs_sheet(metric, found.pairs, limits)
+    if found.friedman is None:
         return [compared], []
-    ranks, test = average_ranks(table), friedman(table)
-    labels = list(table.columns)
     diagram = Figure(
         name=f"{metric}_critical_difference",
         title=f"{title_of(metric)}: critical differences",
-        caption=f"{_diagram_caption(test)} {limits}",
-        draw=partial(
-            draw_critical_differences, ranks, p_values(pairs, test, labels), palette(columns(cells))
-        ),
+        caption=f"{_diagram_caption(found.friedman)} {limits}",
+        draw=partial(draw_critical_differences, found.ranks, found.p_values, palette(columns(cells))),
         section="statistics",
     )
-    return [_ranks_sheet(metric, table, ranks, test), compared], [diagram]
+    return [_ranks_sheet(metric, found.samples, found.ranks, found.friedman), compared], [diagram]
 
 
 def limits_of(cells: pd.DataFrame, metric: str) -> list[str]:
@@ -255,7 +242,7 @@ def _diagram_caption(test: Friedman) -> str:
 
 def _reach(categories: int, methods: int) -> str:
     """Return the smallest p that the tests of pairs can reach, and whether it can be significant."""
-    pairs = methods * (methods - 1) // 2
+    pairs = math.comb(methods, 2)
     alone, corrected = smallest_p(categories), smallest_p(categories, pairs)
     after = f", and after Holm's correction for {pairs} pairs {corrected:.3g}" if pairs > 1 else ""
     reach = (

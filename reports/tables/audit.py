@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from metrics import FROM_HELD_OUT
-from reports.measured import measured
+from reports.measured import finished
 from reports.model import Sheet
 from reports.tables.captions import facts, title_of
 from reports.tables.formatting import DIGITS
-from reports.tables.groups import column_order
+from reports.tables.groups import changes, column_order
 from reports.tables.literature import AT_THRESHOLD, EPOCH
 from reports.tables.seeds import seeds_of
 from reports.tables.verdicts import confusions
@@ -46,7 +46,7 @@ def audit_sheets(cells: pd.DataFrame, uri: str) -> list[Sheet]:
     StoreError
         If the store cannot be read.
     """
-    done = measured(cells[cells["status"] == "FINISHED"])
+    done = finished(cells)
     audits = audits_of(uri, list(pd.unique(done[SWEEP])))
     done = done[done[IDENTITY].isin(audits)]
     if done.empty:
@@ -67,7 +67,6 @@ def audit_sheets(cells: pd.DataFrame, uri: str) -> list[Sheet]:
         "difference: mean over categories, ± standard deviation over seeds",
         *facts(done, [row.metric for row in found][:1], seeds_of(done), ""),
     ]
-    changes = [i for i in range(1, len(found)) if found[i].label != found[i - 1].label]
     return [
         Sheet(
             name="audit",
@@ -75,7 +74,7 @@ def audit_sheets(cells: pd.DataFrame, uri: str) -> list[Sheet]:
             caption="; ".join(parts),
             values=values,
             shown=shown,
-            rules=tuple(changes),
+            rules=changes([*index]),
             section="statistics",
         )
     ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.measured import measured, trained_only
+from reports.measured import finished, trained_only
 from reports.naming import slug
 from reports.remembered import remembered
 from reports.tables.seeds import MEAN
@@ -48,7 +48,7 @@ def mean_rows(cells: pd.DataFrame) -> dict[str, list[str]]:
 @remembered
 def with_test_images(cells: pd.DataFrame) -> set[str]:
     """Return the rows of a table without those in which every finished cell was trained only."""
-    only = set(rows(trained_only(cells))) - set(rows(measured(cells[cells["status"] == "FINISHED"])))
+    only = set(rows(trained_only(cells))) - set(rows(finished(cells)))
     return set(rows(cells)) - only
 
 
@@ -66,8 +66,9 @@ def _groups(cells: pd.DataFrame) -> dict[str, dict[str, list[str]]]:
 
 def by_dataset(cells: pd.DataFrame, name: str) -> list[tuple[str, pd.DataFrame]]:
     """Return the cells of each dataset, with a sheet's name: `name`, and the dataset if there are several."""
-    parts = [(str(dataset), part) for dataset, part in cells.groupby("dataset", sort=False)]
-    return [(slug(name, *[dataset] * (len(parts) > 1)), part) for dataset, part in parts]
+    if cells["dataset"].nunique() == 1:
+        return [(slug(name), cells)]  # the table itself, of which results are remembered
+    return [(slug(name, str(dataset)), part) for dataset, part in cells.groupby("dataset", sort=False)]
 
 
 def rules(order: Sequence[str], cells: pd.DataFrame) -> tuple[int, ...]:
@@ -75,6 +76,17 @@ def rules(order: Sequence[str], cells: pd.DataFrame) -> tuple[int, ...]:
     means = mean_rows(cells)
     firsts = {means[name][0] for name in means if name != MEAN} | {next(iter(means))}
     return tuple(position for position, row in enumerate(order) if position and row in firsts)
+
+
+def changes(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the positions at which a name differs from the one before.
+
+    Examples
+    --------
+    >>> changes(["rd", "rd", "stfpm"])
+    (2,)
+    """
+    return tuple(i for i in range(1, len(names)) if names[i] != names[i - 1])
 
 
 def column_order(cells: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from reports.model import DASH, Sheet
 from reports.naming import slug
 from reports.tables.captions import facts, title_of
 from reports.tables.formatting import DIGITS
-from reports.tables.groups import column_order
+from reports.tables.groups import changes, column_order
 from reports.tables.literature import (
     AND,
     AT_THRESHOLD,
@@ -134,14 +134,13 @@ def _sheet(found: Sequence[_Row], dataset: str, method: str, own: pd.DataFrame) 
         "difference: published minus measured; a difference may have other causes, such as seeds",
         *facts(own, metrics, seeds_of(own), ""),
     ]
-    changes = [i for i in range(1, len(found)) if found[i].label != found[i - 1].label]
     return Sheet(
         name=slug("honesty", dataset, method),
         title=f"{method}: published, and measured here",
         caption="; ".join(parts),
         values=values,
         shown=shown,
-        rules=tuple(changes),
+        rules=changes([*index]),
         section="published",
         method=found[0].label if len(set(index)) == 1 else "",
     )

@@ -1,5 +1,6 @@
 """The leaderboard: a row per method with what decides between them, the best first."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +9,10 @@ import pandas as pd
 
 from metrics import Confusion, is_oracle
 from reports.answer import Standing, answer, differences
-from reports.measured import measured
+from reports.measured import finished
 from reports.model import DASH, Leaderboard, Sheet
-from reports.statistics.ranks import ALPHA, average_ranks, friedman, p_values, pairwise, smallest_p
+from reports.statistics.ranks import ALPHA, smallest_p
+from reports.statistics.tested import Tested, tested
 from reports.tables.captions import brief, marking, title_of, words
 from reports.tables.comparison import Entries, entries_of, samples
 from reports.tables.cost import LATENCY, cost_by_method, machines
@@ -81,12 +83,12 @@ class _Board:
         return {metric: entries for metric, entries in found.items() if entries is not None}
 
     @cached_property
-    def samples(self) -> pd.DataFrame:
-        return samples(self.cells, self.metric)
+    def tested(self) -> Tested | None:
+        return tested(self.cells, self.metric)
 
     @cached_property
     def done(self) -> pd.DataFrame:
-        return measured(self.cells[self.cells["status"] == "FINISHED"])
+        return finished(self.cells)
 
     @cached_property
     def verdicts(self) -> dict[str, tuple[Confusion | None, str]]:
@@ -106,7 +108,7 @@ class _Board:
             shown=own.shown.T[MEAN].loc[self.order],
             values=own.values.loc[[*mean_rows(self.cells)[MEAN]], self.order],
             p_values=self._p_values(),
-            tested=len(self.samples),
+            tested=len(samples(self.cells, self.metric)),
             seeds=max(map(len, seeds_of(self.cells).values())),
             verdicts={label: found for label, (found, _) in self.verdicts.items()},
             threshold=listed(
@@ -146,7 +148,7 @@ class _Board:
             brief=brief(self.cells).partition(", ")[2],  # the title has the dataset
             percent=shown.assign(**{c.title: c.percent for c in columns if c.percent is not None}),
             measures=len(self.entries),
-            samples=self.samples if self._is_ranked else None,
+            samples=None if self.tested is None else self.tested.samples,
         )
         own = self.standing
         return Leaderboard(sheet, answer(own), own.title, own.values, self.differences)
@@ -155,17 +157,12 @@ class _Board:
     def _index(self) -> pd.Index:
         return pd.Index(self.order, name="method")
 
-    @property
-    def _is_ranked(self) -> bool:
-        return min(self.samples.shape) > 1
-
     def _p_values(self) -> pd.DataFrame | None:
         """Return the p-values of all pairs; None where no difference can be significant."""
-        categories, methods = self.samples.shape
-        if methods < 2 or smallest_p(categories, methods * (methods - 1) // 2) >= ALPHA:
+        if self.tested is None:
             return None
-        test = friedman(self.samples) if methods > 2 else None
-        return p_values(pairwise(self.samples), test, list(self.samples.columns))
+        categories, methods = self.tested.samples.shape
+        return self.tested.p_values if smallest_p(categories, math.comb(methods, 2)) < ALPHA else None
 
     def _measures(self) -> list[_Column]:
         means = mean_rows(self.cells)
@@ -213,9 +210,9 @@ class _Board:
 
     def _compared(self) -> list[_Column]:
         """Return average ranks and differences from the best; none for a single method."""
-        if not self._is_ranked:
+        if self.tested is None:
             return []
-        ranks = average_ranks(self.samples).reindex(self.order)
+        ranks = self.tested.ranks.reindex(self.order)
         texts = {str(label): f"{rank:.2f}" for label, rank in ranks.dropna().items()}
         best = self.standing.leaders[:1]
         versus = {label: self.differences[label][name] for name in best for label in self.order}
@@ -238,9 +235,9 @@ class _Board:
             )
         if "ms per image" in shown:
             parts.append(f"one image at a time with {listed(machines(self.done))}")
-        if self._is_ranked:
+        if self.tested is not None:
             parts.append(
-                f"ranks over {counted(len(self.samples), 'category')}, 1 is best; against the best: Wilcoxon's "
+                f"ranks over {counted(len(self.tested.samples), 'category')}, 1 is best; against the best: Wilcoxon's "
                 "signed-rank test with Holm's correction"
             )
         return [*parts, marking(is_marked, self.relevant, "column"), words(shown, seeds)]

@@ -7,7 +7,7 @@ from operator import add
 import pandas as pd
 
 from metrics import THRESHOLD_POLICIES, Confusion, is_oracle
-from reports.measured import measured
+from reports.measured import finished, measured
 from reports.model import DASH, Sheet
 from reports.naming import slug
 from reports.tables.formatting import DIGITS
@@ -55,7 +55,7 @@ def verdict_sheet(
     category
         Name of the category.
     """
-    done = measured(cells[cells["status"] == "FINISHED"])
+    done = finished(cells)
     own = own_policies(cells)
     order = [*own, *(policy for policy in THRESHOLD_POLICIES if policy not in own)]
     recorded = set(done["metric"])
@@ -157,7 +157,7 @@ def own_policies(cells: pd.DataFrame) -> list[str]:
 
 
 def _caption(cells: pd.DataFrame, own: Sequence[str], shown: Sequence[str], category: str) -> list[str]:
-    done = measured(cells[cells["status"] == "FINISHED"])
+    done = finished(cells)
     categories = rows(done).nunique()
     seeds = max(map(len, seeds_of(cells).values()))
     summed = [counted(categories, "category")] * (categories > 1) + [counted(seeds, "seed")] * (seeds > 1)
