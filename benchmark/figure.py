@@ -93,7 +93,7 @@ def _centre(column: int) -> float:
 def _draw(axis: Axes, pictures: Sequence[NDArray[Any]], **options: Any) -> AxesImage:
     """Draw pictures of one size side by side; pixels between them are white or NaN."""
     strip = _strip(pictures)
-    return axis.imshow(strip, extent=_extent(strip), **options)
+    return axis.imshow(strip, extent=(0, strip.shape[1] / strip.shape[0], 0, 1), **options)
 
 
 def _strip(pictures: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -101,10 +101,6 @@ def _strip(pictures: Sequence[NDArray[Any]]) -> NDArray[Any]:
     empty: float = 255 if pictures[0].ndim == 3 else np.nan
     between = np.full_like(pictures[0], empty, shape=(height, round(width * GAP), *pictures[0].shape[2:]))
     return np.concatenate([part for picture in pictures for part in (picture, between)][:-1], axis=1)
-
-
-def _extent(strip: NDArray[Any]) -> tuple[float, float, float, float]:
-    return 0, strip.shape[1] / strip.shape[0], 0, 1
 
 
 def _show_images(axis: Axes, stored: StoredImages, chosen: Sequence[int]) -> None:
@@ -151,8 +147,7 @@ def _map_row(scores: Scores, threshold: float) -> Row:
         pictures = [scores.maps[i].astype(np.float64) for i in chosen]
         drawn = _draw(axis, pictures, cmap="inferno", vmin=low, vmax=max(high, low + 1e-12))
         if np.isfinite(threshold) and any(each.min() < threshold < each.max() for each in pictures):
-            strip = _strip(pictures)
-            extent, shown = _extent(strip), np.ma.masked_invalid(strip)
+            shown, extent = drawn.get_array(), drawn.get_extent()  # without the NaN between pictures
             axis.contour(shown, [threshold], extent=extent, origin="upper", colors="cyan", linewidths=0.7)
         return drawn
 
