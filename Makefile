@@ -47,10 +47,10 @@ pages: $(READY)  ## reports in a browser, LaTeX compiled, MLflow's pages, 450 ce
 	$(BIN)/python -m pytest tests/reports -m "slow or not slow"
 	$(BIN)/python -m tests.reports.store
 
-speed: $(READY)  ## compared with other libraries and the machine's limit (DATA=... WEIGHTS=...)
+speed: $(READY)  ## compared with other libraries (DATA=... WEIGHTS=..., ALL=1: also what takes longer)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[joblib]"
 	$(BIN)/python -m tests.speed --peers .peers --out results/speed \
-		$(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS))
+		$(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(ALL),--all)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """Every speed measurement, one after the other, into one folder: `make speed`.
 
-    python -m tests.speed [--peers FOLDER] [--data FOLDER] [--weights FILE] [--out FOLDER] [--only PART ...]
+    python -m tests.speed [--peers FOLDER] [--data FOLDER] [--weights FILE] [--out FOLDER] [--all | --only PART ...]
 
 Each part is a command of its own (`python -m tests.speed.PART`) and leaves `PART.json` and its output, `PART.md`.
 `speed.md` holds all of them, first the pairs: this suite compared with a peer. A part that fails or does not exist is
@@ -22,33 +22,32 @@ from tests.speed.commands import SpeedError
 from tests.speed.pairs import Pair, machine, markdown, plot, read, row, table
 from tests.speed.peers import peers_python
 
-PARTS = {
+MAIN = {
+    "training": ("peers", "data", "weights"),
+    "sweep": ("peers",),
+    "shared": (),
     "start": ("peers",),
+    "measures": ("peers",),
+}
+"""The parts, in order, and which options each takes. A sweep needs two categories, so it always generates them."""
+PARTS = MAIN | {
     "limits": (),
     "factors": (),
-    "measures": ("peers",),
     "memory": (),
-    "training": ("peers", "data", "weights"),
     "quality": ("peers", "data", "weights"),
-    "sweep": ("peers",),
     "growth": (),
     "precision": ("data", "weights"),
 }
-"""The parts, in order, and which options each takes. A sweep needs two categories, so it always generates them."""
+"""With those that take longer and that `--all` adds."""
 HEADLINES = (
+    *("whole process, 5 epochs, stfpm", "an epoch, stfpm", "whole process, 5 epochs, rd", "an epoch, rd"),
+    "8 cells of stfpm and rd",
+    "24 quick cells",
+    "training of a quick cell beside a busy thread, threads=auto",
     "command to first training step",
-    "training step of STFPM with all factors",
-    "an epoch, ",
-    "whole process, ",
-    "image_auroc, ",
-    "pixel_auroc, ",
-    "pro, ",
-    "pixel AUROC and PRO exact, against PRO",
-    "pixel AUROC, PRO and AP exact",
-    "12 cells",
-    "8 cells",
+    *("pixel AUROC and PRO exact, beside PRO, 100x256", "pixel AUROC and PRO exact, beside PRO, 100x1024"),
 )
-"""docs/speed.md shows the pairs whose names begin so and that compare this suite with another."""
+"""docs/speed.md shows the pairs whose names begin so, in this order."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +121,8 @@ def summary(parts: dict[str, Part], missing: Sequence[str]) -> str:
 
 
 def headlines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs of `HEADLINES`; without memory."""
-
-    def is_one(pair: Pair) -> bool:
-        compared = pair.theirs and not pair.other.startswith("this suite")
-        return bool(compared) and pair.unit != "MB" and pair.what.startswith(HEADLINES)
-
-    return list(filter(is_one, pairs))
+    """Return the pairs of `HEADLINES` that were measured."""
+    return [pair for name in HEADLINES for pair in pairs if pair.what.startswith(name) and pair.theirs]
 
 
 def headline_table(pairs: Sequence[Pair]) -> str:
@@ -146,7 +140,11 @@ def main() -> int:
     parser.add_argument("--data", help="categories in MVTec AD's layout; default: generated ones")
     parser.add_argument("--weights", help="of ResNet-18 to layer3, a .pth file; default: random")
     parser.add_argument("--out", type=Path, default=Path("results/speed"), help="default: results/speed")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--only", nargs="+", choices=PARTS, default=list(MAIN))
+    chosen.add_argument(
+        "--all", action="store_const", const=list(PARTS), dest="only", help="also what takes longer"
+    )
     parser.add_argument(
         "--set",
         nargs=2,

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TypeVar
@@ -141,6 +142,11 @@ def cells(results: Path) -> list[dict[str, float | str]]:
         for run in runs
         if run.info.status == "FINISHED"
     ]
+
+
+def has_joblib() -> bool:
+    """Return whether Hydra's joblib launcher is installed."""
+    return bool(find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_joblib_launcher"))
 
 
 def rounds(tasks: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:

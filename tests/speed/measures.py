@@ -33,9 +33,9 @@ SIZES = ("100x256", "100x1024", "2000x256")
 THIS, WITH_AP = "this suite", "this suite, with AP"
 #: Pairs of libraries with the same measures, or fewer of the other library.
 COMPARISONS = (
-    (THIS, "anomalib AUPRO", "pixel AUROC and PRO exact, against PRO"),
-    (THIS, "torchmetrics", "pixel AUROC and PRO exact, against AUROC"),
-    (THIS, "scikit-learn", "pixel AUROC and PRO exact, against AUROC"),
+    (THIS, "anomalib AUPRO", "pixel AUROC and PRO exact, beside PRO"),
+    (THIS, "torchmetrics", "pixel AUROC and PRO exact, beside AUROC"),
+    (THIS, "scikit-learn", "pixel AUROC and PRO exact, beside AUROC"),
     (WITH_AP, "adeval", "pixel AUROC, PRO and AP exact"),
     (ON_DISK, "adeval", "pixel AUROC, PRO and AP exact, from disk"),
     (ON_DISK, WITH_AP, "pixel AUROC, PRO and AP exact, from disk"),
@@ -185,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.speed.measures", description=__doc__)
     parser.add_argument("--peers", type=Path, help="the Python of an environment with the other libraries")
     parser.add_argument("--sizes", nargs="+", default=SIZES, help="maps x side, default: %(default)s")
-    parser.add_argument("--rounds", type=positive, default=5, help="default: %(default)s")
+    parser.add_argument("--rounds", type=positive, default=3, help="default: %(default)s")
     parser.add_argument("--patience", type=float, default=20, help="seconds, default: %(default)s")
     parser.add_argument("--out", type=Path, help="a JSON file")
     given = parser.parse_args()

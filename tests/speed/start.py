@@ -179,7 +179,7 @@ def pairs(figures: dict[str, Any]) -> list[Pair]:
 def main() -> None:
     """Measure, print and, if a file is named, write the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed.start", description=main.__doc__)
-    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--peers", metavar="PYTHON", help="of an environment with anomalib")
     parser.add_argument("--out", type=Path, metavar="JSON")
     arguments = parser.parse_args()

@@ -96,15 +96,16 @@ def test_the_page_on_speed_shows_what_was_measured_and_nothing_else() -> None:
     assert (record / "headlines.md").read_text().strip() in (PROJECT_ROOT / "docs" / "speed.md").read_text()
 
 
-def test_headlines_are_comparisons_and_no_memory() -> None:
+def test_headlines_are_comparisons_whole_trainings_first() -> None:
     pairs = [
         Pair("command to first training step", "s", [1.0], [2.0], "peer"),
-        Pair("an epoch, x", "s", [1]),
-        Pair("an epoch, stfpm", "s", [1], [6], "peer"),
-        Pair("pixel AUROC, memory", "MB", [1], [2]),
+        Pair("command to first training step, cold caches", "s", [1.0]),
+        Pair("an epoch, rd fp32", "s", [1]),
+        Pair("an epoch, stfpm fp32", "s", [1], [6], "peer"),
+        Pair("peak memory, 8 cells of stfpm and rd", "MB", [1], [2]),
     ]
     kept = headlines(pairs)
-    assert [pair.what for pair in kept] == ["command to first training step", "an epoch, stfpm"]
+    assert [pair.what for pair in kept] == ["an epoch, stfpm fp32", "command to first training step"]
     assert "6.00" in headline_table(kept)
 
 

@@ -1,0 +1,119 @@
+"""A shared machine: one cell beside a busy thread of another process, and the jobs of a sweep in several processes.
+
+    python -m tests.speed.shared [--repeats 2] [--categories 4] [--out JSON]
+
+The cell is STFPM on generated images under the quick protocol. It runs alone and beside a process that keeps one core
+busy, with `runtime.threads=auto` (the default), `null` (all cores) and 1; what is compared is the time of its
+training. The sweep has all methods on all categories: in one process, and, where the joblib launcher is installed, in
+as many as it takes by itself.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.cluster.processes import end_at_sigterm
+from tests.speed.commands import Scratch, SpeedError, Usage, cells, has_joblib, positive, rounds, suite
+from tests.speed.pairs import Pair, write
+from tests.speed.steps import METHODS
+
+BUSY = "while True: pass"
+CELL = ("method=stfpm", "dataset.categories=[washer]")
+THREADS = ("auto", "null", "1")
+CATEGORIES = ("capsule", "granite", "washer", "weave")
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one core busy meanwhile."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def train_seconds(threads: str, beside: bool, scratch: Scratch) -> float:
+    """Return the training seconds of the cell, alone or beside a busy thread."""
+    results = scratch.new()
+    arguments = (*CELL, f"runtime.threads={threads}")
+    if beside:
+        with busy_core():
+            suite(results, *arguments)
+    else:
+        suite(results, *arguments)
+    return float(cells(results)[0]["train_seconds"])
+
+
+def sweep(categories: int, options: tuple[str, ...], scratch: Scratch) -> Usage:
+    """Run all methods on some categories."""
+    results = scratch.new()
+    chosen = f"dataset.categories=[{','.join(CATEGORIES[:categories])}]"
+    usage = suite(results, "-m", f"method={','.join(METHODS)}", chosen, *options)
+    if (found := len(cells(results))) != categories * len(METHODS):
+        raise SpeedError(f"{found} cells have finished, not {categories * len(METHODS)}")
+    return usage
+
+
+def main() -> None:
+    """Run everything in turn and print the ratios."""
+    made = argparse.ArgumentParser(prog="python -m tests.speed.shared", description=__doc__)
+    made.add_argument("--repeats", type=positive, default=2)
+    made.add_argument(
+        "--categories", type=int, choices=range(len(CATEGORIES) + 1), default=4, help="of the sweep; 0: none"
+    )
+    made.add_argument("--out", type=Path, help="a JSON file for the results")
+    given = made.parse_args()
+    end_at_sigterm()
+    with Scratch() as scratch:
+        tasks: dict[str, Callable[[], float]] = {
+            f"threads={threads}{', beside a busy thread' * beside}": partial(
+                train_seconds, threads, beside, scratch
+            )
+            for threads in THREADS
+            for beside in (False, True)
+        }
+        processes: dict[str, Callable[[], Usage]] = {"one": partial(sweep, given.categories, (), scratch)}
+        if has_joblib():
+            processes["several"] = partial(sweep, given.categories, ("hydra/launcher=joblib",), scratch)
+        try:
+            trained = rounds(tasks, given.repeats)
+            swept = rounds(processes, 1) if given.categories else {}
+        except SpeedError as error:
+            raise SystemExit(f"error: {error}") from None
+    pairs = [
+        Pair(
+            f"training of a quick cell beside a busy thread, threads={threads}",
+            "s",
+            trained[f"threads={threads}, beside a busy thread"],
+            trained["threads=auto"],
+            "this suite alone",
+        )
+        for threads in THREADS
+    ]
+    several = swept.get("several", [])
+    pairs += [
+        Pair(
+            f"{given.categories * len(METHODS)} quick cells, a process per core",
+            "s",
+            [usage.seconds for usage in several],
+            [usage.seconds for usage in swept["one"]],
+            "this suite, one process",
+            "" if several else "the joblib launcher is not installed",
+        )
+    ] * bool(swept)
+    write(
+        given.out,
+        "shared",
+        pairs,
+        {"trained": trained, "swept": {k: [vars(u) for u in v] for k, v in swept.items()}},
+    )
+
+
+if __name__ == "__main__":
+    main()
