@@ -14,6 +14,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+import benchmark.cores  # noqa: F401 - what other processes do is watched from here on
 from benchmark.command_line import CommandLine, read_command_line
 from benchmark.error_messages import explain, print_error
 from benchmark.errors import SweepEnded

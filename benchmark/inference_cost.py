@@ -52,7 +52,7 @@ class InferenceCosts:
         `method`, `images` and `batch_size` are those of `measure_inference`.
         """
         shapes = tuple((name, value.shape) for name, value in method.state_dict().items())
-        key = shapes, min(batch_size, len(images))
+        key = shapes, min(batch_size, len(images)), torch.get_num_threads()
         if key not in self._known:
             self._known[key] = measure_inference(method, images, batch_size), category
         return self._known[key]

@@ -30,6 +30,7 @@ from benchmark.run_cell import CellResult, run_cell, train_cell
 from benchmark.runtime import Runtime, start
 from benchmark.signals import keep_interruption
 from benchmark.sweep import OPEN_SWEEP, Sweep, current_sweep, open_sweep, read_sweep
+from benchmark.threads import cores_of_others, set_threads
 from datasets.category import Category
 from store import tags
 from store.audits import audits_of
@@ -149,6 +150,7 @@ class Job:
         tracker, parent, jobs = self.sweep.tracker, self.sweep.parent, self.settings.jobs
         started = time.perf_counter()
         run = tracker.start_cell(parent, cell.name, own)
+        set_threads(self.settings.runtime.threads)
         try:
             self._describe(run, cell.category.name)
             run.log_dataset(
@@ -157,11 +159,13 @@ class Job:
             with keep_interruption(), time_limit(jobs.cell_seconds), explain_resource_errors():
                 make = run_cell if cell.category.test else train_cell
                 result = make(cell, keys.training, tracker.results_dir, self.costs, jobs.force)
+            busy = cores_of_others(cell.name)
             with keep_interruption(), explain_resource_errors():
                 # draws figures, for which the training need not wait
                 from benchmark.recording import record, record_training
 
                 pending = tracker.new_pending(run, parent, cell.name, keys.identity, own)
+                pending.add_metrics({} if busy is None else {tags.CORES_OF_OTHERS: busy})
                 if isinstance(result, CellResult):
                     record(cell, result, self.settings.tracking, self.settings.tables, pending)
                 else:

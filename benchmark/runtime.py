@@ -77,16 +77,19 @@ def start(settings: RuntimeSettings, channels_last: bool, job: int = 0) -> Runti
         raise BenchmarkError(
             f"runtime.cache_dir={settings.cache_dir}: cannot be made ({error.strerror})"
         ) from None
-    use_cuda = settings.device != "cpu" and torch.cuda.is_available()
+    use_cuda = gpus(settings.device) > 0
     if settings.malloc and not use_cuda:
         keep_freed_memory()
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     if use_cuda:
         torch.cuda.set_device(job % torch.cuda.device_count())
     set_algorithms(settings.deterministic)
     device = torch.device("cuda" if use_cuda else "cpu")
     return Runtime(device, settings.precision, settings.channels_last and channels_last)
+
+
+def gpus(device: str) -> int:
+    """Return the number of GPUs that jobs use in turn, by `runtime.device`; 0 on the CPU."""
+    return torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
 
 
 def set_algorithms(deterministic: bool) -> None:

@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from benchmark.configuration import compose_jobs, read_with_hydra
+from benchmark.cores import usable_cores
 from benchmark.errors import BenchmarkError
 from benchmark.job_values import JobValues, read_values
 from benchmark.pace import Pace
@@ -101,6 +102,8 @@ class OpenSweep(Callback):
             values = [read_values(*read_with_hydra(job)) for job in jobs]
             settings = read_sweep(values[0])
             data = _check(values)
+            if multirun:
+                choose_processes(config.hydra.launcher, len(jobs), values[0].runtime.device)
             cells = {number: len(facts.categories) for number, facts in enumerate(data)}
             sweep = open_sweep(settings, Pace(cells))
             _open.append(sweep)
@@ -111,6 +114,21 @@ class OpenSweep(Callback):
             _report_earlier_cells(sweep)
         except Exception as error:
             raise Stop(error) from error
+
+
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+
+
+def choose_processes(launcher: DictConfig, jobs: int, device: str) -> None:
+    """Replace joblib's "all cores" (`n_jobs=-1`, its default) by a process per GPU, or core, but no more than jobs.
+
+    Each process then gets its share of the cores for its threads; joblib divides them by `n_jobs`.
+    """
+    if launcher.get("_target_") != JOBLIB or launcher.n_jobs != -1:
+        return
+    from benchmark.runtime import gpus
+
+    launcher.n_jobs = min(jobs, gpus(device) or usable_cores())
 
 
 def _check_folders(hydra: DictConfig) -> None:

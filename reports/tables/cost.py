@@ -9,7 +9,7 @@ from reports.model import DASH, Sheet
 from reports.teachers import name_teachers
 from store import tags
 from store.table import labels, rows
-from store.text import listed
+from store.text import counted, listed
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ TIMED = (
 )
 """Metrics that a job measures in one cell and repeats in its others."""
 SIGNIFICANT, NAMED = 3, 10
+NOTICEABLE = 0.25
+"""Cores that other processes may use without being mentioned."""
 MACHINE = {
     tags.DEVICE: "device",
     tags.PRECISION: "precision",
@@ -89,16 +91,28 @@ def inference(cells: pd.DataFrame) -> str:
 
 def conditions(cells: pd.DataFrame) -> list[str]:
     """Return sentences on the machines on which times were measured."""
-    setups = machines(_timed(cells))
-    noise = (
-        "Cells that run at the same time on one machine slow each other down; times are not corrected for it."
-    )
+    setups, others = machines(_timed(cells)), _others(cells)
     if not setups:
-        return ["The store does not say on which machines times were measured.", noise]
+        return ["The store does not say on which machines times were measured.", others]
     if len(setups) == 1:
-        return [f"Measured with {setups[0]}.", noise]
+        return [f"Measured with {setups[0]}.", others]
     listed = "; ".join(f"({i}) {setup}" for i, setup in enumerate(setups, 1))
-    return [f"Measured with {len(setups)} setups, so times do not compare: {listed}.", noise]
+    return [f"Measured with {len(setups)} setups, so times do not compare: {listed}.", others]
+
+
+def _others(cells: pd.DataFrame) -> str:
+    """Return a sentence on the other processes of the machines while times were measured."""
+    is_known = (cells["metric"] == tags.CORES_OF_OTHERS) & (cells["status"] == "FINISHED")
+    busy = cells.loc[is_known, "value"]
+    if busy.empty:
+        return "What runs at the same time on a machine makes times longer; they are not corrected for it."
+    taken = busy[busy >= NOTICEABLE]
+    if taken.empty:
+        return f"Other processes kept less than {NOTICEABLE:g} cores busy meanwhile."
+    return (
+        f"Other processes kept up to {taken.max():.1f} cores busy during {len(taken)} of {counted(len(busy), 'cell')}; "
+        "times are not corrected for it."
+    )
 
 
 def machines(cells: pd.DataFrame) -> list[str]:

@@ -43,7 +43,7 @@ def make_settings(cache_dir: Path, **limits: float) -> RuntimeSettings:
         precision="fp32",
         channels_last=True,
         malloc=False,
-        threads=None,
+        threads="auto",
         deterministic=True,
         progress=False,
         cache_dir=cache_dir,

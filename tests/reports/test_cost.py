@@ -86,10 +86,27 @@ def test_nothing_is_marked_as_the_best() -> None:
     assert sheet.best is None
 
 
-def test_the_caption_says_on_which_machine_and_that_concurrent_cells_disturb() -> None:
+def test_the_caption_says_on_which_machine_times_were_measured() -> None:
     (sheet,) = cost_sheets(timed({"rd": [0.01]}, {}))
     assert "device cpu, precision fp32, CPU EPYC, threads 2, system Linux-6." in sheet.caption
-    assert "slow each other down" in sheet.caption
+    assert "What runs at the same time on a machine makes times longer" in sheet.caption
+
+
+@pytest.mark.parametrize(
+    ("busy", "sentence"),
+    [
+        ((0.01, 0.2), "Other processes kept less than 0.25 cores busy meanwhile."),
+        (
+            (0.01, 1.04),
+            "Other processes kept up to 1.0 cores busy during 1 of 2 cells; times are not corrected",
+        ),
+    ],
+)
+def test_the_caption_says_what_other_processes_took(busy: tuple[float, float], sentence: str) -> None:
+    taken = [("rd", f"c{i}", value) for i, value in enumerate(busy)]
+    found = pd.concat([timed({"rd": [0.01, 0.01]}, {}), cells(*taken, metric="cores_of_others", **CPU)])
+    (sheet,) = cost_sheets(found)
+    assert sentence in sheet.caption
 
 
 def test_table_and_figure_say_which_teachers_inference_includes() -> None:
