@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.scoring import Scores
 from benchmark.settings.evaluation import Evaluation
-from metrics import MEASURES, Measures, evaluate, quantile_thresholds
+from metrics import MEASURES, Measures, evaluate, mean_3std_thresholds, quantile_thresholds
 
 if TYPE_CHECKING:
     from benchmark.data.images import StoredImages
@@ -25,7 +25,7 @@ def measure(
     stored
         The test images, for labels and masks.
     validation
-        Scores of held-out normal images, for the threshold policy `train_quantile`; None: there are none.
+        Scores of held-out normal images, for the threshold policies that need them; None: there are none.
 
     Raises
     ------
@@ -42,6 +42,7 @@ def measure(
         threshold_policy=settings.threshold,
         validation_scores=validation.images if validation else None,
         validation_max=validation.map_max if validation else None,
+        validation_maps=validation.maps if validation else None,
         quantile=settings.quantile,
         fpr_limit=settings.fpr_limit,
         pro_variants=tuple(settings.pro_variants),
@@ -58,15 +59,18 @@ def measure(
     return measures
 
 
-def held_out_thresholds(settings: Evaluation, validation: Scores) -> tuple[float, float]:
-    """Return the pixel and the image threshold that held-out normal images give without any test image.
+def held_out_thresholds(settings: Evaluation, validation: Scores) -> dict[str, tuple[float, float]]:
+    """Return the pixel and the image threshold by each policy in `metrics.HELD_OUT_POLICIES`.
 
     Raises
     ------
     MetricError
-        See `metrics.quantile_thresholds`.
+        See `metrics.quantile_thresholds` and `metrics.mean_3std_thresholds`.
     """
-    return quantile_thresholds(validation.images, validation.map_max, settings.quantile)
+    return {
+        "train_quantile": quantile_thresholds(validation.images, validation.map_max, settings.quantile),
+        "mean_3std": mean_3std_thresholds(validation.images, validation.maps),
+    }
 
 
 def _warn_of_missing_truth(stored: "StoredImages") -> None:

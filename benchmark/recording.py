@@ -47,6 +47,7 @@ def record(
         {
             **measures.values,
             **_verdicts(measures),
+            **_by_policy(measures),
             tags.THRESHOLD: measures.threshold,
             tags.IMAGE_THRESHOLD: measures.image_threshold,
             tags.DICE_MAX_THRESHOLD: measures.dice_max_threshold,
@@ -81,6 +82,15 @@ def _verdicts(measures: Measures) -> dict[str, float]:
     return numbers
 
 
+def _by_policy(measures: Measures) -> dict[str, float]:
+    """Return the measures at a threshold by every threshold policy."""
+    return {
+        f"{name}/{policy}": value
+        for policy, values in measures.by_policy.items()
+        for name, value in values.items()
+    }
+
+
 def _about_verdicts(measures: Measures, policy: str) -> Iterator[str]:
     """Say how many verdicts are wrong by the run's policy; nothing where it has no threshold."""
     if confusion := measures.confusions.get(policy):
@@ -108,7 +118,8 @@ def record_training(cell: Cell, result: TrainedResult, tracking: Tracking, pendi
         detector.save(pending.files / tags.DETECTOR)
     _write_model(cell, detector, tracking, pending)
     pending.save()
-    _warn_of_few_held_out(cell)
+    if detector.policy == FROM_HELD_OUT:
+        _warn_of_few_held_out(cell)
     log.info(
         "%s: trained in %.1f s, not measured, as there are no test images; %s",
         *(cell.name, _seconds(result), _about_thresholds(cell, detector, held_out)),

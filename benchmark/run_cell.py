@@ -22,7 +22,7 @@ from benchmark.settings.evaluation import Evaluation
 from benchmark.training.trained import trained
 from datasets.category import Sample
 from methods.method import Method
-from metrics import FROM_HELD_OUT, Measures
+from metrics import FROM_HELD_OUT, HELD_OUT_POLICIES, Measures
 from store.files import Pairs
 
 log = logging.getLogger(__name__)
@@ -105,11 +105,9 @@ def train_cell(
     memory = _peak_memory(detector)
     train = cell.as_batches(images.train, reread=False)
     cost, timed_category = _cost(costs, cell, detector.method, train)
-    thresholds = {}
-    if validation is not None:
-        thresholds[FROM_HELD_OUT] = held_out_thresholds(cell.evaluation, validation)
+    thresholds = {} if validation is None else held_out_thresholds(cell.evaluation, validation)
     return TrainedResult(
-        detector=_judging(detector, cell, thresholds, FROM_HELD_OUT if thresholds else None),
+        detector=_judging(detector, cell, thresholds, _policy(cell, thresholds) if thresholds else None),
         cost=cost,
         timed_category=timed_category,
         peak_memory_gb=memory,
@@ -185,10 +183,10 @@ def check_threshold(evaluation: Evaluation, category: str, held_out: Sequence[Sa
     BenchmarkError
         If there are none.
     """
-    if evaluation.threshold == FROM_HELD_OUT and not held_out:
+    if evaluation.threshold in HELD_OUT_POLICIES and not held_out:
         raise BenchmarkError(
-            f"evaluation.threshold={FROM_HELD_OUT} takes the threshold from held-out normal images, and category "
-            f"'{category}' has none; set method.training.validation_fraction above 0"
+            f"evaluation.threshold={evaluation.threshold} takes the threshold from held-out normal images, and "
+            f"category '{category}' has none; set method.training.validation_fraction above 0"
         )
 
 

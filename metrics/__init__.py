@@ -9,6 +9,7 @@ Count the pixels of a test set once, and take its measures from the counts:
 or take all of them with `evaluate`. Maps and masks may lie on disk. A measure that is undefined on its input is NaN.
 """
 
+from metrics.aupimo import aupimo, aupimo_of_images
 from metrics.auroc import image_auroc, pixel_auroc
 from metrics.average_precision import image_ap, pixel_ap
 from metrics.confusion import Confusion, count_verdicts
@@ -17,28 +18,22 @@ from metrics.dice import dice, dice_image, dice_max
 from metrics.errors import MetricError
 from metrics.evaluate import Measures, evaluate
 from metrics.f1 import best_f1_threshold, image_f1
-from metrics.false_alarm_rate import false_alarm_rate
+from metrics.iou import iou
+from metrics.mean_3std import mean_3std_thresholds
 from metrics.pixels import PixelCounts, count_pixels
+from metrics.policies import FROM_HELD_OUT, HELD_OUT_POLICIES, JUDGES_MAPS, THRESHOLD_POLICIES, is_oracle
 from metrics.precision import image_precision
 from metrics.pro import pro, pro_of_regions
 from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescaled
 from metrics.quantiles import quantile_thresholds
 from metrics.recall import image_recall
 from metrics.regions import Regions, find_regions
-from metrics.registry import (
-    FROM_HELD_OUT,
-    JUDGES_MAPS,
-    MEASURES,
-    PRO_VARIANTS,
-    THRESHOLD_POLICIES,
-    Measure,
-    MeasureInputs,
-    is_oracle,
-    with_companions,
-)
+from metrics.registry import MEASURES, PRO_VARIANTS, Measure, MeasureInputs, with_companions
+from metrics.sorted_out import found_bad, passed_good
 
 __all__ = [
     "FROM_HELD_OUT",
+    "HELD_OUT_POLICIES",
     "JUDGES_MAPS",
     "MEASURES",
     "PRO_VARIANTS",
@@ -50,6 +45,8 @@ __all__ = [
     "MetricError",
     "PixelCounts",
     "Regions",
+    "aupimo",
+    "aupimo_of_images",
     "best_f1_threshold",
     "count_pixels",
     "count_verdicts",
@@ -57,16 +54,19 @@ __all__ = [
     "dice_image",
     "dice_max",
     "evaluate",
-    "false_alarm_rate",
     "find_regions",
+    "found_bad",
     "image_ap",
     "image_auroc",
     "image_f1",
     "image_precision",
     "image_recall",
     "image_roc",
+    "iou",
     "is_oracle",
+    "mean_3std_thresholds",
     "overlaps_at",
+    "passed_good",
     "pixel_ap",
     "pixel_auroc",
     "pixel_roc",

@@ -6,22 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.checks import binary_array, checked_images, finite_array, fraction, known_name
+from metrics.checks import binary_array, checked_images, fraction, known_name
 from metrics.confusion import Confusion, count_verdicts
 from metrics.dice import dice_max
 from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
+from metrics.mean_3std import mean_3std_thresholds
 from metrics.pixels import PixelCounts, count_pixels
+from metrics.policies import HELD_OUT_POLICIES, JUDGES_MAPS, THRESHOLD_POLICIES
 from metrics.quantiles import quantile_thresholds
-from metrics.registry import (
-    FROM_HELD_OUT,
-    JUDGES_MAPS,
-    MEASURES,
-    PRO_VARIANTS,
-    THRESHOLD_POLICIES,
-    Measure,
-    MeasureInputs,
-)
+from metrics.registry import MEASURES, PRO_VARIANTS, Measure, MeasureInputs
 from metrics.slices import Selection, Sliceable, Stack, map_maxima, open_stack, open_stacks
 
 
@@ -40,8 +34,10 @@ class Measures:
     dice_max_threshold : float
         The threshold at which the pooled Dice is ``dice_max``; NaN where undefined.
     thresholds : dict of str to (float, float)
-        The pixel and the image threshold by every policy under which they are defined; by ``train_quantile`` only if
-        ``validation_scores`` and ``validation_max`` were given.
+        The pixel and the image threshold by every policy under which they are defined; by those in `HELD_OUT_POLICIES`
+        only if the held-out values that they need were given.
+    by_policy : dict of str to dict of str to float
+        The values of the measures at a threshold, by every policy in ``thresholds``.
     confusions : dict of str to Confusion
         Right and wrong verdicts on the images by every policy in ``thresholds``.
     missing : dict of str to str
@@ -55,6 +51,7 @@ class Measures:
     image_threshold: float
     dice_max_threshold: float
     thresholds: dict[str, tuple[float, float]]
+    by_policy: dict[str, dict[str, float]]
     confusions: dict[str, Confusion]
     missing: dict[str, str]
     pixels: PixelCounts = field(repr=False, compare=False)
@@ -70,6 +67,7 @@ def evaluate(
     threshold_policy: str = "f1_image",
     validation_scores: ArrayLike | None = None,
     validation_max: ArrayLike | None = None,
+    validation_maps: Stack | None = None,
     quantile: float = 0.995,
     fpr_limit: float = 0.3,
     pro_variants: Collection[str] = ("exact",),
@@ -97,9 +95,12 @@ def evaluate(
         ``f1_image``: the image threshold maximises F1 on the test images by their scores, the pixel threshold by the
         maxima of their maps (oracle). ``dice_max``: the pixel threshold maximises Dice on the test pixels and judges
         the images too, by the maxima of their maps instead of their scores (oracle). ``train_quantile``: quantiles of
-        ``validation_scores`` and of ``validation_max``.
+        ``validation_scores`` and of ``validation_max``. ``mean_3std``: three standard deviations above the means of
+        ``validation_scores`` and of the pixels of ``validation_maps``.
     validation_scores, validation_max : float arrays (V,), optional
         Image scores, and the largest pixel of each map, of held-out normal train images.
+    validation_maps : float array (V, H, W), or a reader of it, optional
+        Their maps.
     quantile : float
         The quantile of ``train_quantile``, in (0, 1], interpolated linearly between scores.
     fpr_limit : float
@@ -110,8 +111,7 @@ def evaluate(
     Raises
     ------
     MetricError
-        If an array cannot be measured, a policy or variant is unknown, or ``train_quantile`` lacks its scores or
-        maxima.
+        If an array cannot be measured, a policy or variant is unknown, or the policy lacks its held-out values.
 
     Examples
     --------
@@ -129,43 +129,55 @@ def evaluate(
     if map_stack.shape[0] != len(scores):
         raise MetricError(f"scores: found {len(scores)}; expected {map_stack.shape[0]}, one for each map")
     fraction("fpr_limit", fpr_limit)
-    held_out = {"validation_scores": validation_scores, "validation_max": validation_max}
-    quantiles = _train_quantiles(held_out, quantile, required=threshold_policy == FROM_HELD_OUT)
-
-    maps, masks, image_max, pixels = _counted(map_stack, masks, has_truth, quantiles[:1])
+    held_out = _held_out_thresholds(
+        threshold_policy, quantile, validation_scores, validation_max, validation_maps
+    )
+    maps, masks, image_max, pixels = _counted(
+        map_stack, masks, has_truth, [pixel for pixel, _ in held_out.values()]
+    )
     dice_max_threshold = dice_max(pixels)[1]
     thresholds = {
         "f1_image": (best_f1_threshold(labels, image_max), best_f1_threshold(labels, scores)),
         JUDGES_MAPS: (dice_max_threshold, dice_max_threshold),
-        FROM_HELD_OUT: quantiles or (np.nan, np.nan),
+        **dict.fromkeys(HELD_OUT_POLICIES, (np.nan, np.nan)),
+        **held_out,
     }
-    threshold, image_threshold = thresholds[threshold_policy]
     # Image scores may have another unit than pixels, so a threshold found on pixels judges maxima of maps.
     judged_scores = dict.fromkeys(thresholds, scores) | {JUDGES_MAPS: image_max}
-    data = MeasureInputs(
-        labels=labels,
-        scores=scores,
-        pixels=pixels,
-        maps=maps,
-        masks=() if masks is None else masks,
-        fpr_limit=fpr_limit,
-        threshold=threshold,
-        image_threshold=image_threshold,
-        judged_scores=judged_scores[threshold_policy],
-    )
+    inputs = {
+        policy: MeasureInputs(
+            labels=labels,
+            scores=scores,
+            pixels=pixels,
+            maps=maps,
+            masks=() if masks is None else masks,
+            fpr_limit=fpr_limit,
+            threshold=pixel,
+            image_threshold=image,
+            judged_scores=judged_scores[policy],
+        )
+        for policy, (pixel, image) in thresholds.items()
+    }
+    data = inputs[threshold_policy]
     causes = {"image": _image_cause(labels), "pixel": "no masks" if masks is None else _pixel_cause(pixels)}
     wanted = [measure for measure in MEASURES.values() if measure.pro_variant in variants]
-    values = {each.name: np.nan if causes[each.level] else each.compute(data) for each in wanted}
+    measured = [each for each in wanted if not causes[each.level]]
+    values = dict.fromkeys((each.name for each in wanted), np.nan) | {
+        each.name: each.compute(data) for each in measured
+    }
     missing = {
         each.name: _cause(each, causes, threshold_policy) for each in wanted if np.isnan(values[each.name])
     }
     defined = {policy: pair for policy, pair in thresholds.items() if not np.isnan(pair).any()}
     return Measures(
         values,
-        threshold,
-        image_threshold,
+        *thresholds[threshold_policy],
         dice_max_threshold,
         defined,
+        {
+            policy: {each.name: each.compute(inputs[policy]) for each in measured if each.at_threshold}
+            for policy in defined
+        },
         {policy: count_verdicts(labels, judged_scores[policy], pair[1]) for policy, pair in defined.items()},
         missing,
         pixels,
@@ -195,21 +207,41 @@ def _counted(
     return maps, masks, image_max, pixels
 
 
-def _train_quantiles(
-    held_out: dict[str, ArrayLike | None], quantile: float, required: bool
-) -> tuple[float, float] | tuple[()]:
-    """Return the thresholds by the scores and maxima of held-out images; nothing if either is not given."""
-    arrays = {
-        name: finite_array(name, [] if values is None else values, ndim=1)
-        for name, values in held_out.items()
+def _held_out_thresholds(
+    policy: str,
+    quantile: float,
+    scores: ArrayLike | None,
+    maxima: ArrayLike | None,
+    maps: Stack | None,
+) -> dict[str, tuple[float, float]]:
+    """Return the pixel and the image threshold by each policy whose held-out values are given.
+
+    Raises
+    ------
+    MetricError
+        If the run's policy lacks some.
+    """
+    given = {
+        "validation_scores": scores is not None and np.size(scores) > 0,
+        "validation_max": maxima is not None and np.size(maxima) > 0,
+        "validation_maps": maps is not None and open_stack("validation_maps", maps).shape[0] > 0,
     }
-    absent = [name for name, array in arrays.items() if array.size == 0]
-    if absent and required:
-        raise MetricError(
-            f"{absent[0]}: found none; threshold_policy 'train_quantile' needs those of held-out normal train images: "
-            "hold out a part of the train images for validation, or set threshold_policy to 'f1_image' or 'dice_max'"
-        )
-    return () if absent else quantile_thresholds(**arrays, quantile=quantile)
+    needed = {
+        "train_quantile": ("validation_scores", "validation_max"),
+        "mean_3std": ("validation_scores", "validation_maps"),
+    }
+    for name in needed.get(policy, ()):
+        if not given[name]:
+            raise MetricError(
+                f"{name}: found none; threshold_policy {policy!r} needs those of held-out normal train images: hold "
+                "out a part of the train images for validation, or set threshold_policy to 'f1_image' or 'dice_max'"
+            )
+    found = {}
+    if given["validation_scores"] and given["validation_max"]:
+        found["train_quantile"] = quantile_thresholds(scores, maxima, quantile)  # type: ignore[arg-type]
+    if given["validation_scores"] and given["validation_maps"]:
+        found["mean_3std"] = mean_3std_thresholds(scores, maps)  # type: ignore[arg-type]
+    return found
 
 
 def _image_cause(labels: NDArray[np.bool_]) -> str:
@@ -237,6 +269,4 @@ def _cause(measure: Measure, causes: dict[str, str], policy: str) -> str:
         if threshold_cause:
             return f"no threshold by the policy {policy!r}: {threshold_cause}"
         return "no image is judged anomalous"
-    if measure.pro_variant:
-        return "the released code has no value for a constant map or a flat curve"
-    return "undefined on this test set"
+    return measure.undefined

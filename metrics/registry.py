@@ -6,49 +6,29 @@ all that are listed here, and reports present them.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.aupimo import aupimo
 from metrics.auroc import image_auroc, pixel_auroc
 from metrics.average_precision import image_ap, pixel_ap
-from metrics.checks import known_name
 from metrics.dice import dice, dice_image, dice_max
 from metrics.f1 import image_f1
+from metrics.iou import iou
 from metrics.pixels import PixelCounts
+from metrics.policies import is_oracle
 from metrics.precision import image_precision
 from metrics.pro import pro
 from metrics.pro_variants import pro_official_100, pro_per_image_200, pro_rescaled
 from metrics.recall import image_recall
 from metrics.slices import Stack
+from metrics.sorted_out import found_bad, passed_good
 
-#: How a run's thresholds are chosen, and whether that choice looks at the test labels or masks.
-_POLICIES = {"f1_image": True, "dice_max": True, "train_quantile": False}
-
-THRESHOLD_POLICIES: tuple[str, ...] = tuple(_POLICIES)
-
-#: The policy whose image threshold was found on pixels: it judges an image by the largest pixel of its map.
-JUDGES_MAPS = "dice_max"
-
-#: The policy that takes its thresholds from held-out normal images, and so needs no test images.
-FROM_HELD_OUT = "train_quantile"
-
-
-def is_oracle(policy: str) -> bool:
-    """Whether a threshold policy uses the ground truth of the test set, which production does not have.
-
-    Raises
-    ------
-    MetricError
-        If the policy is unknown.
-
-    Examples
-    --------
-    >>> is_oracle("f1_image"), is_oracle("train_quantile")
-    (True, False)
-    """
-    return _POLICIES[known_name("threshold_policy", policy, _POLICIES)]
+#: Further limits of the false positive rate to which PRO is integrated.
+FURTHER_LIMITS = (0.05, 0.01)
 
 
 @dataclass(frozen=True)
@@ -104,6 +84,10 @@ class Measure:
         Whether it is taken at one of the run's thresholds, and so is an oracle whenever the policy is.
     companion : str
         The measure that tables show next to it, as it is easily misread alone; empty: none.
+    on_request : bool
+        Whether reports leave it out unless it is asked for by name; it is recorded all the same.
+    undefined : str
+        Why it is NaN where its level and thresholds are defined.
     pro_variant : str
         The name by which a variant of PRO is requested; empty for measures that are always computed.
     """
@@ -116,6 +100,8 @@ class Measure:
     oracle: bool = False
     at_threshold: bool = False
     companion: str = ""
+    on_request: bool = False
+    undefined: str = "undefined on this test set"
     pro_variant: str = ""
 
     def is_oracle(self, policy: str) -> bool:
@@ -127,6 +113,13 @@ class Measure:
         (True, False)
         """
         return self.oracle or (self.at_threshold and is_oracle(policy))
+
+
+_FLAT = "the released code has no value for a constant map or a flat curve"
+
+
+def _pro_up_to(data: MeasureInputs, limit: float) -> float:
+    return pro(data.pixels, limit)
 
 
 #: Every measure by name, in the order of the tables.
@@ -160,6 +153,7 @@ MEASURES: dict[str, Measure] = {
             "pixel",
             "As the MVTec 3D-AD evaluation code: 100 thresholds equidistant in rank.",
             lambda data: pro_official_100(data.pixels, data.fpr_limit),
+            undefined=_FLAT,
             pro_variant="official_100",
         ),
         Measure(
@@ -168,6 +162,7 @@ MEASURES: dict[str, Measure] = {
             "pixel",
             "As the released reverse-distillation code: mean over anomalous images, FPR over its maximum.",
             lambda data: pro_per_image_200(data.maps, data.masks, data.fpr_limit),
+            undefined=_FLAT,
             pro_variant="per_image_200",
         ),
         Measure(
@@ -176,7 +171,28 @@ MEASURES: dict[str, Measure] = {
             "pixel",
             "As the released STFPM code: the overlap itself is min-max rescaled, which inflates it.",
             lambda data: pro_rescaled(data.pixels, data.fpr_limit),
+            undefined=_FLAT,
             pro_variant="rescaled",
+        ),
+        *(
+            Measure(
+                f"pro_{limit:g}",
+                f"PRO (FPR ≤ {limit:g})",
+                "pixel",
+                f"Per-region overlap up to a false positive rate of {limit:g}, exact.",
+                partial(_pro_up_to, limit=limit),
+                on_request=True,
+            )
+            for limit in FURTHER_LIMITS
+        ),
+        Measure(
+            "aupimo",
+            "AUPIMO",
+            "pixel",
+            "Recall of an anomalous image's pixels over log false positive rates of normal images, 1e-5 to 1e-4; mean.",
+            lambda data: aupimo(data.maps, data.masks),
+            on_request=True,
+            undefined="no image without an anomalous pixel",
         ),
         Measure(
             "dice",
@@ -202,6 +218,15 @@ MEASURES: dict[str, Measure] = {
             "The largest Dice over all test pixels that any one threshold gives: the upper bound of Dice.",
             lambda data: dice_max(data.pixels)[0],
             oracle=True,
+        ),
+        Measure(
+            "iou",
+            "IoU",
+            "pixel",
+            "Intersection over union of all test pixels, at the pixel threshold.",
+            lambda data: iou(data.pixels, data.threshold),
+            at_threshold=True,
+            on_request=True,
         ),
         Measure(
             "pixel_ap",
@@ -240,6 +265,24 @@ MEASURES: dict[str, Measure] = {
             "image",
             "Average precision of image scores.",
             lambda data: image_ap(data.labels, data.scores),
+        ),
+        Measure(
+            "pg2",
+            "PG2",
+            "image",
+            "Share of the normal images that pass where at most 2 % of the anomalous ones are missed.",
+            lambda data: passed_good(data.labels, data.scores),
+            oracle=True,
+            on_request=True,
+        ),
+        Measure(
+            "pb2",
+            "PB2",
+            "image",
+            "Share of the anomalous images that are found where at most 2 % of the normal ones raise an alarm.",
+            lambda data: found_bad(data.labels, data.scores),
+            oracle=True,
+            on_request=True,
         ),
     )
 }

@@ -69,7 +69,7 @@ class Selection:
 
 
 def chosen_measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
-    """Return the requested measures, by default all that the cells have; there may be none.
+    """Return the requested measures, by default all that the cells have and that are shown unasked; maybe none.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def chosen_measures(cells: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
     if lacking:
         expected = f"any of {', '.join(known)}" if known else "no --metric, as no measure is defined"
         raise ReportError(f"--metric: no cell has {', '.join(lacking)}; expected {expected}")
-    return list(metrics) or known
+    return list(metrics) or [name for name in known if not MEASURES[name].on_request]
 
 
 def _filter(cells: pd.DataFrame, column: str, wanted: list[str]) -> pd.DataFrame:

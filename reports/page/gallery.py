@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from metrics import FROM_HELD_OUT, JUDGES_MAPS
+from metrics import HELD_OUT_POLICIES, JUDGES_MAPS
 from reports.measured import pixel_values
 from reports.model import GalleryRow, Tile
 from reports.naming import slug
@@ -79,7 +79,7 @@ def gallery(
     without: list[str] = []
     has_truth = done["row"].isin(pixel_values(done)["row"])
     # of labels of images alone, the policies' thresholds of maps separate images, and say nothing of pixels
-    lined = done[has_truth | (done[THRESHOLD_POLICY] == FROM_HELD_OUT)]
+    lined = done[has_truth | done[THRESHOLD_POLICY].isin(HELD_OUT_POLICIES)]
     categories = [row for row in pd.unique(rows(cells)) if only is None or row in only]
     for place, category in enumerate(categories):
         if progress:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from metrics import FROM_HELD_OUT
 from reports.measured import trained_only
 from reports.model import DASH, Sheet
 from store import tags
@@ -81,12 +82,18 @@ def _thresholds(chosen: pd.DataFrame, metrics: pd.DataFrame) -> list[str]:
     counts = metrics[tags.HELD_OUT_IMAGES]
     quantiles = {str(params.get(tags.QUANTILE, "")) for params in chosen["params"]} - {""}
     parts = []
-    if (counts > 0).any():
+    policies = set(chosen[tags.THRESHOLD_POLICY])
+    if "mean_3std" in policies:
+        parts.append(
+            "thresholds: three standard deviations above the mean of the held-out normal images' scores, and of the "
+            "pixels of their maps (mean_3std)"
+        )
+    if FROM_HELD_OUT in policies:
         parts.append(
             f"thresholds: the quantile {listed(sorted(quantiles))} of the held-out normal images' scores, and of the "
             "largest pixels of their maps (train_quantile)"
         )
-    if any(
+    if FROM_HELD_OUT in policies and any(
         false_alarm_odds(int(count), float(quantile)) for quantile in quantiles for count in counts.dropna()
     ):
         parts.append(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmark.deployment.onnx_file import write_onnx
 from benchmark.detector import load_detector
-from metrics import false_alarm_rate
+from metrics import passed_good
 from store.artifacts import Artifacts
 from store.table import read_cells
 from store.tags import STORE
@@ -57,7 +57,7 @@ def trade_offs(uri: str, sweep: str) -> pd.DataFrame:
         for method, run_id in numbers.index:
             scores = artifacts.scores(run_id)
             assert scores is not None
-            numbers.loc[(method, run_id), "false_alarm_rate"] = false_alarm_rate(
+            numbers.loc[(method, run_id), "false_alarm_rate"] = 1 - passed_good(
                 scores["label"], scores["score"], MISSES
             )
             file = Path(folder) / "model.onnx"

@@ -10,10 +10,20 @@ import metrics
 from metrics import MEASURES, PRO_VARIANTS, THRESHOLD_POLICIES, Measures, MetricError, evaluate
 from tests.metrics.reference import random_test_set
 
-PIXEL_MEASURES = {"pixel_auroc", "pro", "dice", "dice_image", "dice_max", "pixel_ap"}
+AT_PIXEL_THRESHOLD = ["dice", "dice_image", "iou"]
+PIXEL_MEASURES = {
+    *("pixel_auroc", "pro", "pro_0.05", "pro_0.01", "aupimo", "dice_max", "pixel_ap"),
+    *AT_PIXEL_THRESHOLD,
+}
 AT_IMAGE_THRESHOLD = ["image_f1", "image_precision", "image_recall"]
-IMAGE_MEASURES = {"image_auroc", "image_ap", *AT_IMAGE_THRESHOLD}
-HELD_OUT: dict[str, Any] = {"validation_scores": [1.0, 2.0], "validation_max": [1.0, 2.0]}
+IMAGE_MEASURES = {"image_auroc", "image_ap", "pg2", "pb2", *AT_IMAGE_THRESHOLD}
+HELD_OUT: dict[str, Any] = {
+    "validation_scores": [1.0, 2.0],
+    "validation_max": [1.0, 2.0],
+    "validation_maps": [[[0.5, 1.0]], [[0.5, 2.0]]],
+}
+NEEDED = [("train_quantile", "validation_scores"), ("train_quantile", "validation_max")]
+NEEDED += [("mean_3std", "validation_scores"), ("mean_3std", "validation_maps")]
 
 
 @pytest.fixture
@@ -49,14 +59,20 @@ def test_values_are_those_of_the_single_measures(arrays: dict[str, Any]) -> None
         "pro_official_100": metrics.pro_official_100(pixels, 0.2),
         "pro_per_image_200": metrics.pro_per_image_200(maps, masks, 0.2),
         "pro_rescaled": metrics.pro_rescaled(pixels, 0.2),
+        "pro_0.05": metrics.pro(pixels, 0.05),
+        "pro_0.01": metrics.pro(pixels, 0.01),
+        "aupimo": metrics.aupimo(maps, masks),
         "dice": metrics.dice(pixels, result.threshold),
         "dice_image": metrics.dice_image(maps, masks, result.threshold),
         "dice_max": metrics.dice_max(pixels)[0],
+        "iou": metrics.iou(pixels, result.threshold),
         "pixel_ap": metrics.pixel_ap(pixels),
         "image_f1": metrics.image_f1(labels, scores, result.threshold),
         "image_precision": metrics.image_precision(labels, scores, result.threshold),
         "image_recall": metrics.image_recall(labels, scores, result.threshold),
         "image_ap": metrics.image_ap(labels, scores),
+        "pg2": metrics.passed_good(labels, scores),
+        "pb2": metrics.found_bad(labels, scores),
     }
 
 
@@ -67,10 +83,10 @@ def test_values_come_in_the_order_of_the_tables(arrays: dict[str, Any]) -> None:
 
 def test_only_the_requested_variants_are_computed(arrays: dict[str, Any]) -> None:
     result = evaluate(**arrays, pro_variants=["rescaled"])
-    assert [name for name in result.values if name.startswith("pro")] == ["pro", "pro_rescaled"]
+    assert set(result.values) == {*PIXEL_MEASURES, *IMAGE_MEASURES, "pro_rescaled"}
 
 
-@pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
+@pytest.mark.parametrize("policy", ["f1_image", "dice_max", "train_quantile"])
 def test_images_scored_by_their_maxima_share_the_threshold_of_pixels(
     arrays: dict[str, Any], policy: str
 ) -> None:
@@ -149,6 +165,9 @@ def test_thresholds_are_those_of_every_policy_and_dice_is_known_at_each(arrays: 
         assert result.thresholds == expected
         for policy, (threshold, _) in expected.items():
             assert metrics.dice(result.pixels, threshold) == results[policy].values["dice"]
+        for policy, values in result.by_policy.items():
+            assert set(values) == {*AT_PIXEL_THRESHOLD, *AT_IMAGE_THRESHOLD}
+            assert values == {name: results[policy].values[name] for name in values}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +175,9 @@ def test_thresholds_are_those_of_every_policy_and_dice_is_known_at_each(arrays: 
     [
         ({}, {"f1_image", "dice_max"}),
         ({"validation_scores": [1.0]}, {"f1_image", "dice_max"}),
-        ({"masks": None, **HELD_OUT}, {"f1_image", "train_quantile"}),
+        ({"masks": None, **HELD_OUT}, {"f1_image", "train_quantile", "mean_3std"}),
+        ({**HELD_OUT, "validation_maps": None}, {"f1_image", "dice_max", "train_quantile"}),
+        ({**HELD_OUT, "validation_max": None}, {"f1_image", "dice_max", "mean_3std"}),
         ({"labels": np.ones(12)}, {"dice_max"}),
     ],
 )
@@ -166,13 +187,13 @@ def test_policies_without_a_threshold_are_left_out(
     assert set(evaluate(**{**arrays, **change}).thresholds) == defined
 
 
-@pytest.mark.parametrize("lacking", HELD_OUT)
-@pytest.mark.parametrize("values", [None, []])
-def test_train_quantile_without_train_images_says_what_to_set(
-    arrays: dict[str, Any], lacking: str, values: list[float] | None
+@pytest.mark.parametrize(("policy", "lacking"), NEEDED)
+@pytest.mark.parametrize("values", [None, np.empty((0, 1, 1))])
+def test_a_policy_without_its_held_out_images_says_what_to_set(
+    arrays: dict[str, Any], policy: str, lacking: str, values: ArrayLike | None
 ) -> None:
     with pytest.raises(MetricError, match=rf"{lacking}: found none; .* hold out a part of the train images"):
-        evaluate(**arrays, threshold_policy="train_quantile", **{**HELD_OUT, lacking: values})
+        evaluate(**arrays, threshold_policy=policy, **{**HELD_OUT, lacking: values})
 
 
 @pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
@@ -206,7 +227,7 @@ def test_images_of_one_class(arrays: dict[str, Any], label: int, word: str) -> N
     assert np.isnan([result.threshold, result.image_threshold]).all()
     assert result.missing == {
         **dict.fromkeys(IMAGE_MEASURES, cause),
-        **dict.fromkeys(["dice", "dice_image"], f"no threshold by the policy 'f1_image': {cause}"),
+        **dict.fromkeys(AT_PIXEL_THRESHOLD, f"no threshold by the policy 'f1_image': {cause}"),
     }
 
 
@@ -296,12 +317,12 @@ def test_false_alarms_among_normal_images_alone_are_counted_though_no_measure_is
     result = evaluate(**arrays, threshold_policy="train_quantile", **HELD_OUT)
     confusion = result.confusions["train_quantile"]
     assert (confusion.anomalous, confusion.normal) == (0, len(arrays["labels"]))
-    assert set(result.confusions) == {"train_quantile", "dice_max"}
+    assert set(result.confusions) == {"train_quantile", "mean_3std", "dice_max"}
     assert np.isnan(result.values["image_precision"])
 
 
 def test_precision_is_undefined_where_no_image_is_judged_anomalous(arrays: dict[str, Any]) -> None:
-    held_out: dict[str, Any] = {name: [1e9] for name in HELD_OUT}
+    held_out: dict[str, Any] = {"validation_scores": [1e9], "validation_max": [1e9]}
     result = evaluate(**arrays, threshold_policy="train_quantile", **held_out)
     assert result.missing == {"image_precision": "no image is judged anomalous"}
     assert result.values["image_recall"] == result.values["image_f1"] == 0

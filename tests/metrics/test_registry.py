@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metrics import (
+    HELD_OUT_POLICIES,
     MEASURES,
     PRO_VARIANTS,
     THRESHOLD_POLICIES,
@@ -27,14 +28,15 @@ def test_every_variant_of_pro_has_its_own_name_and_label() -> None:
 
 
 def test_only_a_threshold_from_train_images_is_no_oracle() -> None:
-    assert [policy for policy in THRESHOLD_POLICIES if not is_oracle(policy)] == ["train_quantile"]
+    assert [policy for policy in THRESHOLD_POLICIES if not is_oracle(policy)] == [*HELD_OUT_POLICIES]
+    assert HELD_OUT_POLICIES == ("train_quantile", "mean_3std")
 
 
 @pytest.mark.parametrize("policy", THRESHOLD_POLICIES)
 def test_measures_at_the_threshold_are_oracles_where_the_policy_is(policy: str) -> None:
     oracles = {name for name, measure in MEASURES.items() if measure.is_oracle(policy)}
-    at_threshold = {"dice", "dice_image", "image_f1", "image_precision", "image_recall"}
-    assert oracles == {"dice_max"} | (at_threshold if is_oracle(policy) else set())
+    at_threshold = {"dice", "dice_image", "iou", "image_f1", "image_precision", "image_recall"}
+    assert oracles == {"dice_max", "pg2", "pb2"} | (at_threshold if is_oracle(policy) else set())
 
 
 def test_an_unknown_policy_is_answered_with_the_near_ones() -> None:
@@ -66,7 +68,11 @@ def test_dice_at_a_threshold_is_shown_with_the_largest_one() -> None:
 def test_both_are_always_measured_and_only_the_largest_one_is_an_oracle_under_every_policy(
     policy: str,
 ) -> None:
-    held_out: dict[str, Any] = {"validation_scores": [0.5], "validation_max": [0.5]}
+    held_out: dict[str, Any] = {
+        "validation_scores": [0.5],
+        "validation_max": [0.5],
+        "validation_maps": [[[0.5]]],
+    }
     maps, masks = [[[1.0, 0.4]], [[0.0, 0.2]]], [[[1, 1]], [[0, 0]]]
     values = evaluate(maps, masks, [1, 0], [1, 0], threshold_policy=policy, **held_out).values
     assert values["dice"] == (1 if policy == "dice_max" else 2 / 3)

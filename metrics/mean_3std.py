@@ -1,0 +1,54 @@
+"""Thresholds from held-out normal images: three standard deviations above the mean."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metrics.checks import finite_array
+from metrics.errors import MetricError
+from metrics.slices import Stack, open_stack, read_maps, slices
+
+DEVIATIONS = 3
+
+
+def mean_3std_thresholds(validation_scores: ArrayLike, validation_maps: Stack) -> tuple[float, float]:
+    """Return the pixel and the image threshold of the policy ``mean_3std``, which needs no test images.
+
+    Each is ``mean + 3 std``: of all pixels of the held-out maps, and of the held-out images' scores.
+
+    Parameters
+    ----------
+    validation_scores : float array (V,)
+        Image scores of held-out normal images.
+    validation_maps : float array (V, H, W)
+        Their maps, read a few images at a time as by `metrics.count_pixels`.
+
+    Raises
+    ------
+    MetricError
+        If there are no images, or a value is not finite.
+
+    Source: the baseline of MVTec AD 2 (Heckler-Kram et al., arXiv 2503.21622, 2025).
+
+    Examples
+    --------
+    >>> mean_3std_thresholds([1.0, 3.0], [[[0.0, 2.0]], [[0.0, 2.0]]])
+    (4.0, 5.0)
+    """
+    scores = finite_array("validation_scores", validation_scores, ndim=1).astype(np.float64)
+    maps = open_stack("validation_maps", validation_maps)
+    if not scores.size or maps.shape[0] != scores.size:
+        raise MetricError(
+            f"validation_maps: found {maps.shape[0]} maps and {scores.size} scores; expected one of each for every "
+            "held-out normal image, at least one"
+        )
+    parts = slices(maps)
+    mean = np.average(
+        [read_maps(maps, part).mean(dtype=np.float64) for part in parts], weights=[*map(_images, parts)]
+    )
+    squares = [np.square(read_maps(maps, part) - mean).mean(dtype=np.float64) for part in parts]
+    deviation = np.sqrt(np.average(squares, weights=[*map(_images, parts)]))
+    return float(mean + DEVIATIONS * deviation), float(scores.mean() + DEVIATIONS * scores.std())
+
+
+def _images(part: slice) -> int:
+    return int(part.stop - part.start)
