@@ -244,9 +244,10 @@ import json, os, sys
 import numpy, pandas, PIL.Image, pytest, rich.progress, safetensors.torch, scipy.ndimage, sklearn.linear_model
 import sklearn.metrics, sklearn.model_selection, tifffile, timm, torch, torchvision.transforms.v2
 from pathlib import Path
-from store.code import _names_of_distributions
+from store.code import _distributions
 
-_names_of_distributions()
+for name in ("PIL", "sklearn"):
+    _distributions(name)
 
 root, files = Path(sys.argv[1]), json.loads(sys.argv[2])
 texts = {name: Path(name).read_text() for name in files}
