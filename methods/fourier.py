@@ -138,9 +138,7 @@ def _matrices(n: int, k: int) -> _Matrices:
     kernels = np.stack([c, d - c, c + d], 1).reshape(3 * half * n, k * k)
     back = np.conj(w[:, :v]).T / n  # (v, n)
     cos, sin = back.real, back.imag
-    columns_back = np.vstack(
-        [np.hstack([cos - sin, -sin, -cos]), np.hstack([sin + cos, cos, -sin])]
-    )
+    columns_back = np.vstack([np.hstack([cos - sin, -sin, -cos]), np.hstack([sin + cos, cos, -sin])])
     twice = np.where((p == 0) | (2 * p == n), 1, 2)
     last = np.conj(wave(p, at[:v])).T * twice / n
     rows_back = np.stack([last.real, -last.imag], 2).reshape(v, 2 * half)
@@ -181,7 +179,7 @@ class _Convolution(torch.autograd.Function):
 
 def _bands(tiling: Tiling, images: int) -> Iterator[tuple[Tiling, slice, slice]]:
     """Yield the tiling of each band of the result, the rows of the image that it depends on, and its rows."""
-    down, across = tiling.grid
+    _, across = tiling.grid
     step, halo = tiling.valid * tiling.dilation, tiling.dilation * (tiling.kernel - 1)
     height = step * max(AT_ONCE // (images * tiling.dilation**2 * across), 1)
     for first in range(0, tiling.rows, height):

@@ -72,7 +72,7 @@ class PatchNetwork(nn.Module):
         for layer, pool in zip(cast("list[nn.Conv2d]", self.convolutions), self.pooled, strict=True):
             features = conv(features, layer.weight, cast("Tensor", layer.bias), dilation)
             if layer is not self.convolutions[-1]:
-                features = leaky_relu(features, SLOPE)
+                features = leaky_relu(features, SLOPE, inplace=True)  # the next layer alone needs it
             if pool:
                 features = max_pool2d(features, 2, stride=1 if dense else 2, dilation=dilation)
                 dilation *= 2 if dense else 1
