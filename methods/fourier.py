@@ -154,11 +154,14 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(image, weight)
         ctx.tiling = tiling
         out, kernels = weight.shape[0], _kernels(weight, tiling)
-        result = image.new_empty(image.shape[0], tiling.rows, tiling.columns, out)
+        shape = image.shape[0], out, tiling.rows, tiling.columns
+        result = torch.empty(shape, memory_format=torch.channels_last)
+        pixels = result.permute(0, 2, 3, 1)
         for band, seen, given in _bands(tiling, image.shape[0]):
             products = torch.bmm(_spectra(image[..., seen, :], band), kernels)
-            result[:, given] = _joined(_pixels(products, band), band)
-        return result.add_(bias).permute(0, 3, 1, 2)
+            pixels[:, given] = _joined(_pixels(products, band), band)
+        pixels += bias
+        return result
 
     @staticmethod
     @once_differentiable
