@@ -22,14 +22,19 @@ def always_in_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     best_tiling.cache_clear()
 
 
-def inputs(kernel: int, height: int, width: int, images: int = 2) -> list[Tensor]:
+Inputs = tuple[Tensor, Tensor, Tensor]  # image, weight, bias
+
+
+def inputs(kernel: int, height: int, width: int) -> Inputs:
     generator = torch.Generator().manual_seed(0)
-    shapes = [(images, 6, height, width), (10, 6, kernel, kernel), (10,)]
-    return [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
+    image = torch.randn(2, 6, height, width, generator=generator, requires_grad=True)
+    weight = torch.randn(10, 6, kernel, kernel, generator=generator, requires_grad=True)
+    return image, weight, torch.randn(10, generator=generator, requires_grad=True)
 
 
-def exact(values: list[Tensor]) -> list[Tensor]:
-    return [value.detach().double().requires_grad_() for value in values]
+def exact(values: Inputs) -> Inputs:
+    image, weight, bias = (value.detach().double().requires_grad_() for value in values)
+    return image, weight, bias
 
 
 @pytest.mark.usefixtures("always_in_tiles")
@@ -54,7 +59,7 @@ def test_results_and_gradients_are_those_of_the_direct_form(
 
 def test_it_rounds_less_than_the_direct_form() -> None:
     image, weight, bias = torch.randn(1, 128, 68, 68), torch.randn(32, 128, 5, 5), torch.randn(32)
-    expected = conv2d(*(value.double() for value in (image, weight, bias)))
+    expected = conv2d(image.double(), weight.double(), bias.double())
     assert best_tiling(tuple(image.shape), tuple(weight.shape), 1) is not None
     found = (conv(image, weight, bias) - expected).square().mean()
     assert found < (conv2d(image, weight, bias) - expected).square().mean()
@@ -74,5 +79,5 @@ def test_autocast_and_float64_stay_direct() -> None:
     image, weight, bias = (value.detach() for value in inputs(5, 30, 41))
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(conv(image, weight, bias), conv2d(image, weight, bias))
-    doubled = exact([image, weight, bias])
+    doubled = exact((image, weight, bias))
     assert torch.equal(conv(*doubled), conv2d(*doubled))

@@ -41,9 +41,18 @@ class Layer:
     rest: Callable[[], Tensor]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A row of the table, and the seconds of the direct form and of the one that is used, with what follows."""
+
+    row: dict[str, str]
+    seconds: tuple[float, float]
+
+
 def layers_of(patch_size: int, side: int) -> list[Layer]:
     """Return the layers of the network of a patch size for an image of so many pixels a side."""
-    found, dilation, channels, extent = [], 1, 3, side + patch_size - 1
+    found: list[Layer] = []
+    dilation, channels, extent = 1, 3, side + patch_size - 1
     network = NETWORKS[patch_size]
     for kernel, out, pool in network:
         image = torch.randn(1, channels, extent, extent).contiguous(memory_format=torch.channels_last)
@@ -81,10 +90,15 @@ def cpu_seconds(run: Callable[[], Tensor]) -> float:
 
 
 @torch.no_grad()
-def measure(layer: Layer, rounds: int) -> tuple[dict[str, str], float, float]:
-    """Return a row of the table, and the seconds of the layer, directly and as it is used, with what follows it."""
+def measure(layer: Layer, rounds: int) -> Measured:
+    """Time a layer in turn with the peak."""
     square = torch.randn(PEAK, PEAK)
-    runs = [partial(torch.matmul, square, square), layer.direct, layer.used, layer.rest]
+    runs: list[Callable[[], Tensor]] = [
+        partial(torch.matmul, square, square),
+        layer.direct,
+        layer.used,
+        layer.rest,
+    ]
     times = [[cpu_seconds(run) for run in runs] for _ in range(rounds + 1)][1:]  # the first one warms up
     peak, direct, used, rest = (statistics.median(each) for each in zip(*times, strict=True))
     rate = PEAK**3 / peak
@@ -97,7 +111,7 @@ def measure(layer: Layer, rounds: int) -> tuple[dict[str, str], float, float]:
         "direct / used": f"{direct / used:.2f}",
         "LeakyReLU, pool / used": f"{rest / used:.2f}",
     }
-    return row, direct + rest, used + rest
+    return Measured(row, (direct + rest, used + rest))
 
 
 def main() -> None:
@@ -112,8 +126,8 @@ def main() -> None:
     rows, pairs = [], []
     for patch_size in NETWORKS:
         measured = [measure(layer, given.rounds) for layer in layers_of(patch_size, given.side)]
-        rows += [row for row, *_ in measured]
-        direct, used = (sum(each[i] for each in measured) for i in (1, 2))
+        rows += [each.row for each in measured]
+        direct, used = (sum(seconds) for seconds in zip(*(each.seconds for each in measured), strict=True))
         what = f"descriptors of all patches of {patch_size} px, {given.side} px, a network"
         pairs.append(Pair(what, "s", [used], [direct], "direct form"))
     print(markdown(rows) + "\n")
