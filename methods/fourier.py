@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, pad
 
 TILES = tuple(range(8, 34, 2))  # sides n of a tile
-AT_ONCE = 256  # tiles, which bounds the memory
+AT_ONCE = 512  # tiles, which bounds the memory
 WORTH = 0.6  # of the direct form's multiply-adds; at more, the copies cost what is saved
 
 
@@ -115,7 +115,7 @@ class _Matrices:
 
     rows: Tensor  # (2m, n)
     columns: Tensor  # (3n, 2n)
-    kernels: Tensor  # (3mn, kk)
+    kernels: Tensor  # (m, 3n, kk)
     columns_back: Tensor  # (2v, 3n)
     rows_back: Tensor  # (v, 2m)
 
@@ -135,7 +135,7 @@ def _matrices(n: int, k: int) -> _Matrices:
     columns = np.vstack([re + im, re, im])
     kernel = np.conj(np.einsum("pa,qb->pqab", wave(p, at[:k]), w[:, :k]))
     c, d = kernel.real, kernel.imag
-    kernels = np.stack([c, d - c, c + d], 1).reshape(3 * half * n, k * k)
+    kernels = np.stack([c, d - c, c + d], 1).reshape(half, 3 * n, k * k)
     back = np.conj(w[:, :v]).T / n  # (v, n)
     cos, sin = back.real, back.imag
     columns_back = np.vstack([np.hstack([cos - sin, -sin, -cos]), np.hstack([sin + cos, cos, -sin])])
@@ -147,19 +147,24 @@ def _matrices(n: int, k: int) -> _Matrices:
 
 
 class _Convolution(torch.autograd.Function):
-    """The convolution in tiles; the transformed tiles are computed again for the gradients, as they are large."""
+    """The convolution in tiles, some frequencies after others, as all transformed kernels would take much memory."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor, tiling: Tiling) -> Tensor:
         ctx.save_for_backward(image, weight)
         ctx.tiling = tiling
-        out, kernels = weight.shape[0], _kernels(weight, tiling)
-        shape = image.shape[0], out, tiling.rows, tiling.columns
+        matrices, kernels = tiling.matrices, weight.permute(2, 3, 1, 0).contiguous()
+        shape = image.shape[0], weight.shape[0], tiling.rows, tiling.columns
         result = torch.empty(shape, memory_format=torch.channels_last)
         pixels = result.permute(0, 2, 3, 1)
         for band, seen, given in _bands(tiling, image.shape[0]):
-            products = torch.bmm(_spectra(image[..., seen, :], band), kernels)
-            pixels[:, given] = _joined(_pixels(products, band), band)
+            rows = _rows(image[..., seen, :], band)
+            back = rows.new_empty(len(rows), 2 * tiling.valid, rows.shape[2], weight.shape[0])
+            for p, spectra in enumerate(rows):
+                products = torch.bmm(_columns(spectra, tiling), _kernels(kernels, tiling, p))
+                torch.mm(matrices.columns_back, products.flatten(1), out=back[p].flatten(1))
+            tiles = matrices.rows_back @ back.view(2 * len(rows), -1)
+            pixels[:, given] = _joined(tiles.view(tiling.valid, tiling.valid, *back.shape[2:]), band)
         pixels += bias
         return result
 
@@ -168,16 +173,23 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         image, weight = ctx.saved_tensors
         tiling: Tiling = ctx.tiling
-        kernels = _kernels(weight, tiling)
-        of_kernels = torch.zeros_like(kernels)
+        matrices, kernels = tiling.matrices, weight.permute(2, 3, 1, 0).contiguous()
+        of_weight = torch.zeros_like(kernels)
         of_image = torch.zeros_like(image) if ctx.needs_input_grad[0] else None
         for band, seen, given in _bands(tiling, image.shape[0]):
-            of_products = _pixels_adjoint(_cut(gradient[..., given, :], band), band)
-            of_kernels.baddbmm_(_spectra(image[..., seen, :], band).transpose(1, 2), of_products)
+            rows = _rows(image[..., seen, :], band)
+            of_tiles = _cut(gradient[..., given, :], band)
+            of_back = (matrices.rows_back.T @ of_tiles.flatten(1)).view(len(rows), 2 * tiling.valid, -1)
+            for p, spectra in enumerate(rows):
+                of_products = (matrices.columns_back.T @ of_back[p]).view(-1, spectra.shape[1], len(weight))
+                of_kernels = torch.bmm(_columns(spectra, tiling).transpose(1, 2), of_products)
+                of_weight += (matrices.kernels[p].T @ of_kernels.flatten(1)).view_as(of_weight)
+                if of_image is not None:  # the spectra are not needed any more
+                    of_spectra = torch.bmm(of_products, _kernels(kernels, tiling, p).transpose(1, 2))
+                    torch.mm(matrices.columns.T, of_spectra.flatten(1), out=spectra.flatten(1))
             if of_image is not None:
-                of_spectra = torch.bmm(of_products, kernels.transpose(1, 2))
-                of_image[..., seen, :] += _spectra_adjoint(of_spectra, band, image.shape)
-        return of_image, _kernels_adjoint(of_kernels, tiling), gradient.sum((0, 2, 3)), None
+                of_image[..., seen, :] += _rows_adjoint(rows, band, image.shape)
+        return of_image, of_weight.permute(3, 2, 0, 1), gradient.sum((0, 2, 3)), None
 
 
 def _bands(tiling: Tiling, images: int) -> Iterator[tuple[Tiling, slice, slice]]:
@@ -190,22 +202,18 @@ def _bands(tiling: Tiling, images: int) -> Iterator[tuple[Tiling, slice, slice]]
         yield replace(tiling, rows=last - first), slice(first, last + halo), slice(first, last)
 
 
-def _kernels(weight: Tensor, tiling: Tiling) -> Tensor:
-    """Return the transformed kernels, (products, C, D)."""
-    out, channels, *_ = weight.shape
-    flat = weight.permute(2, 3, 1, 0).reshape(tiling.kernel**2, -1)
-    return (tiling.matrices.kernels @ flat).view(-1, channels, out)
+def _kernels(kernels: Tensor, tiling: Tiling, p: int) -> Tensor:
+    """Transform kernels (k, k, C, D) to the frequencies with p along the rows: (3n, C, D)."""
+    return (tiling.matrices.kernels[p] @ kernels.flatten(0, 1).flatten(1)).view(-1, *kernels.shape[2:])
 
 
-def _kernels_adjoint(gradient: Tensor, tiling: Tiling) -> Tensor:
-    """Return the gradient of the kernels, (D, C, k, k)."""
-    _, channels, out = gradient.shape
-    flat = tiling.matrices.kernels.T @ gradient.view(tiling.products, -1)
-    return flat.view(tiling.kernel, tiling.kernel, channels, out).permute(3, 2, 0, 1)
+def _columns(spectra: Tensor, tiling: Tiling) -> Tensor:
+    """Transform the columns of (2n, T, C), which have been transformed along the rows: (3n, T, C)."""
+    return (tiling.matrices.columns @ spectra.flatten(1)).view(-1, *spectra.shape[1:])
 
 
-def _spectra(image: Tensor, tiling: Tiling) -> Tensor:
-    """Cut an image (B, C, h, w) into T tiles and transform them: (products, T, C)."""
+def _rows(image: Tensor, tiling: Tiling) -> Tensor:
+    """Cut an image (B, C, h, w) into T tiles and transform their rows: (m, 2n, T, C)."""
     n, v, d = tiling.side, tiling.valid, tiling.dilation
     images, channels, height, width = image.shape
     down, across = tiling.grid
@@ -217,19 +225,16 @@ def _spectra(image: Tensor, tiling: Tiling) -> Tensor:
         (n, n, images, d, d, down, across, channels),
         (d * row, d * pixel, h * row, row, pixel, v * d * row, v * d * pixel, 1),
     )
-    matrices = tiling.matrices
-    halfway = (matrices.rows @ tiles.reshape(n, -1)).view(n // 2 + 1, 2 * n, -1)
-    return torch.matmul(matrices.columns, halfway).view(tiling.products, -1, channels)
+    return (tiling.matrices.rows @ tiles.reshape(n, -1)).view(n // 2 + 1, 2 * n, -1, channels)
 
 
-def _spectra_adjoint(gradient: Tensor, tiling: Tiling, image: Sequence[int]) -> Tensor:
+def _rows_adjoint(gradient: Tensor, tiling: Tiling, image: Sequence[int]) -> Tensor:
     """Return the gradient of the band of an image (B, C, ., w) that the tiling covers."""
     n, v, d, halo = tiling.side, tiling.valid, tiling.dilation, tiling.kernel - 1
     images, channels, _, width = image
     down, across = tiling.grid
-    matrices = tiling.matrices
-    halfway = torch.matmul(matrices.columns.T, gradient.view(n // 2 + 1, 3 * n, -1)).view(n + 2, -1)
-    tiles = (matrices.rows.T @ halfway).view(n, n, images, d, d, down, across, channels)
+    flat = tiling.matrices.rows.T @ gradient.view(n + 2, -1)
+    tiles = flat.view(n, n, images, d, d, down, across, channels)
     blocks = gradient.new_zeros(images, down + 1, v, d, across + 1, v, d, channels)
     target = blocks.permute(2, 5, 0, 3, 6, 1, 4, 7)
     # the last `halo` rows and columns of a tile are the first of the next one
@@ -239,20 +244,6 @@ def _spectra_adjoint(gradient: Tensor, tiling: Tiling, image: Sequence[int]) -> 
     target[:halo, :halo, ..., 1:, 1:, :] += tiles[v:, v:]
     whole = blocks.view(images, (down + 1) * v * d, (across + 1) * v * d, channels)
     return whole[:, : tiling.rows + halo * d, :width].permute(0, 3, 1, 2)
-
-
-def _pixels(products: Tensor, tiling: Tiling) -> Tensor:
-    """Transform the products (products, T, D) back: (v, v, T, D) pixels of the result."""
-    n, v, matrices = tiling.side, tiling.valid, tiling.matrices
-    halfway = torch.matmul(matrices.columns_back, products.view(n // 2 + 1, 3 * n, -1)).view(n + 2, -1)
-    return (matrices.rows_back @ halfway).view(v, v, *products.shape[1:])
-
-
-def _pixels_adjoint(gradient: Tensor, tiling: Tiling) -> Tensor:
-    """Return the gradient of the products."""
-    v, matrices = tiling.valid, tiling.matrices
-    halfway = (matrices.rows_back.T @ gradient.reshape(v, -1)).view(tiling.side // 2 + 1, 2 * v, -1)
-    return torch.matmul(matrices.columns_back.T, halfway).view(tiling.products, *gradient.shape[2:])
 
 
 def _joined(pixels: Tensor, tiling: Tiling) -> Tensor:
