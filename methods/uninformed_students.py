@@ -29,8 +29,8 @@ class UninformedStudents(Method):
 
     Equations are the thesis' (2)-(4), which are those of the paper. The most expensive of the six: its networks
     work at full resolution, 0.5 to 0.8 tera multiply-adds per image of 256 pixels and patch size with three
-    students, 0.14 to 0.16 in tiles (`methods.fourier`). Use it as the baseline of the later methods, or where a defect is
-    a few pixels wide.
+    students, 0.14 to 0.16 in tiles (`methods.fourier`). Use it as the baseline of the later methods, or where a
+    defect is a few pixels wide.
 
     Parameters
     ----------
