@@ -57,6 +57,7 @@ def test_results_and_gradients_are_those_of_the_direct_form(
         assert (mine - other).abs().max() < 1e-6 * other.abs().max()
 
 
+@pytest.mark.usefixtures("always_in_tiles")
 def test_it_rounds_less_than_the_direct_form() -> None:
     image, weight, bias = torch.randn(1, 128, 68, 68), torch.randn(32, 128, 5, 5), torch.randn(32)
     expected = conv2d(image.double(), weight.double(), bias.double())
