@@ -11,7 +11,7 @@ from store.text import listed
 
 log = logging.getLogger(__name__)
 
-MOST_NAMES = 8
+MOST_NAMES = 3
 """So many categories are named."""
 
 
