@@ -46,7 +46,7 @@ class OfficialSet(Dataset):
         accept_license
             The user's consent to the dataset's licence, without which nothing is downloaded.
         url
-            The address of the archive; None: there is no fixed one, so it must lie there already.
+            The address of the archive; None: it must lie there already.
         checksum
             See `datasets.download.fetch`.
 
@@ -65,8 +65,8 @@ class OfficialSet(Dataset):
         archive = root.with_name(root.name + self.archive_suffix)
         if not url and not archive.exists():
             raise DatasetError(
-                f"{archive}: there is no such file, and dataset.url is not set, as {self.title} has no address that "
-                f"stays; expected the archive from {self.homepage} under this name, or dataset.url=..."
+                f"{archive}: there is no such file, and dataset.url is not set; expected the archive of {self.title} "
+                f"from {self.homepage} under this name, or its address in dataset.url"
             )
         extract(fetch(url or "", archive, checksum=checksum, homepage=self.homepage), root)
 
