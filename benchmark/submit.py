@@ -62,6 +62,8 @@ def _read(arguments: Sequence[str]) -> dict[str, Any]:
     options = vars(parser.parse_args(arguments))
     if (options["out"] is None) == (options["check"] is None):
         parser.error("expected one of --out DIR, to write a submission, and --check DIR")
+    if options["out"] is not None and not options["out"].name:
+        parser.error(f"--out {options['out']}: expected the name of a new folder")
     options[CATEGORY] = None
     wanted, by_cell = take_cell(options)
     given = [name for name in ("policy", "batch_size", "weights") if options[name] is not None]

@@ -101,11 +101,19 @@ class MVTecLayout(Dataset):
         if not found:
             raise DatasetError(
                 f"dataset.root={self.root}: found no category; expected a folder with <category>/train/"
-                f"{self.normal_names[0]} and, to measure, <category>/test/<kind> below it{self.another_layout}"
+                f"{self.normal_names[0]} and, to measure, <category>/{self.test_folder}/<kind> below it"
+                f"{self._hint_of_folder_above(names)}{self.another_layout}"
             )
         for name in found:
             self._check_layout(self.root / name)
         return found
+
+    def _hint_of_folder_above(self, names: Sequence[str]) -> str:
+        """Return what to set if the root, which has these folders, lies above the folder of the categories."""
+        for inner in (self.root / name for name in names):
+            if any(is_folder(inner / name / "train") for name in folders(inner, skip=dead_links(inner))):
+                return f". Does {inner} hold the categories? Then set dataset.root={inner}"
+        return ""
 
     def _is_category(self) -> bool:
         return is_folder(self.root / "train")

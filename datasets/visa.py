@@ -1,6 +1,7 @@
 """VisA (Zou et al., ECCV 2022): twelve objects as they are released, divided by the official split file."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -164,7 +165,11 @@ class VisA(OfficialSet):
         ]
         if faults:
             raise DatasetError(*faults)
-        return [Row(*line) for line in lines[1:]]
+        rows = [Row(*line) for line in lines[1:]]
+        twice = [image for image, count in Counter(row.image for row in rows).items() if count > 1]
+        if twice:
+            raise DatasetError(f"{path}: names {twice[0]} in several lines; {official}")
+        return rows
 
     def _fault(self, line: Sequence[str]) -> str:
         """Return what is wrong with a line of the split file, or the empty string."""

@@ -115,7 +115,7 @@ def write_pair(
     """
     values = at_size(anomaly_map, size)
     pixels = (values >= np.float64(threshold)).astype(np.uint8) * ANOMALOUS_PIXEL
-    scaled = (values.astype(np.float64) * scale_of(threshold)).clip(-LARGEST, LARGEST).astype(np.float16)
+    scaled = (values * np.float32(scale_of(threshold))).clip(-LARGEST, LARGEST).astype(np.float16)
     for part in (THRESHOLDED, MAPS):
         path = file_of(folder, part, name)
         partial = spare / f"{part}-{name.replace('/', '-')}{SUFFIXES[part]}"

@@ -1,6 +1,7 @@
 """What `python -m benchmark.submit` does: finds the detectors, scores the private test images, writes and checks."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ DATASET = "mvtec_ad_2"
 """The choice in `conf/dataset`."""
 SHOWN = 20
 """So many faults are listed."""
+THREADS = 8  # each holds a map at the size of its image
 SPARE, LOCK = "unfinished", ".lock"
 """In the folder of a submission that is being written: files that are not whole yet, and the lock."""
 
@@ -200,10 +202,14 @@ def _write(
         name = names[result.input.file]
         write_pair(folder, name, result.anomaly_map, sizes[name], threshold, folder.parent / SPARE)
 
-    with ThreadPoolExecutor() as pool:
-        for part in score_files(detector, [Input(path) for path in names], batch_size):
-            for _ in pool.map(write, part):
-                yield 1
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        try:
+            for part in score_files(detector, [Input(path) for path in names], batch_size):
+                for _ in pool.map(write, part):
+                    yield 1
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 @contextmanager

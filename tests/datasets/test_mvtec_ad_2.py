@@ -130,6 +130,12 @@ def test_all_of_an_incomplete_root_is_refused(root: Path) -> None:
         MVTecAD2(str(root))
 
 
+def test_a_root_above_the_folder_of_the_categories_is_recognised(root: Path) -> None:
+    message = rf"found no category; .*Does {root} hold the categories\? Then set dataset\.root={root}"
+    with pytest.raises(DatasetError, match=message):
+        MVTecAD2(str(root.parent))
+
+
 def test_the_archive_of_the_user_is_verified_and_unpacked(tmp_path: Path) -> None:
     source = make_mvtec_ad_2(tmp_path / "source", ["can"])
     root, archive = tmp_path / "mvtec_ad_2", tmp_path / "mvtec_ad_2.tar.gz"

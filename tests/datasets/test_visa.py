@@ -166,6 +166,12 @@ def test_a_line_of_another_form_is_named_with_its_number(root: Path, line: str) 
     assert LINES[line] in fault
 
 
+def test_an_image_has_one_line(root: Path) -> None:
+    rewrite(root, lambda rows: [*rows, ["candle", "test", *rows[1][2:]]])
+    with pytest.raises(DatasetError, match=r"1cls\.csv: names candle/.*/0000\.JPG in several lines"):
+        open_visa(root)
+
+
 @pytest.mark.parametrize("content", [b"", b"image,label\n", "object;split\n".encode("utf-16")])
 def test_another_file_is_refused(root: Path, content: bytes) -> None:
     (root / SPLIT_FILE).write_bytes(content)

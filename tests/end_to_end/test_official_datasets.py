@@ -236,6 +236,7 @@ def test_mistakes_are_found_before_anything_is_scored(
 ) -> None:
     out = tmp_path / "submission"
     fails_plainly(submit(), "expected one of --out DIR, to write a submission, and --check DIR")
+    fails_plainly(submit("--out", "."), "--out .: expected the name of a new folder")
     fails_plainly(submit("--out", out, "--batch-size", "0"), "--batch-size 0: expected 1 or more")
     fails_plainly(submit("--check", out, "--seed", "0"), "--check DIR reads no detector")
     fails_plainly(submit("--out", out, "--method", "rd"), "--method rd: sweep ad2 has no such finished cell")
