@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from filelock import FileLock
 from PIL import Image
 
 from benchmark.deployment import submitting
@@ -244,6 +245,9 @@ def test_mistakes_are_found_before_anything_is_scored(
     fails_plainly(
         submit("--out", out, "--policy", "mine"), "--policy mine: the detector has no such thresholds"
     )
+    (tmp_path / "submission.partial").mkdir()
+    with FileLock(tmp_path / "submission.partial/.lock"):
+        fails_plainly(submit("--out", out), f"--out {out}: another command writes this submission")
     assert submit("--check", out).stderr == f"error: {out}: there is no such folder\n"
     arguments = (
         *QUICK,
@@ -254,4 +258,4 @@ def test_mistakes_are_found_before_anything_is_scored(
     )
     assert run_here(trained.outcome.results, capfd, *arguments).code == 0
     fails_plainly(submit("--out", out, "--sweep", "part"), "found no finished cell of fabric, ")
-    assert [*tmp_path.iterdir()] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["submission.partial"]
