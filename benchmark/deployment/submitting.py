@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from benchmark.deployment.finding import find_cells
 from benchmark.deployment.inputs import Input
+from benchmark.deployment.options import Device
 from benchmark.deployment.progress import show_progress
 from benchmark.deployment.scoring import Broken, Result, score_files
 from benchmark.deployment.submission import (
@@ -38,8 +39,6 @@ from store.errors import StoreError
 from store.folders import replace_text
 from store.table import params_of
 from store.text import counted, listed
-
-Device = Literal["auto", "cpu", "cuda"]
 
 DATASET = "mvtec_ad_2"
 """The choice in `conf/dataset`."""
