@@ -64,10 +64,11 @@ def job(config: DictConfig) -> None:
 
 
 def _import_job() -> Callable[[DictConfig], None]:
-    """Import the code that runs a job, which searches for garbage would make a third slower."""
+    """Import the code that runs a job, which searches for garbage would make a third slower; they begin afterwards."""
     is_known = "benchmark.job" in sys.modules  # then, what an earlier job has left may be garbage
     with contextlib.nullcontext() if is_known else importing():
         from benchmark.job import run_job
+    gc.enable()
     return run_job
 
 

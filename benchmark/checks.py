@@ -1,11 +1,18 @@
 """What is checked once per command, before anything runs: the networks of all jobs, and their images."""
 
+import logging
 from collections.abc import Sequence
 
 from benchmark.job_settings import JobSettings, read_settings
 from benchmark.job_values import JobValues
 from benchmark.run_cell import check_threshold
 from benchmark.training.loop import refuse_missing_validation
+from store.text import listed
+
+log = logging.getLogger(__name__)
+
+MOST_NAMES = 3
+"""So many categories are named."""
 
 
 def check_networks(jobs: Sequence[JobValues]) -> None:
@@ -32,9 +39,17 @@ def check_networks(jobs: Sequence[JobValues]) -> None:
 def _check_images(settings: JobSettings) -> None:
     """Check how the images of each category are divided, and the images for pretraining."""
     fraction, seed = settings.training.validation_fraction, settings.training.validation_seed
+    own = []
     for name in settings.dataset.categories:
-        category = settings.dataset.category(name).hold_out(fraction, seed)
+        whole = settings.dataset.category(name)
+        own += [name] if whole.validation else []
+        category = whole.hold_out(fraction, seed)
         check_threshold(settings.evaluation, name, category.validation)
         if not category.validation:
             refuse_missing_validation(settings.probe, f"{settings.title} {name}")
+    if own and fraction:
+        log.info(
+            "%s: validation images of %s are the dataset's own; method.training.validation_fraction=%g holds out none",
+            *(settings.title, listed(own, MOST_NAMES), fraction),
+        )
     settings.pretraining()

@@ -8,6 +8,7 @@ from benchmark.data.crops import open_crops
 from benchmark.data.features import features_key
 from benchmark.data.file_digests import FileDigests
 from benchmark.data.images import content_digest, images_key
+from benchmark.job_values import HOLD_OUT
 from benchmark.measuring import measure
 from benchmark.runtime import start
 from benchmark.scoring import score
@@ -46,6 +47,9 @@ def training_key(cell: Cell, images: Mapping[str, str]) -> str:
     """
     training = asdict(cell.training)
     training["pretraining"].pop("images")  # the content of the folder counts, not its name
+    if cell.category.validation:  # nothing is held out
+        for name in HOLD_OUT:
+            del training[name]
     used = {split: key for split, key in images.items() if split != "test"}
     return make_key(
         *training_makers(cell),

@@ -240,7 +240,7 @@ def run_job(config: DictConfig) -> None:
         sweep,
         number,
         settings,
-        recorded_options(settings.plain),
+        recorded_options(settings.plain, settings.dataset.has_validation),
         {
             tags.SWEEP: sweep.name,
             tags.METHOD: settings.choices["method"],

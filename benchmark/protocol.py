@@ -7,6 +7,7 @@ from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.hydra_config import HydraConfig
 
 from benchmark.configuration import compose_options, flat
+from benchmark.job_values import HOLD_OUT
 from store.tags import PROTOCOL_VALUE
 
 CHOICES = ("method", "dataset", "protocol")
@@ -23,9 +24,20 @@ def protocol_options() -> dict[str, Any]:
     return compose_options(search_path, overrides)
 
 
-def recorded_options(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options by their dotted names, and the protocol's values of those that were changed."""
+def recorded_options(plain: Mapping[str, Any], has_validation: bool = False) -> dict[str, Any]:
+    """Return the options by their dotted names, and the protocol's values of those that were changed.
+
+    Parameters
+    ----------
+    plain
+        The options of a job.
+    has_validation
+        See `datasets.dataset.Dataset`: if so, how train images would be held out is no option of the job.
+    """
     options = flat({key: value for key, value in plain.items() if key not in NOT_RECORDED})
+    if has_validation:
+        for name in HOLD_OUT:
+            options.pop(f"method.training.{name}", None)
     base = protocol_options()
     changed = {name: base.get(name) for name in options if options[name] != base.get(name)}
     return {**options, **{PROTOCOL_VALUE + name: value for name, value in changed.items()}}

@@ -20,12 +20,15 @@ class Dataset(ABC):
         Whether every image comes with a point cloud.
     has_ground_truth
         Whether anomalous images usually come with masks; if not, nobody is warned that they are missing.
+    has_validation
+        Whether every category has validation images of its own, so that no train images are held out.
     """
 
     name: str
     categories: tuple[str, ...]
     has_depth: bool = False
     has_ground_truth: bool = True
+    has_validation: bool = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -13,8 +13,6 @@ from datasets.matching import Faults, ask_whether_normal, match_masks
 from datasets.names import check_dataset_name, check_file_name, choose, looks_normal, names_of
 from datasets.options import bit_depth_of, check_folder, root_folder, thresholds_of
 
-SPLITS = ("train", "validation", "test")
-
 
 class MVTecLayout(Dataset):
     """`<root>/<category>/{train/good, test/<kind>, ground_truth/<kind>}`; root may be one category itself.
@@ -48,6 +46,10 @@ class MVTecLayout(Dataset):
     """
 
     needs_test_images: ClassVar[bool] = False
+    test_folder: ClassVar[str] = "test"
+    """The folder of a category's test images."""
+    set_apart: ClassVar[tuple[str, ...]] = ()
+    """Folders of a category whose images are neither listed nor reported."""
     another_layout: ClassVar[str] = "; a folder of normal images alone is dataset.normal_dir"
 
     def __init__(
@@ -71,13 +73,18 @@ class MVTecLayout(Dataset):
 
     def _check_normal_names(self) -> None:
         """Refuse a name of normal images, of several, that no chosen category has."""
-        folders_of = [self._folder(name) / split for name in self.categories for split in SPLITS]
+        folders_of = [self._folder(name) / split for name in self.categories for split in self.splits]
         for name in self.normal_names if len(self.normal_names) > 1 else ():
             if not any(is_folder(folder / name) for folder in folders_of):
                 raise DatasetError(
                     f"dataset.normal_names: no chosen category has a folder '{name}' of images; expected the names of "
                     "the folders of normal images"
                 )
+
+    @property
+    def splits(self) -> tuple[str, str, str]:
+        """The folders of a category's train, validation and test images."""
+        return "train", "validation", self.test_folder
 
     def _own_name(self) -> str:
         """Return the name of a dataset to which none is given."""
@@ -94,11 +101,19 @@ class MVTecLayout(Dataset):
         if not found:
             raise DatasetError(
                 f"dataset.root={self.root}: found no category; expected a folder with <category>/train/"
-                f"{self.normal_names[0]} and, to measure, <category>/test/<kind> below it{self.another_layout}"
+                f"{self.normal_names[0]} and, to measure, <category>/{self.test_folder}/<kind> below it"
+                f"{self._hint_of_folder_above(names)}{self.another_layout}"
             )
         for name in found:
             self._check_layout(self.root / name)
         return found
+
+    def _hint_of_folder_above(self, names: Sequence[str]) -> str:
+        """Return what to set if the root, which has these folders, lies above the folder of the categories."""
+        for inner in (self.root / name for name in names):
+            if any(is_folder(inner / name / "train") for name in folders(inner, skip=dead_links(inner))):
+                return f". Does {inner} hold the categories? Then set dataset.root={inner}"
+        return ""
 
     def _is_category(self) -> bool:
         return is_folder(self.root / "train")
@@ -152,16 +167,16 @@ class MVTecLayout(Dataset):
         used = {path for each in samples for path in (each.image, each.mask, each.xyz) if path is not None}
         # masks of normal images: MVTec 3D-AD has some, and they say nothing
         not_needed = {
-            self._truth_folder(folder, good, split) for good in self.normal_names for split in SPLITS
+            self._truth_folder(folder, good, split) for good in self.normal_names for split in self.splits
         }
-        counts = image_counts(folder, skip=used)
+        counts, set_apart = image_counts(folder, skip=used), [(name,) for name in self.set_apart]
         tested = {sample.image.parent for sample in category.test}
-        kinds = [self._image_folder(folder / "test" / kind) for kind in self._kinds(folder)]
+        kinds = [self._image_folder(folder / self.test_folder / kind) for kind in self._kinds(folder)]
         return (
             *(
                 f"{path.relative_to(folder)}: {counted(count, 'image file', 'are')} not used"
                 for path, count in counts.items()
-                if path not in not_needed
+                if path not in not_needed and path.relative_to(folder).parts[:1] not in set_apart
             ),
             *(f"{path.relative_to(folder)}: it holds no image" for path in kinds if path not in tested),
         )
@@ -194,17 +209,17 @@ class MVTecLayout(Dataset):
         return []
 
     def _test_samples(self, folder: Path) -> list[Sample]:
-        test, faults = folder / "test", Faults()
+        test, faults = folder / self.test_folder, Faults()
         samples = [
             sample
             for kind in self._kinds(folder)
-            for sample in faults.collect(self._samples_of, kind, folder, "test")
+            for sample in faults.collect(self._samples_of, kind, folder, self.test_folder)
         ]
         faults.refuse()
         others = sum(image_counts(test).values()) if not samples and is_folder(test, folder) else 0
         if not samples and (others or self.needs_test_images):
             good, anomalous = (
-                self._image_folder(Path("test", kind))
+                self._image_folder(Path(self.test_folder, kind))
                 for kind in (self.normal_names[0], "<name of the defect>")
             )
             found = (
@@ -216,8 +231,8 @@ class MVTecLayout(Dataset):
         return samples
 
     def _kinds(self, folder: Path) -> list[str]:
-        """Return the names of the folders below `test`; none without it."""
-        test = folder / "test"
+        """Return the names of the folders of test images; none without any."""
+        test = folder / self.test_folder
         return folders(test) if is_folder(test, folder) else []
 
     def _samples_of(self, kind: str, folder: Path, split: str) -> list[Sample]:
@@ -259,5 +274,5 @@ class MVTecLayout(Dataset):
         truth = self._truth_folder(folder, kind)
         masks = image_files(truth) if is_folder(truth, folder) else []
         if images and not masks:
-            ask_whether_normal(folder / "test" / kind, len(images), self.normal_names)
+            ask_whether_normal(folder / self.test_folder / kind, len(images), self.normal_names)
         return match_masks(images, masks, truth, self.require_masks)

@@ -1,29 +1,30 @@
 """The base of the official datasets: a fixed list of categories, a licence, and an archive to download."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from datasets.category import GOOD
+from datasets.dataset import Dataset
 from datasets.download import extract, fetch
 from datasets.errors import DatasetError
 from datasets.mvtec_layout import MVTecLayout
 from datasets.options import check_folder, root_folder
 
 
-class Official(MVTecLayout):
-    """An official dataset below `root`; see `MVTecLayout` for the other parameters.
+class OfficialSet(Dataset):
+    """An official dataset below a root, in whatever layout.
 
-    `categories=all` means all categories of the dataset: a root that lacks one is refused, as its average would
-    not be that of the dataset.
-
-    Parameters
+    Attributes
     ----------
-    download
-        Fetch and unpack the archive into `root` if `root` is not there yet, or empty.
-    accept_license
-        The user's consent to the dataset's licence, without which nothing is downloaded.
-    url, checksum
-        Address and checksum of the archive; see `datasets.download.fetch`.
+    own_name, title
+        Its name in files, and as its paper prints it.
+    names
+        All of its categories, in the order of its paper.
+    homepage, license
+        Where it is described, and on which terms it is given.
+    archive_suffix
+        That of the archive that holds it, with its dot.
     """
 
     own_name: ClassVar[str]
@@ -31,6 +32,85 @@ class Official(MVTecLayout):
     names: ClassVar[tuple[str, ...]]
     homepage: ClassVar[str]
     license: ClassVar[str] = "CC BY-NC-SA 4.0 (no commercial use)"
+    archive_suffix: ClassVar[str] = ".tar.xz"
+    root: Path
+
+    def download(self, root: Path, accept_license: bool, url: str | None, checksum: str) -> None:
+        """Fetch and unpack the archive into `root`, unless something is there already.
+
+        Parameters
+        ----------
+        root
+            The folder of the dataset. The archive is kept next to it, by the name of the folder and its own suffix; one
+            that lies there already is verified and not fetched.
+        accept_license
+            The user's consent to the dataset's licence, without which nothing is downloaded.
+        url
+            The address of the archive; None: it must lie there already.
+        checksum
+            See `datasets.download.fetch`.
+
+        Raises
+        ------
+        DatasetError
+            If the licence is not accepted, or the archive cannot be had.
+        """
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            return
+        if not accept_license:
+            raise DatasetError(
+                f"{self.title} is under {self.license}: read {self.homepage} and set dataset.accept_license=true "
+                "to download it"
+            )
+        archive = root.with_name(root.name + self.archive_suffix)
+        if not url and not archive.exists():
+            raise DatasetError(
+                f"{archive}: there is no such file, and dataset.url is not set; expected the archive of {self.title} "
+                f"from {self.homepage} under this name, or its address in dataset.url"
+            )
+        extract(fetch(url or "", archive, checksum=checksum, homepage=self.homepage), root)
+
+    def check_root(self) -> None:
+        """Refuse a root that is no folder."""
+        check_folder(
+            "dataset.root",
+            self.root,
+            f". Download {self.title} from {self.homepage}, or set dataset.download=true",
+        )
+
+    def check_complete(self, categories: object, chosen: Sequence[str], others: str = "") -> None:
+        """Refuse `all` of a root that lacks categories, as its average would not be that of the dataset.
+
+        Parameters
+        ----------
+        categories
+            The value of `dataset.categories`.
+        chosen
+            The categories that it stands for.
+        others
+            What the message adds for those who have other data.
+        """
+        missing = [name for name in self.names if name not in chosen]
+        if categories == "all" and missing:
+            raise DatasetError(
+                f"dataset.root={self.root} lacks {len(missing)} of {self.title}'s {len(self.names)} categories: "
+                f"{', '.join(missing)}. Name the ones to run with dataset.categories=[...]{others}"
+            )
+
+
+class Official(OfficialSet, MVTecLayout):
+    """An official dataset in MVTec AD's layout; see `MVTecLayout` for the other parameters.
+
+    `categories=all` means all categories of the dataset: a root that lacks one is refused.
+
+    Parameters
+    ----------
+    download
+        Fetch and unpack the archive into `root` if `root` is not there yet, or empty.
+    accept_license, url, checksum
+        See `OfficialSet.download`.
+    """
+
     needs_test_images = True
     another_layout = ""
     any_folder: ClassVar[str]  # the `dataset` choice for other data in this layout
@@ -46,31 +126,16 @@ class Official(MVTecLayout):
         name: str | None = None,
         download: bool = False,
         accept_license: bool = False,
-        url: str = "",
+        url: str | None = None,
         checksum: str = "",
     ) -> None:
         if root and download:
-            self._download(root_folder(root), accept_license, url, checksum)
+            self.download(root_folder(root), accept_license, url, checksum)
         super().__init__(root, categories, mask_threshold, require_masks, normal_names, bit_depth, name)
-
-    def _download(self, root: Path, accept_license: bool, url: str, checksum: str) -> None:
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            return
-        if not accept_license:
-            raise DatasetError(
-                f"{self.title} is under {self.license}: read {self.homepage} and set dataset.accept_license=true "
-                "to download it"
-            )
-        archive = fetch(url, root.with_name(root.name + ".tar.xz"), checksum=checksum, homepage=self.homepage)
-        extract(archive, root)
 
     def available(self) -> tuple[str, ...]:
         """Return the categories of the dataset that are below the root, in the order of its paper."""
-        check_folder(
-            "dataset.root",
-            self.root,
-            f". Download {self.title} from {self.homepage}, or set dataset.download=true",
-        )
+        self.check_root()
         found = super().available()
         return tuple(name for name in self.names if name in found)
 
@@ -82,11 +147,6 @@ class Official(MVTecLayout):
 
     def _select(self, categories: object) -> tuple[str, ...]:
         chosen = super()._select(categories)
-        missing = [name for name in self.names if name not in chosen]
-        if categories == "all" and missing:
-            raise DatasetError(
-                f"dataset.root={self.root} lacks {len(missing)} of {self.title}'s {len(self.names)} categories: "
-                f"{', '.join(missing)}. Name the ones to run with dataset.categories=[...], or use "
-                f"dataset={self.any_folder} for a dataset of your own"
-            )
+        own = f", or use dataset={self.any_folder} for a dataset of your own"
+        self.check_complete(categories, chosen, own)
         return chosen

@@ -3,9 +3,10 @@
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, leaky_relu, max_pool2d
+from torch.nn.functional import leaky_relu, max_pool2d
 
 from datasets.batch import Batch
+from methods.fourier import conv
 
 DESCRIPTOR = 128  # d
 SLOPE = 5e-3  # negative slope of LeakyReLU
@@ -69,9 +70,9 @@ class PatchNetwork(nn.Module):
         dilation = 1
         features = image
         for layer, pool in zip(cast("list[nn.Conv2d]", self.convolutions), self.pooled, strict=True):
-            features = conv2d(features, layer.weight, layer.bias, dilation=dilation)
+            features = conv(features, layer.weight, cast("Tensor", layer.bias), dilation)
             if layer is not self.convolutions[-1]:
-                features = leaky_relu(features, SLOPE)
+                features = leaky_relu(features, SLOPE, inplace=True)  # the next layer alone needs it
             if pool:
                 features = max_pool2d(features, 2, stride=1 if dense else 2, dilation=dilation)
                 dilation *= 2 if dense else 1

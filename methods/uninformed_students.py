@@ -28,8 +28,9 @@ class UninformedStudents(Method):
     networks of its own, and their scores are averaged.
 
     Equations are the thesis' (2)-(4), which are those of the paper. The most expensive of the six: its networks
-    work at full resolution, 0.4 to 0.8 tera multiply-adds per image of 256 pixels and patch size with three
-    students. Use it as the baseline of the later methods, or where a defect is a few pixels wide.
+    work at full resolution, 0.5 to 0.8 tera multiply-adds per image of 256 pixels and patch size with three
+    students, 0.14 to 0.16 in tiles (`methods.fourier`). Use it as the baseline of the later methods, or where a
+    defect is a few pixels wide.
 
     Parameters
     ----------

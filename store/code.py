@@ -7,10 +7,10 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from store.errors import StoreError
 
@@ -160,13 +160,18 @@ def _distributions(top: str) -> tuple[importlib.metadata.Distribution, ...]:
     try:
         return (importlib.metadata.distribution(top),)
     except (importlib.metadata.PackageNotFoundError, ValueError):
-        names = sorted(set(_names_of_distributions().get(top, ())))
-        return tuple(importlib.metadata.distribution(name) for name in names)
+        found = {each.name: each for each in importlib.metadata.distributions() if _brings(each, top)}
+        return tuple(found[name] for name in sorted(found))
 
 
-@functools.cache
-def _names_of_distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+def _brings(distribution: importlib.metadata.Distribution, top: str) -> bool:
+    """Return whether a top-level module belongs to a distribution.
+
+    Its text is searched, as `importlib.metadata.packages_distributions` takes apart every line of all of them.
+    """
+    names = (distribution.read_text("top_level.txt") or "").split()
+    files = "\n" + (distribution.read_text("RECORD") or "")
+    return top in names or any(f"\n{top}{end}" in files for end in ("/", ".py,"))
 
 
 @functools.cache
@@ -236,8 +241,8 @@ def _parse(name: str, path: Path) -> _Parsed:
             tree = ast.parse(path.read_bytes())
         except (OSError, SyntaxError, ValueError) as error:
             raise StoreError(f"{path}: cannot be read as Python code ({error})") from error
-        imports = tuple(sorted(set(_imports(tree, name, path.name == "__init__.py"))))
-        _without_docstrings(tree)
+        imports = tuple(sorted(set(_imports(tree.body, name, path.name == "__init__.py"))))
+        _remove_docstrings(tree)
         digest = hashlib.sha256(ast.dump(tree).encode(errors="surrogatepass")).hexdigest()
         parsed = _PARSED[name, path] = _Parsed(state, digest, imports)
     return parsed
@@ -249,33 +254,39 @@ def _spec(module: ModuleType | None, path: Path) -> object | None:
     return getattr(module, "__spec__", None) if file and Path(file).resolve() == path else None
 
 
-def _imports(node: ast.AST, name: str, is_package: bool) -> Iterator[str]:
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields that hold statements, or nodes that hold some; the nodes of expressions hold none."""
+
+
+def _imports(statements: Iterable[ast.AST], name: str, is_package: bool) -> Iterator[str]:
     """Yield the imports of a module, at the top or in functions, except those for type checkers."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        package = name.split(".")[: None if is_package else -1]
-        above = package[: len(package) - node.level + 1] if node.level else []
-        base = ".".join([*above, *([node.module] if node.module else [])])
-        yield from ([base] if base else [])
-        yield from (f"{base}.{alias.name}" for alias in node.names if base)
-    else:
-        children = node.orelse if _is_for_type_checkers(node) else ast.iter_child_nodes(node)
-        for child in children:
-            yield from _imports(child, name, is_package)
+    for node in statements:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = name.split(".")[: None if is_package else -1]
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ([base] if base else [])
+            yield from (f"{base}.{alias.name}" for alias in node.names if base)
+        else:
+            for block in _BLOCKS[1:] if _is_for_type_checkers(node) else _BLOCKS:
+                yield from _imports(getattr(node, block, ()), name, is_package)
 
 
-def _is_for_type_checkers(node: ast.AST) -> TypeGuard[ast.If]:
+def _is_for_type_checkers(node: ast.AST) -> bool:
     names = ("id", "attr")
     return isinstance(node, ast.If) and "TYPE_CHECKING" in [getattr(node.test, name, "") for name in names]
 
 
-def _without_docstrings(tree: ast.AST) -> None:
+def _remove_docstrings(node: ast.AST) -> None:
     """Remove the docstrings of modules, classes, functions and attributes."""
-    for node in ast.walk(tree):
-        body: object = getattr(node, "body", None)
-        if isinstance(body, list):
-            body[:] = [each for each in body if not _is_docstring(each)] or [ast.Pass()]
+    for block in _BLOCKS:
+        for inner in getattr(node, block, ()):
+            _remove_docstrings(inner)
+    body: object = getattr(node, "body", None)
+    if isinstance(body, list):
+        body[:] = [each for each in body if not _is_docstring(each)] or [ast.Pass()]
 
 
 def _is_docstring(node: ast.AST) -> bool:

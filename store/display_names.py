@@ -12,7 +12,11 @@ METHODS = {
 }
 DATASETS = {
     "mvtec_ad": "MVTec AD",
+    "mvtec_ad_2": "MVTec AD 2",
     "mvtec_3d": "MVTec 3D-AD",
+    "visa": "VisA",
+    "btad": "BTAD",
+    "mpdd": "MPDD",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",

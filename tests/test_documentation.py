@@ -25,6 +25,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMANDS = (
     "benchmark.export",
     "benchmark.predict",
+    "benchmark.submit",
     "benchmark.toy",
     "reports",
     "reports.dashboard",

@@ -14,6 +14,9 @@ from benchmark.runtime import Runtime
 from datasets.batch import Normalisation
 
 CHUNK = 32  # images per forward pass of the teacher
+PIXELS = (
+    2**22
+)  # per forward pass at most: 64 images of 256 pixels a side, 7 of 768, so that memory is bounded
 
 
 def normalise(images: Tensor, normalisation: Normalisation, runtime: Runtime) -> Tensor:
@@ -44,8 +47,14 @@ class TeacherFeatures:
 
     def compute(self, image: Tensor) -> dict[str, Tensor]:
         """Run the teacher on normalised images (B, 3, H, W)."""
+        at_once = max(PIXELS // image.shape[2:].numel(), 1)
         with torch.no_grad(), self.runtime.autocast():
-            return self.teacher(image)
+            first, *others = (self.teacher(part) for part in image.split(at_once))
+        if not others:
+            return first
+        return {
+            layer: torch.cat([value, *(each[layer] for each in others)]) for layer, value in first.items()
+        }
 
     def _arrange(self, stored: Tensor) -> Tensor:
         return stored.permute(0, 3, 1, 2) if self.runtime.channels_last else stored

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from store.tags import CATEGORY, METHOD, SEED, STORE
@@ -21,11 +22,19 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a detector by its cell, and those with which it is loaded."""
+def add_detector_options(parser: argparse.ArgumentParser, options: Sequence[str] = CELL) -> None:
+    """Add the options that choose a detector by its cell, and those with which it is loaded.
+
+    Parameters
+    ----------
+    parser
+        The parser.
+    options
+        The tags that choose: some of `CELL`.
+    """
     cell = parser.add_argument_group("the detector of a finished cell")
     cell.add_argument("--sweep", metavar="NAME", help="name of its sweep (default: the latest)")
-    for name in CELL:
+    for name in options:
         cell.add_argument(f"--{name}", metavar=name.upper(), help=f"its {name}")
     cell.add_argument(
         "--store", default=STORE, metavar="URI", help="MLflow tracking URI (default: the local store)"

@@ -52,7 +52,8 @@ class Training:
 
     `stages.<name>` overrides batch size, optimizer and epochs for one stage, or counts steps instead; without
     such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`; null leaves an option
-    as it is for the method. Depth is resized
+    as it is for the method. `validation_fraction` of the train images, drawn with `validation_seed`, are held out; none
+    of a category with validation images of its own, which stand for them. Depth is resized
     to a side of `depth_size` pixels, where the dataset has any.
     """
 

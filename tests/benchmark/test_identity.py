@@ -112,6 +112,18 @@ def test_training_and_cell_depend_on_what_can_change_the_trained_weights(
     assert identity != usual[1]
 
 
+def test_how_train_images_are_held_out_does_not_count_next_to_validation_images_of_its_own(
+    root: Path, tmp_path: Path
+) -> None:
+    category = Folder(str(root)).category("washer").hold_out(0.3, 0)
+    usual = keys(make(root, tmp_path, category=category))
+    for changes in ({"validation_fraction": 0.4}, {"validation_seed": 1}):
+        training = make_training(image_size=32, **changes)
+        assert keys(make(root, tmp_path, category=category, training=training)) == usual
+    other = replace(category, validation=category.train[:1])
+    assert keys(make(root, tmp_path, category=other))[0] != usual[0]
+
+
 def test_training_and_cell_depend_on_the_normalisation_of_images_without_features(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,9 +256,10 @@ import json, os, sys
 import numpy, pandas, PIL.Image, pytest, rich.progress, safetensors.torch, scipy.ndimage, sklearn.linear_model
 import sklearn.metrics, sklearn.model_selection, tifffile, timm, torch, torchvision.transforms.v2
 from pathlib import Path
-from store.code import _names_of_distributions
+from store.code import _distributions
 
-_names_of_distributions()
+for name in ("PIL", "sklearn"):
+    _distributions(name)
 
 root, files = Path(sys.argv[1]), json.loads(sys.argv[2])
 texts = {name: Path(name).read_text() for name in files}

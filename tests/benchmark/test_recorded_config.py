@@ -88,7 +88,7 @@ def test_own_overrides_replace_those_of_the_file(tmp_path: Path) -> None:
         ({"method": {"a b": 1}}, r"a b"),
         (
             {"choices": {"dataset": "imagenet"}},
-            r"dataset=imagenet: there is no such dataset.* known: cifar10",
+            r"dataset=imagenet: there is no such dataset.* known: btad",
         ),
     ],
 )

@@ -17,9 +17,24 @@ def shown(language: str) -> str:
     return str(block)
 
 
+CHECKED = """
+import gc
+
+_loss = OneLayer.loss
+
+
+def checked(self, batch):
+    assert gc.isenabled(), "garbage of earlier steps would stay in memory"
+    return _loss(self, batch)
+
+
+OneLayer.loss = checked
+"""
+
+
 def write_plugin(folder: Path) -> Path:
     (folder / "method").mkdir(parents=True)
-    (folder / "one_layer.py").write_text(shown("python"))
+    (folder / "one_layer.py").write_text(shown("python") + CHECKED)
     (folder / "method" / "one_layer.yaml").write_text(shown("yaml"))
     return folder
 

@@ -63,7 +63,8 @@ def test_a_pixel_changes_the_map_around_it(patch_size: int, seen: int) -> None:
     image = images(1, side).image
     before = scale.target(scale.padded(image), dense=True)
     image[..., pixel, pixel] += 5
-    moved = (scale.target(scale.padded(image), dense=True) != before)[0].any(0).nonzero()
+    change = (scale.target(scale.padded(image), dense=True) - before).abs()
+    moved = (change > 1e-4 * change.max())[0].any(0).nonzero()  # the rest is rounding
     for along in moved.T:  # rows, columns
         assert torch.equal(along.unique(), torch.arange(pixel - (seen - 1) // 2, pixel + seen // 2 + 1))
 

@@ -190,3 +190,16 @@ def test_images_are_normalised_by_the_given_statistics() -> None:
     assert image.is_contiguous(memory_format=torch.channels_last)
     expected = (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(image[0, :, 0, 0], expected)
+
+
+def test_images_that_are_large_together_go_through_the_teacher_one_after_another(
+    stored: StoredImages, backbone: FeatureBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = TeacherFeatures(CPU.move(backbone.teacher(LAYERS)), IMAGENET, CPU)
+    image = normalise(to_tensor(stored.images), IMAGENET, CPU)
+    whole, sizes = features.compute(image), list[int]()
+    monkeypatch.setattr("benchmark.data.teacher.PIXELS", 2 * 64 * 64 + 1)
+    features.teacher.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    torch.testing.assert_close(features.compute(image), whole)
+    assert max(sizes) == 2
+    assert sum(sizes) == len(stored)
