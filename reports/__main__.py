@@ -40,7 +40,7 @@ def main() -> int:
         default=[],
         choices=list(MEASURES),
         metavar="MEASURE",
-        help=f"any of {', '.join(MEASURES)} (default: all that the cells have)",
+        help=f"any of {', '.join(MEASURES)} (default: the main ones that the cells have)",
     )
     parser.add_argument(
         "--relevant",
