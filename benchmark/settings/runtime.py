@@ -37,7 +37,7 @@ class RuntimeSettings:
     precision: Precision
     channels_last: bool
     malloc: bool
-    threads: Literal["auto"] | Threads | None
+    threads: Threads | Literal["auto"] | None
     deterministic: bool
     progress: bool
     cache_dir: Path

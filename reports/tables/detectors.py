@@ -83,12 +83,13 @@ def _thresholds(chosen: pd.DataFrame, metrics: pd.DataFrame) -> list[str]:
     quantiles = {str(params.get(tags.QUANTILE, "")) for params in chosen["params"]} - {""}
     parts = []
     policies = set(chosen[tags.THRESHOLD_POLICY])
-    if "mean_3std" in policies:
+    held_out = bool((counts > 0).any())
+    if held_out and "mean_3std" in policies:
         parts.append(
             "thresholds: three standard deviations above the mean of the held-out normal images' scores, and of the "
             "pixels of their maps (mean_3std)"
         )
-    if FROM_HELD_OUT in policies:
+    if held_out and FROM_HELD_OUT in policies:
         parts.append(
             f"thresholds: the quantile {listed(sorted(quantiles))} of the held-out normal images' scores, and of the "
             "largest pixels of their maps (train_quantile)"

@@ -19,6 +19,7 @@ from benchmark.settings.sweep import Tracking
 from datasets.category import Category, Sample
 from methods.backbone import FeatureBackbone
 from methods.stfpm import STFPM
+from metrics import HELD_OUT_POLICIES
 from store.pending import Pending, new_pending
 from tests.benchmark.conftest import CPU, make_settings, make_training
 
@@ -99,7 +100,8 @@ def test_thresholds_are_those_that_held_out_images_give_to_a_measured_cell(
     measured = run_cell(cell, keys_of(cell)[0], folder, InferenceCosts())
     assert "trained before, detector loaded from" in caplog.text
     assert result.detector.policy == "train_quantile"
-    assert result.detector.thresholds == {"train_quantile": measured.detector.thresholds["train_quantile"]}
+    held_out = {policy: measured.detector.thresholds[policy] for policy in HELD_OUT_POLICIES}
+    assert result.detector.thresholds == held_out
     verdicts = result.detector.predict([sample.image for sample in washer.test]).verdicts
     assert verdicts is not None
     assert verdicts.tolist() == (measured.scores.images >= measured.measures.image_threshold).tolist()

@@ -61,6 +61,7 @@ def measures_of(kind: str, seed: int, limit: float, policy: str) -> dict[str, fl
         threshold_policy=policy,
         validation_scores=normal,
         validation_max=normal,
+        validation_maps=maps[1::2],
         fpr_limit=limit,
         pro_variants=PRO_VARIANTS,
     )
