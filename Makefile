@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 5000
 
-.PHONY: help demo test measure parity cluster ray pages speed lint dashboard report status clean
+.PHONY: help demo test pytest measure parity cluster ray pages speed lint dashboard report status clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,7 +20,10 @@ $(READY):
 demo: $(READY)  ## RD, AST and STFPM on generated data: trained, measured, tabled
 	$(BIN)/python run_benchmark.py -m method=rd,ast,stfpm
 
-test: lint  ## lint, types and all tests but the long ones
+test: $(READY)  ## lint, types and all tests but the long ones
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: $(READY)  ## all tests but the long ones, without lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 measure: $(READY)  ## the long checks: accuracy on real images, killed sweeps; time of preparing depth

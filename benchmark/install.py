@@ -63,10 +63,20 @@ def install(folder: Path) -> None:
     python = getattr(sys, "_base_executable", sys.executable)  # not that of the environment, if it is active
     empty(folder)
     run(python, "-m", "venv", folder)
-    quiet = ("--quiet", "--disable-pip-version-check")
-    run(folder / "bin" / "python", "-m", "pip", "install", *quiet, "--constraint", INPUTS[1], ".[dev]")
+    options = ("--quiet", "--disable-pip-version-check", "--no-compile", "--constraint", INPUTS[1])
+    run(folder / "bin" / "python", "-m", "pip", "install", *options, ".[dev]")
+    compile_all(folder)
     ready.touch()
     os.utime(ready, (started, started))
+
+
+def compile_all(folder: Path) -> None:
+    """Compile the installed modules on all cores; pip would use one.
+
+    Some files, such as templates, are no valid Python and stay as they are; so they do with pip.
+    """
+    words = (folder / "bin" / "python", "-m", "compileall", "-qq", "--workers", "0", folder / "lib")
+    subprocess.run(words, check=False)
 
 
 def empty(folder: Path) -> None:

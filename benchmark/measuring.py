@@ -60,17 +60,18 @@ def measure(
 
 
 def held_out_thresholds(settings: Evaluation, validation: Scores) -> dict[str, tuple[float, float]]:
-    """Return the pixel and the image threshold by each policy in `metrics.HELD_OUT_POLICIES`.
+    """Return the pixel and the image threshold by each policy in `metrics.HELD_OUT_POLICIES` that gives some.
 
     Raises
     ------
     MetricError
         See `metrics.quantile_thresholds` and `metrics.mean_3std_thresholds`.
     """
-    return {
+    found = {
         "train_quantile": quantile_thresholds(validation.images, validation.map_max, settings.quantile),
         "mean_3std": mean_3std_thresholds(validation.images, validation.maps),
     }
+    return {policy: thresholds for policy, thresholds in found.items() if not np.isnan(thresholds).any()}
 
 
 def _warn_of_missing_truth(stored: "StoredImages") -> None:

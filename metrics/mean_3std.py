@@ -13,7 +13,8 @@ DEVIATIONS = 3
 def mean_3std_thresholds(validation_scores: ArrayLike, validation_maps: Stack) -> tuple[float, float]:
     """Return the pixel and the image threshold of the policy ``mean_3std``, which needs no test images.
 
-    Each is ``mean + 3 std``: of all pixels of the held-out maps, and of the held-out images' scores.
+    Each is ``mean + 3 std``: of all pixels of the held-out maps, and of the held-out images' scores. NaN where squares
+    exceed the largest number.
 
     Parameters
     ----------
@@ -41,14 +42,21 @@ def mean_3std_thresholds(validation_scores: ArrayLike, validation_maps: Stack) -
             f"validation_maps: found {maps.shape[0]} maps and {scores.size} scores; expected one of each for every "
             "held-out normal image, at least one"
         )
-    parts = slices(maps)
-    mean = np.average(
-        [read_maps(maps, part).mean(dtype=np.float64) for part in parts], weights=[*map(_images, parts)]
-    )
-    squares = [np.square(read_maps(maps, part) - mean).mean(dtype=np.float64) for part in parts]
-    deviation = np.sqrt(np.average(squares, weights=[*map(_images, parts)]))
-    return float(mean + DEVIATIONS * deviation), float(scores.mean() + DEVIATIONS * scores.std())
+    return _above(*_mean_and_deviation(maps)), _above(*_mean_and_deviation(scores.reshape(-1, 1, 1)))
 
 
-def _images(part: slice) -> int:
-    return int(part.stop - part.start)
+def _mean_and_deviation(stack: Stack) -> tuple[float, float]:
+    """Return mean and standard deviation of all numbers, in two passes."""
+    numbers = open_stack("maps", stack)
+    parts = slices(numbers)
+    counts = [part.stop - part.start for part in parts]
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = [read_maps(numbers, part).mean(dtype=np.float64) for part in parts]
+        mean = float(np.average(means, weights=counts))
+        squares = [np.square(read_maps(numbers, part) - mean).mean(dtype=np.float64) for part in parts]
+        return mean, float(np.sqrt(np.average(squares, weights=counts)))
+
+
+def _above(mean: float, deviation: float) -> float:
+    threshold = mean + DEVIATIONS * deviation
+    return threshold if np.isfinite(threshold) else np.nan

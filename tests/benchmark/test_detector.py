@@ -28,6 +28,7 @@ from datasets.batch import Batch
 from datasets.synthetic import Synthetic, Synthetic3D
 from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
+from metrics import THRESHOLD_POLICIES
 from store.errors import StoreError
 from tests.benchmark.conftest import CPU, make_settings, make_training
 from tests.conftest import PROJECT_ROOT
@@ -139,7 +140,7 @@ def test_it_holds_everything_that_its_use_needs(result: CellResult, saved: Path)
     assert about["environment"]["git_commit"]
     thresholds = json.loads((saved / THRESHOLDS).read_text())
     assert thresholds["policy"] == "f1_image"
-    assert set(thresholds["thresholds"]) == {"f1_image", "dice_max", "train_quantile"}
+    assert set(thresholds["thresholds"]) == {*THRESHOLD_POLICIES}
     assert thresholds["thresholds"]["f1_image"]["pixel"] == result.measures.threshold
 
 
@@ -176,8 +177,8 @@ def test_one_image_is_enough_and_another_policy_can_judge_it(result: CellResult,
     assert prediction.verdicts is not None
     judged = prediction.maps.max() >= detector.thresholds["dice_max"]["image"]
     assert prediction.verdicts.tolist() == [judged]
-    with pytest.raises(BenchmarkError, match=r"policy=mean_3std.*known: f1_image, dice_max"):
-        detector.predict(paths(result.stored)[0], policy="mean_3std")
+    with pytest.raises(BenchmarkError, match=r"policy=best.*known: f1_image, dice_max"):
+        detector.predict(paths(result.stored)[0], policy="best")
 
 
 def test_a_detector_that_no_cell_has_measured_gives_scores_without_verdicts(

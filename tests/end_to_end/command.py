@@ -100,7 +100,7 @@ def run_here(results: Path, capfd: pytest.CaptureFixture[str], *arguments: str) 
     return Outcome(code, *capfd.readouterr(), results)
 
 
-MACHINE = ("seconds", "per_second", "memory")
+MACHINE = ("seconds", "per_second", "memory", "of_others")
 """Parts of the names of metrics that depend on the machine."""
 
 

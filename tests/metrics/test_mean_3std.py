@@ -30,6 +30,11 @@ def test_pixels_and_images_are_judged_by_their_own() -> None:
     assert (measured.threshold, measured.image_threshold) == mean_3std_thresholds(scores, held_out)
 
 
+def test_where_squares_exceed_the_largest_number_there_is_no_threshold() -> None:
+    pixel, image = mean_3std_thresholds([-1e300, 1e300], np.zeros((2, 1, 1)))
+    assert (pixel, np.isnan(image)) == (0, True)
+
+
 @pytest.mark.parametrize("scores", [[], [1.0]])
 def test_it_needs_a_map_for_every_score(scores: list[float]) -> None:
     with pytest.raises(MetricError, match="validation_maps: found 0 maps"):

@@ -78,7 +78,7 @@ def test_it_says_what_it_found_and_warns_of_an_oracle(trained: Trained, command:
     outcome = command(trained.folder, trained.test)
     (warning,) = outcome.stderr.splitlines()
     assert warning.startswith("warning: The threshold is an oracle: f1_image")
-    assert "--policy train_quantile, or --threshold-from FOLDER" in warning
+    assert "--policy train_quantile, or --policy mean_3std, or --threshold-from FOLDER" in warning
     first, second, last = outcome.stdout.splitlines()
     assert first.startswith("8 images scored: ")
     assert second.startswith("by the names of their folders: ")
