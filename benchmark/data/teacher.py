@@ -14,9 +14,8 @@ from benchmark.runtime import Runtime
 from datasets.batch import Normalisation
 
 CHUNK = 32  # images per forward pass of the teacher
-PIXELS = (
-    2**22
-)  # per forward pass at most: 64 images of 256 pixels a side, 7 of 768, so that memory is bounded
+PIXELS = 2**22
+"""In one forward pass at most: 64 images of 256 pixels a side, 7 of 768, so that memory is bounded."""
 
 
 def normalise(images: Tensor, normalisation: Normalisation, runtime: Runtime) -> Tensor:
