@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 SHORTEST = 0.2  # seconds of a look: the kernel counts in hundredths of a second
-SPARED = 0.25  # a core of which others take less counts as free
+SPARED = 0.5  # a core of which others take less counts as free: bursts cost a step no more than they last
 
 _STAT = Path("/proc/stat")
 
@@ -21,7 +21,7 @@ def free_cores(cores: int, others: float) -> int:
 
     Examples
     --------
-    >>> [free_cores(4, others) for others in (0, 0.2, 0.9, 1.6, 7)]
+    >>> [free_cores(4, others) for others in (0, 0.4, 0.9, 1.6, 7)]
     [4, 4, 3, 2, 1]
     """
     return max(1, math.floor(cores - others + SPARED))

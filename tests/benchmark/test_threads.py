@@ -37,7 +37,7 @@ def many_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("asked", "busy", "expected"),
-    [("auto", 0.1, 4), ("auto", 1.1, 3), ("auto", 9.0, 1), ("auto", None, 4), (None, 2.0, 4), (3, 2.0, 3)],
+    [("auto", 0.4, 4), ("auto", 1.1, 3), ("auto", 9.0, 1), ("auto", None, 4), (None, 2.0, 4), (3, 2.0, 3)],
 )
 def test_auto_leaves_busy_cores_to_others_and_anything_else_is_as_asked(
     asked: int | None, busy: float | None, expected: int, monkeypatch: pytest.MonkeyPatch
