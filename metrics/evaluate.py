@@ -133,7 +133,7 @@ def evaluate(
         threshold_policy, quantile, validation_scores, validation_max, validation_maps
     )
     maps, masks, image_max, pixels = _counted(
-        map_stack, masks, has_truth, [pixel for pixel, _ in held_out.values()]
+        map_stack, masks, has_truth, [pixel for pixel, _ in held_out.values() if np.isfinite(pixel)]
     )
     dice_max_threshold = dice_max(pixels)[1]
     thresholds = {

@@ -53,7 +53,7 @@ def _mean_and_deviation(stack: Stack) -> tuple[float, float]:
     with np.errstate(over="ignore", invalid="ignore"):
         means = [read_maps(numbers, part).mean(dtype=np.float64) for part in parts]
         mean = float(np.average(means, weights=counts))
-        squares = [np.square(read_maps(numbers, part) - mean).mean(dtype=np.float64) for part in parts]
+        squares = [np.square(read_maps(numbers, part) - np.float64(mean)).mean() for part in parts]
         return mean, float(np.sqrt(np.average(squares, weights=counts)))
 
 

@@ -54,7 +54,7 @@ def test_it_is_the_integral_of_recall_over_the_logarithm_of_the_rate(seed: int, 
 
 def test_normal_pixels_of_anomalous_images_do_not_matter() -> None:
     maps, masks = random_test_set(0, images=6)
-    anomalous = masks.any(axis=(1, 2))[:, None, None] & ~masks
+    anomalous = masks.any(axis=(1, 2), keepdims=True) & ~masks
     assert aupimo(np.where(anomalous, 99.0, maps), masks, BOUNDS) == aupimo(maps, masks, BOUNDS)
 
 
