@@ -42,7 +42,7 @@ PARTS = MAIN | {
 HEADLINES = (
     *("whole process, 5 epochs, stfpm", "an epoch, stfpm", "whole process, 5 epochs, rd", "an epoch, rd"),
     "8 cells of stfpm and rd",
-    "24 quick cells",
+    "10 quick cells",
     "training of a quick cell beside a busy thread, threads=auto",
     "command to first training step",
     *("pixel AUROC and PRO exact, beside PRO, 100x256", "pixel AUROC and PRO exact, beside PRO, 100x1024"),
