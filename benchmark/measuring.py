@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark.scoring import Scores
 from benchmark.settings.evaluation import Evaluation
-from metrics import MEASURES, Measures, evaluate, mean_3std_thresholds, quantile_thresholds
+from metrics import MEASURES, Measures, evaluate
 
 if TYPE_CHECKING:
     from benchmark.data.images import StoredImages
@@ -57,21 +57,6 @@ def measure(
         causes = "; ".join(sorted(set(missing.values())))
         log.warning("undefined, so left out: %s (%s)", ", ".join(missing), causes)
     return measures
-
-
-def held_out_thresholds(settings: Evaluation, validation: Scores) -> dict[str, tuple[float, float]]:
-    """Return the pixel and the image threshold by each policy in `metrics.HELD_OUT_POLICIES` that gives some.
-
-    Raises
-    ------
-    MetricError
-        See `metrics.quantile_thresholds` and `metrics.mean_3std_thresholds`.
-    """
-    found = {
-        "train_quantile": quantile_thresholds(validation.images, validation.map_max, settings.quantile),
-        "mean_3std": mean_3std_thresholds(validation.images, validation.maps),
-    }
-    return {policy: thresholds for policy, thresholds in found.items() if not np.isnan(thresholds).any()}
 
 
 def _warn_of_missing_truth(stored: "StoredImages") -> None:

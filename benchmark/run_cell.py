@@ -15,14 +15,14 @@ from benchmark.detector import Detector
 from benchmark.environment import peak_memory, restart_peak_memory
 from benchmark.errors import BenchmarkError
 from benchmark.inference_cost import InferenceCost, InferenceCosts
-from benchmark.measuring import held_out_thresholds, measure
+from benchmark.measuring import measure
 from benchmark.pairs import sample_pairs
 from benchmark.scoring import Scores, score
 from benchmark.settings.evaluation import Evaluation
 from benchmark.training.trained import trained
 from datasets.category import Sample
 from methods.method import Method
-from metrics import FROM_HELD_OUT, HELD_OUT_POLICIES, Measures
+from metrics import FROM_HELD_OUT, HELD_OUT_POLICIES, Measures, held_out_thresholds
 from store.files import Pairs
 
 log = logging.getLogger(__name__)
@@ -81,8 +81,15 @@ def run_cell(
     pairs = sample_pairs(detector.method, test)
     memory = _peak_memory(detector)  # before inference is timed, which few cells do
     cost, timed_category = _cost(costs, cell, detector.method, test)
+    asked = cell.evaluation.threshold
+    policy = _policy(asked, measures.thresholds)
+    if policy != asked:
+        log.warning(
+            "%s: %s gives no threshold, so verdicts use %s, a quantile of held-out normal images",
+            *(cell.name, asked, policy),
+        )
     return CellResult(
-        detector=_judging(detector, cell, measures.thresholds, _policy(cell, measures.thresholds)),
+        detector=_judging(detector, cell, measures.thresholds, policy),
         cost=cost,
         timed_category=timed_category,
         stored=images.test,
@@ -105,9 +112,14 @@ def train_cell(
     memory = _peak_memory(detector)
     train = cell.as_batches(images.train, reread=False)
     cost, timed_category = _cost(costs, cell, detector.method, train)
-    thresholds = {} if validation is None else held_out_thresholds(cell.evaluation, validation)
+    thresholds = {}
+    if validation is not None:
+        thresholds = held_out_thresholds(
+            validation.images, validation.map_max, validation.maps, cell.evaluation.quantile
+        )
+    policy = _policy(cell.evaluation.threshold, thresholds) if thresholds else None
     return TrainedResult(
-        detector=_judging(detector, cell, thresholds, _policy(cell, thresholds) if thresholds else None),
+        detector=_judging(detector, cell, thresholds, policy),
         cost=cost,
         timed_category=timed_category,
         peak_memory_gb=memory,
@@ -145,16 +157,9 @@ def _judging(
     return replace(detector, thresholds=named, policy=policy, batch_size=cell.evaluation.batch_size)
 
 
-def _policy(cell: Cell, thresholds: Collection[str]) -> str:
-    """Return the policy by which the detector judges: the cell's, unless it is undefined and held-out images help."""
-    asked = cell.evaluation.threshold
-    if asked in thresholds or FROM_HELD_OUT not in thresholds:
-        return asked
-    log.warning(
-        "%s: %s gives no threshold, so verdicts use %s, a quantile of held-out normal images",
-        *(cell.name, asked, FROM_HELD_OUT),
-    )
-    return FROM_HELD_OUT
+def _policy(asked: str, thresholds: Collection[str]) -> str:
+    """Return the policy by which a detector judges: the one asked for, or the held-out one where that is undefined."""
+    return asked if asked in thresholds or FROM_HELD_OUT not in thresholds else FROM_HELD_OUT
 
 
 def _peak_memory(detector: Detector) -> float:

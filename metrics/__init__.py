@@ -18,6 +18,7 @@ from metrics.dice import dice, dice_image, dice_max
 from metrics.errors import MetricError
 from metrics.evaluate import Measures, evaluate
 from metrics.f1 import best_f1_threshold, image_f1
+from metrics.held_out import held_out_thresholds
 from metrics.iou import iou
 from metrics.mean_3std import mean_3std_thresholds
 from metrics.pixels import PixelCounts, count_pixels
@@ -56,6 +57,7 @@ __all__ = [
     "evaluate",
     "find_regions",
     "found_bad",
+    "held_out_thresholds",
     "image_ap",
     "image_auroc",
     "image_f1",

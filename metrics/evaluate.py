@@ -11,10 +11,9 @@ from metrics.confusion import Confusion, count_verdicts
 from metrics.dice import dice_max
 from metrics.errors import MetricError
 from metrics.f1 import best_f1_threshold
-from metrics.mean_3std import mean_3std_thresholds
+from metrics.held_out import held_out_thresholds
 from metrics.pixels import PixelCounts, count_pixels
 from metrics.policies import HELD_OUT_POLICIES, JUDGES_MAPS, THRESHOLD_POLICIES
-from metrics.quantiles import quantile_thresholds
 from metrics.registry import MEASURES, PRO_VARIANTS, Measure, MeasureInputs
 from metrics.slices import Selection, Sliceable, Stack, map_maxima, open_stack, open_stacks
 
@@ -129,11 +128,11 @@ def evaluate(
     if map_stack.shape[0] != len(scores):
         raise MetricError(f"scores: found {len(scores)}; expected {map_stack.shape[0]}, one for each map")
     fraction("fpr_limit", fpr_limit)
-    held_out = _held_out_thresholds(
-        threshold_policy, quantile, validation_scores, validation_max, validation_maps
+    held_out = held_out_thresholds(
+        validation_scores, validation_max, validation_maps, quantile, required=threshold_policy
     )
     maps, masks, image_max, pixels = _counted(
-        map_stack, masks, has_truth, [pixel for pixel, _ in held_out.values() if np.isfinite(pixel)]
+        map_stack, masks, has_truth, [pixel for pixel, _ in held_out.values()]
     )
     dice_max_threshold = dice_max(pixels)[1]
     thresholds = {
@@ -175,7 +174,11 @@ def evaluate(
         dice_max_threshold,
         defined,
         {
-            policy: {each.name: each.compute(inputs[policy]) for each in measured if each.at_threshold}
+            policy: {
+                each.name: values[each.name] if policy == threshold_policy else each.compute(inputs[policy])
+                for each in measured
+                if each.at_threshold
+            }
             for policy in defined
         },
         {policy: count_verdicts(labels, judged_scores[policy], pair[1]) for policy, pair in defined.items()},
@@ -205,43 +208,6 @@ def _counted(
     image_max = np.empty(chosen.size, np.result_type(pixels.image_max, others))
     image_max[chosen], image_max[~chosen] = pixels.image_max, others
     return maps, masks, image_max, pixels
-
-
-def _held_out_thresholds(
-    policy: str,
-    quantile: float,
-    scores: ArrayLike | None,
-    maxima: ArrayLike | None,
-    maps: Stack | None,
-) -> dict[str, tuple[float, float]]:
-    """Return the pixel and the image threshold by each policy whose held-out values are given.
-
-    Raises
-    ------
-    MetricError
-        If the run's policy lacks some.
-    """
-    given = {
-        "validation_scores": scores is not None and np.size(scores) > 0,
-        "validation_max": maxima is not None and np.size(maxima) > 0,
-        "validation_maps": maps is not None and open_stack("validation_maps", maps).shape[0] > 0,
-    }
-    needed = {
-        "train_quantile": ("validation_scores", "validation_max"),
-        "mean_3std": ("validation_scores", "validation_maps"),
-    }
-    for name in needed.get(policy, ()):
-        if not given[name]:
-            raise MetricError(
-                f"{name}: found none; threshold_policy {policy!r} needs those of held-out normal train images: hold "
-                "out a part of the train images for validation, or set threshold_policy to 'f1_image' or 'dice_max'"
-            )
-    found = {}
-    if given["validation_scores"] and given["validation_max"]:
-        found["train_quantile"] = quantile_thresholds(scores, maxima, quantile)  # type: ignore[arg-type]
-    if given["validation_scores"] and given["validation_maps"]:
-        found["mean_3std"] = mean_3std_thresholds(scores, maps)  # type: ignore[arg-type]
-    return found
 
 
 def _image_cause(labels: NDArray[np.bool_]) -> str:
