@@ -1,7 +1,7 @@
 """What a line reaches at a fixed rate of errors: normal images that pass (PG), anomalous ones that are found (PB)."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from metrics.checks import checked_images, fraction
 
@@ -38,9 +38,7 @@ def passed_good(labels: ArrayLike, scores: ArrayLike, misses: float = RATE) -> f
     fraction("misses", misses)
     if one_class:
         return np.nan
-    anomalous, missed = np.sort(scores[labels]), _most(misses, int(np.count_nonzero(labels)))
-    threshold = anomalous[missed] if missed < anomalous.size else np.inf
-    return float(np.mean(scores[~labels] < threshold))
+    return _share_below(scores[~labels], scores[labels], misses)
 
 
 def found_bad(labels: ArrayLike, scores: ArrayLike, false_alarms: float = RATE) -> float:
@@ -72,11 +70,11 @@ def found_bad(labels: ArrayLike, scores: ArrayLike, false_alarms: float = RATE) 
     fraction("false_alarms", false_alarms)
     if one_class:
         return np.nan
-    normal, alarms = np.sort(scores[~labels])[::-1], _most(false_alarms, int(np.count_nonzero(~labels)))
-    highest_passing = normal[alarms] if alarms < normal.size else -np.inf
-    return float(np.mean(scores[labels] > highest_passing))
+    return _share_below(-scores[labels], -scores[~labels], false_alarms)
 
 
-def _most(rate: float, images: int) -> int:
-    """Return the largest number of images that is at most a rate of them."""
-    return int(np.floor(np.round(rate * images, 9)))  # 0.02 * 50 is not 1 for every way to write 0.02
+def _share_below(scores: NDArray[np.floating], others: NDArray[np.floating], rate: float) -> float:
+    """Return the share of scores below the highest threshold that at most a rate of the others lie below."""
+    most = int(np.floor(np.round(rate * others.size, 9)))  # 0.02 * 50 is not 1 for every way to write 0.02
+    threshold = np.sort(others)[most] if most < others.size else np.inf
+    return float(np.mean(scores < threshold))
