@@ -31,7 +31,8 @@ class Folder3D(MVTecLayout):
                 )
 
     def _validation_samples(self, folder: Path) -> list[Sample]:
-        return self._good_samples(folder, "validation") if is_folder(folder / "validation") else []
+        is_there = self.has_validation or is_folder(folder / "validation")
+        return self._good_samples(folder, "validation") if is_there else []
 
     def _image_folder(self, part: Path) -> Path:
         return part / "rgb"

@@ -1,8 +1,5 @@
 """MVTec 3D-AD (Bergmann et al., VISAPP 2022): ten objects with images and point clouds, with an optional download."""
 
-from pathlib import Path
-
-from datasets.category import Sample
 from datasets.folder_3d import Folder3D
 from datasets.official import Official
 
@@ -29,6 +26,3 @@ class MVTec3D(Official, Folder3D):
     homepage = "https://www.mvtec.com/company/research/datasets/mvtec-3d-ad"
     any_folder = "folder_3d"
     has_validation = True
-
-    def _validation_samples(self, folder: Path) -> list[Sample]:
-        return self._good_samples(folder, "validation")

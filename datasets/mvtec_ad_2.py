@@ -92,9 +92,6 @@ class MVTecAD2(Official):
         if faults:
             raise DatasetError(*faults)
 
-    def _validation_samples(self, folder: Path) -> list[Sample]:
-        return self._good_samples(folder, "validation")
-
     def _kinds(self, folder: Path) -> list[str]:
         test = folder / self.test_folder
         return folders(test, skip=[test / GROUND_TRUTH]) if is_folder(test, folder) else []

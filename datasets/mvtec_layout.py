@@ -205,8 +205,8 @@ class MVTecLayout(Dataset):
         return samples
 
     def _validation_samples(self, folder: Path) -> list[Sample]:
-        """Return the category's own validation images: this layout has none."""
-        return []
+        """Return the category's own validation images."""
+        return self._good_samples(folder, "validation") if self.has_validation else []
 
     def _test_samples(self, folder: Path) -> list[Sample]:
         test, faults = folder / self.test_folder, Faults()
