@@ -2,19 +2,10 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
-from benchmark.signals import ENDING, EXIT_CODES, handle_signals, keep_interruption, signals_held
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in ENDING}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+from benchmark.signals import EXIT_CODES, handle_signals, keep_interruption, signals_held
 
 
 def send(number: int) -> None:

@@ -1,7 +1,6 @@
 """VisA and MVTec AD 2 in their official layouts: trained, measured, and submitted to AD 2's evaluation server."""
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from PIL import Image
 
 from benchmark.deployment import submitting
 from benchmark.detector import load_detector
-from benchmark.signals import ENDING, INTERRUPTED
+from benchmark.signals import INTERRUPTED
 from benchmark.submit import main
 from datasets.mvtec_ad_2 import PRIVATE_COUNTS
 from store.files import read_scores
@@ -90,15 +89,6 @@ def trained(folder: Path, capfd: pytest.CaptureFixture[str]) -> Trained:
         assert outcome.code == 0, outcome.stderr
         stdout.write_text(outcome.stdout)
     return Trained(Outcome(0, stdout.read_text(), "", results), root)
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Give the signals that end a command their handlers back."""
-    before = {number: signal.getsignal(number) for number in ENDING}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 Submit = Callable[..., Outcome]

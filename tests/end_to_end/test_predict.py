@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 from benchmark.predict import main
 from benchmark.run_cell import CellResult
-from benchmark.signals import ENDING
 from store.files import read_scores
 from store.predictions import TABLE, Prediction, read_predictions
 from store.tags import SCORES
@@ -41,14 +39,6 @@ DEPTH = (
     "dataset.validation=1",
     "method.training.depth_size=32",
 )
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in ENDING}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def rows(folder: Path) -> list[Prediction]:

@@ -1,7 +1,5 @@
-"""A detector of a small cell, and signal handlers that stay as they were."""
+"""A detector of a small cell."""
 
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 
 from benchmark.detector import Detector, load_detector
 from benchmark.run_cell import CellResult
-from benchmark.signals import ENDING
 from tests.benchmark.test_detector import make, run
 
 
@@ -36,12 +33,3 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     result = run(make(folder), folder)
     result.detector.save(folder / "detector")
     return Trained(result, folder / "detector")
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """Give the signals that end a command their handlers back."""
-    before = {number: signal.getsignal(number) for number in ENDING}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)

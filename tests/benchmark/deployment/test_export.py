@@ -19,7 +19,7 @@ from benchmark.detector import Detector
 from benchmark.export import main
 from tests.benchmark.deployment.small_detectors import make_detector
 
-pytestmark = pytest.mark.usefixtures("handlers", "_one_thread")
+pytestmark = pytest.mark.usefixtures("_one_thread")
 
 
 class Outcome(NamedTuple):

@@ -18,8 +18,6 @@ from benchmark.signals import INTERRUPTED
 from store.predictions import PAGE, TABLE, Prediction, read_about, read_predictions
 from tests.benchmark.deployment.conftest import Trained
 
-pytestmark = pytest.mark.usefixtures("handlers")
-
 
 @dataclass(frozen=True)
 class Outcome:
