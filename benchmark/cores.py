@@ -63,4 +63,4 @@ def _seconds() -> tuple[float, float, float] | None:
 
 
 others = OtherProcesses()
-"""Those beside this process; the first look is at the time since this module was imported."""
+"""The processes other than this one; the first look covers the time since this module was imported."""

@@ -8,10 +8,10 @@ from benchmark.data.crops import open_crops
 from benchmark.data.features import features_key
 from benchmark.data.file_digests import FileDigests
 from benchmark.data.images import content_digest, images_key
-from benchmark.job_values import HOLD_OUT
 from benchmark.measuring import measure
 from benchmark.runtime import start
 from benchmark.scoring import score
+from benchmark.settings.training import HOLD_OUT
 from benchmark.settings.values import target_of
 from benchmark.training.fit import fit
 from benchmark.training.optimizers import optimizer_class_of

@@ -19,9 +19,6 @@ from benchmark.settings.sweep import (
 from benchmark.settings.training import Training
 from benchmark.settings.values import typed
 
-HOLD_OUT = ("validation_fraction", "validation_seed")
-"""Options of `method.training` without effect on categories with validation images of their own."""
-
 
 @dataclass(frozen=True)
 class JobValues:

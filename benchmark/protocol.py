@@ -7,7 +7,7 @@ from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.core.hydra_config import HydraConfig
 
 from benchmark.configuration import compose_options, flat
-from benchmark.job_values import HOLD_OUT
+from benchmark.settings.training import HOLD_OUT
 from store.tags import PROTOCOL_VALUE
 
 CHOICES = ("method", "dataset", "protocol")

@@ -77,13 +77,13 @@ def start(settings: RuntimeSettings, channels_last: bool, job: int = 0) -> Runti
         raise BenchmarkError(
             f"runtime.cache_dir={settings.cache_dir}: cannot be made ({error.strerror})"
         ) from None
-    use_cuda = gpus(settings.device) > 0
-    if settings.malloc and not use_cuda:
+    count = gpus(settings.device)
+    if settings.malloc and not count:
         keep_freed_memory()
-    if use_cuda:
-        torch.cuda.set_device(job % torch.cuda.device_count())
+    if count:
+        torch.cuda.set_device(job % count)
     set_algorithms(settings.deterministic)
-    device = torch.device("cuda" if use_cuda else "cpu")
+    device = torch.device("cuda" if count else "cpu")
     return Runtime(device, settings.precision, settings.channels_last and channels_last)
 
 

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.deployment.arguments import CELL, Parser, add_detector_options, take_cell
+from benchmark.deployment.arguments import (
+    CELL,
+    Parser,
+    add_application_options,
+    add_detector_options,
+    take_cell,
+)
 from store.tags import CATEGORY
 
 DESCRIPTION = """Score the private test images of MVTec AD 2 with the detectors of a sweep, and write the folder that
@@ -54,10 +60,7 @@ def _read(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument(
         "--policy", help="threshold policy of the thresholded maps (default: that of the cells)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-    parser.add_argument(
-        "--batch-size", type=int, metavar="N", help="images at once (default: as in the cells)"
-    )
+    add_application_options(parser)
     add_detector_options(parser, [name for name in CELL if name != CATEGORY])
     options = vars(parser.parse_args(arguments))
     if (options["out"] is None) == (options["check"] is None):

@@ -44,6 +44,14 @@ def add_detector_options(parser: argparse.ArgumentParser, options: Sequence[str]
     )
 
 
+def add_application_options(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say how a detector is applied to images; `parser` may be a group."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="images at once (default: as in its cell)"
+    )
+
+
 def take_cell(values: dict[str, Any]) -> tuple[dict[str, str | None], bool]:
     """Take the tags of a cell out of parsed values, and return whether they or a sweep choose the detector."""
     wanted = {tag: values.pop(tag) for tag in CELL}

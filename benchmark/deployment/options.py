@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from benchmark.deployment.arguments import DETECTOR, Parser, add_detector_options, take_cell
+from benchmark.deployment.arguments import (
+    DETECTOR,
+    Parser,
+    add_application_options,
+    add_detector_options,
+    take_cell,
+)
 
 Device = Literal["auto", "cpu", "cuda"]
 Raw = Literal["npy", "tiff", "none"]
@@ -110,10 +116,7 @@ def _parser() -> Parser:
     )
     add_detector_options(parser)
     applied = parser.add_argument_group("how it is applied")
-    applied.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: auto)")
-    applied.add_argument(
-        "--batch-size", type=int, metavar="N", help="images at once (default: as in its cell)"
-    )
+    add_application_options(applied)
     applied.add_argument(
         "--xyz",
         type=Path,

@@ -14,6 +14,8 @@ Epochs = Annotated[int, Range(at_least=1, at_most=1_000_000)]
 Steps = Annotated[int, Range(at_least=1, at_most=1_000_000_000)]
 Count = Annotated[int, Range(at_least=1, at_most=100_000_000, note="images")]
 Share = Annotated[float, Range(at_least=0, below=1, note="a fraction of the train images")]
+HOLD_OUT = ("validation_fraction", "validation_seed")
+"""Options of `method.training` without effect on categories with validation images of their own."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Training:
 
     `stages.<name>` overrides batch size, optimizer and epochs for one stage, or counts steps instead; without
     such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`; null leaves an option
-    as it is for the method. `validation_fraction` of the train images, drawn with `validation_seed`, are held out; none
-    of a category with validation images of its own, which stand for them. Depth is resized
-    to a side of `depth_size` pixels, where the dataset has any.
+    as it is for the method. `validation_fraction` of the train images, drawn with `validation_seed`, are held out,
+    unless the category has validation images of its own. Depth is resized to a side of `depth_size` pixels, where the
+    dataset has any.
     """
 
     image_size: Side
