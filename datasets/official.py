@@ -53,7 +53,7 @@ class OfficialSet(Dataset):
         Raises
         ------
         DatasetError
-            If the licence is not accepted, or the archive cannot be had.
+            If the licence is not accepted, or the archive cannot be fetched.
         """
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             return

@@ -55,7 +55,7 @@ class Tiling:
     side, kernel, dilation
         n, k and the distance of a tile's pixels: `dilation` squared grids of pixels have tiles of their own.
     rows, columns
-        Of the result.
+        Size of the result, pixels.
     """
 
     side: int

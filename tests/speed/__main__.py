@@ -43,9 +43,12 @@ HEADLINES = (
     *("whole process, 5 epochs, stfpm", "an epoch, stfpm", "whole process, 5 epochs, rd", "an epoch, rd"),
     "8 cells of stfpm and rd",
     "10 quick cells",
-    "training of a quick cell beside a busy thread, threads=auto",
+    "training of a quick cell next to a busy thread, threads=auto",
     "command to first training step",
-    *("pixel AUROC and PRO exact, beside PRO, 100x256", "pixel AUROC and PRO exact, beside PRO, 100x1024"),
+    *(
+        "pixel AUROC and PRO exact, compared with PRO, 100x256",
+        "pixel AUROC and PRO exact, compared with PRO, 100x1024",
+    ),
 )
 """docs/speed.md shows the pairs whose names begin so, in this order."""
 

@@ -33,9 +33,9 @@ SIZES = ("100x256", "100x1024", "2000x256")
 THIS, WITH_AP = "this suite", "this suite, with AP"
 #: Pairs of libraries with the same measures, or fewer of the other library.
 COMPARISONS = (
-    (THIS, "anomalib AUPRO", "pixel AUROC and PRO exact, beside PRO"),
-    (THIS, "torchmetrics", "pixel AUROC and PRO exact, beside AUROC"),
-    (THIS, "scikit-learn", "pixel AUROC and PRO exact, beside AUROC"),
+    (THIS, "anomalib AUPRO", "pixel AUROC and PRO exact, compared with PRO"),
+    (THIS, "torchmetrics", "pixel AUROC and PRO exact, compared with AUROC"),
+    (THIS, "scikit-learn", "pixel AUROC and PRO exact, compared with AUROC"),
     (WITH_AP, "adeval", "pixel AUROC, PRO and AP exact"),
     (ON_DISK, "adeval", "pixel AUROC, PRO and AP exact, from disk"),
     (ON_DISK, WITH_AP, "pixel AUROC, PRO and AP exact, from disk"),

@@ -50,7 +50,7 @@ CELLS: dict[str, tuple[int, int, int, tuple[str, ...]]] = {
     "simple_student": (40, 12, 224, ()),
 }
 """Train images, normal test images, side of the images in pixels, and options of each method's cell: a batch of
-training, beside the images that are held out, and one of scoring, whose other images are defective."""
+training, next to the images that are held out, and one of scoring, whose other images are defective."""
 
 
 class RandomMaps(Method):

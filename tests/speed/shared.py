@@ -1,8 +1,8 @@
-"""A shared machine: one cell beside a busy thread of another process, and the jobs of a sweep in several processes.
+"""A shared machine: one cell next to a busy thread of another process, and the jobs of a sweep in several processes.
 
     python -m tests.speed.shared [--repeats 1] [--categories 2] [--out JSON]
 
-The cell is STFPM on generated images under the quick protocol. It runs alone and beside a process that keeps one core
+The cell is STFPM on generated images under the quick protocol. It runs alone and next to a process that keeps one core
 busy, with `runtime.threads=auto` (the default), `null` (all cores) and 1; what is compared is the time of its
 training. The sweep has five methods on some categories: in one process, and, where the joblib launcher is installed, in
 as many as it takes by itself.
@@ -44,11 +44,11 @@ def busy_core() -> Iterator[None]:
         process.wait()
 
 
-def train_seconds(threads: str, beside: bool, scratch: Scratch) -> float:
-    """Return the training seconds of the cell, alone or beside a busy thread."""
+def train_seconds(threads: str, busy: bool, scratch: Scratch) -> float:
+    """Return the training seconds of the cell, alone or next to a busy thread."""
     results = scratch.new()
     arguments = (*CELL, f"runtime.threads={threads}")
-    if beside:
+    if busy:
         with busy_core():
             suite(results, *arguments)
     else:
@@ -78,11 +78,11 @@ def main() -> None:
     end_at_sigterm()
     with Scratch() as scratch:
         tasks: dict[str, Callable[[], float]] = {
-            f"threads={threads}{', beside a busy thread' * beside}": partial(
-                train_seconds, threads, beside, scratch
+            f"threads={threads}{', next to a busy thread' * busy}": partial(
+                train_seconds, threads, busy, scratch
             )
             for threads in THREADS
-            for beside in (False, True)
+            for busy in (False, True)
         }
         processes: dict[str, Callable[[], Usage]] = {"one": partial(sweep, given.categories, (), scratch)}
         if has_joblib():
@@ -94,9 +94,9 @@ def main() -> None:
             raise SystemExit(f"error: {error}") from None
     pairs = [
         Pair(
-            f"training of a quick cell beside a busy thread, threads={threads}",
+            f"training of a quick cell next to a busy thread, threads={threads}",
             "s",
-            trained[f"threads={threads}, beside a busy thread"],
+            trained[f"threads={threads}, next to a busy thread"],
             trained["threads=auto"],
             "this suite alone",
         )
