@@ -34,7 +34,7 @@ from benchmark.detector_files import (
 )
 from benchmark.errors import BenchmarkError
 from benchmark.prediction import ImageInput, Predictions, score_inputs
-from benchmark.runtime import Runtime
+from benchmark.runtime import Runtime, float32_as_such
 from benchmark.settings.values import typed
 from benchmark.training.records import StageRecord
 from methods.backbone import FeatureBackbone
@@ -124,7 +124,8 @@ class Detector:
             raise BenchmarkError(f"policy={policy}: the detector has no such threshold; known: {known}")
         preprocessing = self.about["preprocessing"]
         size = self.own_batch_size if batch_size is None else batch_size
-        scored = score_inputs(self.method, self.backbone, self.runtime, preprocessing, images, xyz, size)
+        with float32_as_such():  # the caller's process need not have set torch up as the commands do
+            scored = score_inputs(self.method, self.backbone, self.runtime, preprocessing, images, xyz, size)
         policy = policy or self.policy or ""
         if policy not in self.thresholds:
             return scored

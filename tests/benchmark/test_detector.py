@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import benchmark.detector
 from benchmark.cell import Cell
 from benchmark.data.images import StoredImages
 from benchmark.detector import Detector, load_detector
@@ -145,18 +146,44 @@ def test_it_holds_everything_that_its_use_needs(result: CellResult, saved: Path)
 
 
 def test_images_are_normalised_as_recorded(result: CellResult, saved: Path) -> None:
-    detector, image = load_detector(saved), paths(result.stored)[0]
+    detector, image = load_detector(saved, device="cpu"), paths(result.stored)[0]
     expected = detector.predict(image).maps
     preprocessing = {**detector.about["preprocessing"], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     other = replace(detector, about={**detector.about, "preprocessing": preprocessing})
     assert not np.allclose(other.predict(image).maps, expected)
 
 
+@pytest.fixture
+def tf32() -> Iterator[Callable[[], tuple[bool, bool]]]:
+    """Allow TF32 in this process, as torch does for convolutions by default; return what is allowed."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = True
+    yield lambda: (cudnn.allow_tf32, matmul.allow_tf32)
+    cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def test_float32_is_not_rounded_to_tf32_whatever_the_process_allows(
+    result: CellResult, monkeypatch: pytest.MonkeyPatch, tf32: Callable[[], tuple[bool, bool]]
+) -> None:
+    seen = []
+    score = benchmark.detector.score_inputs
+
+    def watched(*given: Any) -> Any:
+        seen.append(tf32())
+        return score(*given)
+
+    monkeypatch.setattr(benchmark.detector, "score_inputs", watched)
+    result.detector.predict(paths(result.stored)[0])
+    assert seen == [(False, False)]
+    assert tf32() == (True, True)
+
+
 @pytest.mark.parametrize("form", ["paths", "arrays", "pictures"])
 def test_a_loaded_detector_gives_the_very_numbers_of_its_cell(
     result: CellResult, saved: Path, form: str
 ) -> None:
-    detector = load_detector(saved)
+    detector = load_detector(saved, device="cpu")
     images: list[Any] = paths(result.stored)
     if form != "paths":
         images = [Image.open(path).convert("RGB") for path in images]
@@ -171,7 +198,7 @@ def test_a_loaded_detector_gives_the_very_numbers_of_its_cell(
 
 
 def test_one_image_is_enough_and_another_policy_can_judge_it(result: CellResult, saved: Path) -> None:
-    detector = load_detector(str(saved))
+    detector = load_detector(str(saved), device="cpu")
     prediction = detector.predict(str(paths(result.stored)[0]), policy="dice_max")
     assert prediction.maps.shape == (1, 64, 64)
     assert prediction.verdicts is not None
@@ -185,7 +212,7 @@ def test_a_detector_that_no_cell_has_measured_gives_scores_without_verdicts(
     folder: Path, result: CellResult
 ) -> None:
     (kept,) = (path for path in (folder / "detectors").iterdir() if path.is_dir())
-    predictions = load_detector(kept).predict(paths(result.stored), batch_size=4)
+    predictions = load_detector(kept, device="cpu").predict(paths(result.stored), batch_size=4)
     np.testing.assert_array_equal(predictions.scores, result.scores.images)
     assert predictions.verdicts is None
 
@@ -203,7 +230,7 @@ def test_a_method_with_depth_predicts_from_images_and_point_clouds(tmp_path: Pat
     )
     result = run(cell, tmp_path)
     result.detector.save(tmp_path / "detector")
-    detector = load_detector(tmp_path / "detector")
+    detector = load_detector(tmp_path / "detector", device="cpu")
     clouds: list[Any] = [sample.xyz for sample in result.stored.samples]
     predictions = detector.predict(paths(result.stored), clouds, batch_size=4)
     np.testing.assert_array_equal(predictions.scores, result.scores.images)
@@ -254,7 +281,7 @@ def test_flipped_bits_in_images_masks_and_features_are_healed_to_the_same_number
 def test_weights_of_another_teacher_are_refused(saved: Path) -> None:
     about = json.loads((saved / ABOUT).read_text())
     about["backbone"]["seed"] = 1
-    detector = load_detector(saved)
+    detector = load_detector(saved, device="cpu")
     other = saved.parent / "other"
     replace(detector, about=about).save(other)
     with pytest.raises(BenchmarkError, match="are not those that it was trained with"):

@@ -56,14 +56,30 @@ class Step:
         return f"{self.batch} x {self.side} px"
 
 
-def steps_of(config: dict[str, Any], precision: str = "fp32") -> Iterator[Step]:
-    """Yield a step of each stage of a method, as the training loop takes it."""
+def steps_of(
+    config: dict[str, Any],
+    precision: str = "fp32",
+    device: str = "cpu",
+    channels_last: bool | None = None,
+    change: Callable[[Stage, torch.optim.Optimizer], Stage] | None = None,
+) -> Iterator[Step]:
+    """Yield a step of each stage of a method, as the training loop takes it.
+
+    Parameters
+    ----------
+    channels_last
+        None: as the method says.
+    change
+        Makes of a stage, and its optimiser before the first step, the stage to be timed.
+    """
     options = {k: v for k, v in config["method"].items() if k != "training"}
     training = typed(Training, config["method"]["training"], "method.training")
     backbone = typed(FeatureBackbone, config["backbone"], "backbone")
     seed_everything(0)
     method: Method = build("method", options, backbone=backbone)
-    runtime = Runtime(torch.device("cpu"), precision, method.channels_last)
+    if channels_last is None:
+        channels_last = method.channels_last
+    runtime = Runtime(torch.device(device), precision, channels_last)
     runtime.move(method)
     for stage, stage_config in stages_of(method, training):
         crops = method.crops(stage)
@@ -76,7 +92,8 @@ def steps_of(config: dict[str, Any], precision: str = "fp32") -> Iterator[Step]:
                 batch = replace(batch, targets=method.targets(stage, batch))
         stage.module.train()
         optimizer = build_optimizer(stage_config.optimizer, stage.module)
-        run = partial(take, stage, batch, optimizer, runtime)
+        changed = change(stage, optimizer) if change else stage
+        run = partial(take, changed, batch, optimizer, runtime)
         yield Step(stage.name, stage_config.batch_size, side, run)
         optimizer.zero_grad(set_to_none=True)
 
@@ -101,7 +118,7 @@ def noise(
     method: Method, stage: Stage, backbone: FeatureBackbone, runtime: Runtime, count: int, side: int
 ) -> Batch:
     """Return a batch of noise with the features that the stage reads."""
-    image = torch.randn(count, 3, side, side).contiguous(memory_format=runtime.memory_format)
+    image = torch.randn(count, 3, side, side).to(runtime.device, memory_format=runtime.memory_format)
     crops = method.crops(stage)
     layers, seen = method.teacher_layers, image
     if crops is not None:
@@ -111,4 +128,4 @@ def noise(
         features = TeacherFeatures(
             runtime.move(backbone.teacher(layers)), backbone.normalisation, runtime
         ).compute(seen)
-    return Batch(image, torch.zeros(count, dtype=torch.int64), features=features)
+    return Batch(image, torch.zeros(count, dtype=torch.int64, device=runtime.device), features=features)

@@ -23,7 +23,7 @@ class Trained:
         return self.result.stored.samples[0].image.parent.parent
 
     def load(self) -> Detector:
-        return load_detector(self.folder)
+        return load_detector(self.folder, device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ Command = Callable[..., Outcome]
 @pytest.fixture
 def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     def run(*arguments: object) -> Outcome:
-        code = main([*map(str, arguments), "--out", str(tmp_path / "out")])
+        code = main([*map(str, arguments), "--device", "cpu", "--out", str(tmp_path / "out")])
         return Outcome(code, *capsys.readouterr(), tmp_path / "out")
 
     return run
