@@ -70,7 +70,7 @@ def test_features_on_the_gpu_in_memory_and_on_disk_give_the_same_numbers(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Where there is no room, they are computed in other batches, which on a GPU changes their rounding."""
-    found = []
+    found: list[dict[str, float]] = []
     for place in ("device_gb", "memory_gb", "disk_gb", ""):
         places = [
             f"runtime.features.{name}={int(name == place)}" for name in ("device_gb", "memory_gb", "disk_gb")
