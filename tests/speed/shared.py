@@ -102,17 +102,12 @@ def main() -> None:
         )
         for threads in THREADS
     ]
-    several = swept.get("several", [])
-    pairs += [
-        Pair(
-            f"{given.categories * len(METHODS)} quick cells, a process per core",
-            "s",
-            [usage.seconds for usage in several],
-            [usage.seconds for usage in swept["one"]],
-            "this suite, one process",
-            "" if several else "the joblib launcher is not installed",
-        )
-    ] * bool(swept)
+    if swept:
+        several = [usage.seconds for usage in swept.get("several", [])]
+        note = "" if several else "the joblib launcher is not installed"
+        one = [usage.seconds for usage in swept["one"]]
+        title = f"{given.categories * len(METHODS)} quick cells, a process per core"
+        pairs.append(Pair(title, "s", several, one, "this suite, one process", note))
     write(
         given.out,
         "shared",
