@@ -32,6 +32,7 @@ from store import files, tags
 from store.doubts import chance_auroc, chance_level, false_alarm_odds, pixel_chance_level, still_improving
 from store.pending import Pending
 from store.predictions import outcome_of
+from store.replicates import write_replicates
 
 log = logging.getLogger(__name__)
 
@@ -256,7 +257,7 @@ def _write_replicates(folder: Path, result: CellResult, made: Replicates) -> Non
     labels = [sample.label for sample in result.stored.samples]
     verdicts = ((tags.MISSES, made.misses), (tags.FALSE_ALARMS, made.false_alarms))
     counts = {start + policy: own[policy] for start, own in verdicts for policy in own}
-    files.write_replicates(folder, {**made.values, **counts}, len(labels) - sum(labels), sum(labels))
+    write_replicates(folder, {**made.values, **counts}, len(labels) - sum(labels), sum(labels))
 
 
 def _outcomes(cell: Cell, result: CellResult) -> list[str]:

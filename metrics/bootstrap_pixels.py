@@ -134,21 +134,22 @@ class PixelResampler:
 def _area(x: Array, y: Array, limit: float) -> Array:
     """Return the areas under polylines (r, T) that begin at the origin, up to a limit of x, (r,)."""
     start, end = np.minimum(before(x), limit), np.minimum(x, limit)
-    return ((end - start) * _mean_height(x, y, start, end)).sum(axis=1)
+    slope = _slope(x, y)
+    return ((end - start) * (before(y) + slope * ((start + end) / 2 - before(x)))).sum(axis=1)
 
 
 def _log_area(x: Array, y: Array) -> Array:
     """Return the areas under polylines over the logarithm of x between AUPIMO's bounds, divided by its range, (r,)."""
     low, high = BOUNDS
     start, end = np.clip(before(x), low, high), np.clip(x, low, high)
-    return (np.log(end / start) * _mean_height(x, y, start, end)).sum(axis=1) / np.log(high / low)
+    slope = _slope(x, y)
+    parts = (before(y) - slope * before(x)) * np.log(end / start) + slope * (end - start)
+    return parts.sum(axis=1) / np.log(high / low)
 
 
-def _mean_height(x: Array, y: Array, start: Array, end: Array) -> Array:
-    """Return the mean height of each line of polylines from `start` to `end`, which lie between its ends."""
-    first_x, first_y = before(x), before(y)
-    slope = ratio(y - first_y, x - first_x, undefined=0.0)
-    return first_y + slope * ((start + end) / 2 - first_x)
+def _slope(x: Array, y: Array) -> Array:
+    """Return the slope of each line of polylines, 0 where it is vertical."""
+    return ratio(y - before(y), x - before(x), undefined=0.0)
 
 
 def _average_precision(recall: Array, precision: Array, steps: Array) -> Array:

@@ -14,19 +14,18 @@ from store.files import (
     Maps,
     Pairs,
     Pictures,
-    StoredReplicates,
     read_curves,
     read_digests,
     read_maps,
     read_pairs,
     read_regions,
-    read_replicates,
     read_scores,
     reason_of,
 )
 from store.folders import DIGESTS, digest_of
 from store.local import path_of
 from store.names_in_mlflow import storable
+from store.replicates import StoredReplicates, read_replicates
 from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, REPLICATES, SCORES
 
 T = TypeVar("T")

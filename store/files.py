@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from store.folders import DIGESTS, digest_of
-from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, REPLICATES, SCORES
+from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES
 
 QUALITY = 90  # of JPEG
 
@@ -229,45 +229,6 @@ def read_pairs(path: Path) -> Pairs:
     if shapes != [(count, 2), (count, 2), (count,), (count,)] or pairs.anomalous.dtype != np.bool_:
         raise ValueError(f"found arrays of shapes {shapes}; expected (N, 2), (N, 2), (N,) and (N,)")
     return pairs
-
-
-@dataclass(frozen=True)
-class StoredReplicates:
-    """Numbers of a cell on R resamples of its test images.
-
-    Attributes
-    ----------
-    values
-        {metric: (R,) float32}; NaN where it is undefined.
-    images
-        Test images of the class that has fewer, of those that the test set has.
-    """
-
-    values: Mapping[str, NDArray[np.float32]]
-    images: int
-
-
-_IMAGES = "images"
-
-
-def write_replicates(
-    folder: Path, values: Mapping[str, NDArray[np.float32]], normal: int, anomalous: int
-) -> None:
-    """Write a cell's metrics on resamples, {metric: (R,)}, and the numbers of test images."""
-    np.savez_compressed(folder / REPLICATES, **{_IMAGES: np.array([normal, anomalous]), **values})
-
-
-def read_replicates(path: Path) -> StoredReplicates:
-    """Read the metrics on resamples."""
-    with path.open("rb") as file, np.load(file) as stored:
-        values = {name: stored[name] for name in stored.files}
-    counts = values.pop(_IMAGES)
-    shapes = {value.shape for value in values.values()}
-    if counts.shape != (2,) or len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
-        raise ValueError(
-            f"found arrays of shapes {[*shapes]}; expected one shape (R,), and two numbers of images"
-        )
-    return StoredReplicates(values, min((int(count) for count in counts if count), default=0))
 
 
 def digests_in(folder: Path) -> dict[str, str]:
