@@ -209,18 +209,17 @@ def _certainty(standing: Standing) -> str:
 
 
 def _over_images(standing: Standing) -> list[str]:
-    """Return how sure the lead over the second is, as far as test images tell."""
+    """Return how sure the lead over the next method is, as far as test images tell."""
     best = standing.leaders[0]
     second = next((str(label) for label in standing.means.index if label not in standing.leaders), best)
     lead = standing.leads.get((best, second))
     if lead is None:
         return []
-    low, high = (number(end, standing.digits).replace("-", "−") for end in (lead.low, lead.high))
-    verdict = "could be reversed" if lead.low <= 0 else "would remain"
-    return [
-        f"On other test images like these, its lead over {method_name(second)} {verdict} "
-        f"(95 % interval {low} to {high})."
-    ]
+    ends = " to ".join(number(end, standing.digits).replace("-", "−") for end in (lead.low, lead.high))
+    over = f"the lead over {method_name(second)}"
+    if lead.low <= 0:
+        return [f"Other test images like these could reverse {over}: its 95 % interval, {ends}, includes 0."]
+    return [f"Other test images like these would hardly reverse {over}: its 95 % interval is {ends}."]
 
 
 def _verdicts(standing: Standing, label: str) -> list[str]:

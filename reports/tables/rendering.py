@@ -132,7 +132,8 @@ def _styled(text: str, style: str) -> Text:
 
 def _marked(text: str, start: str, end: str) -> str:
     value, rest = map(escape_markdown, divided(text))
-    return " ".join(filter(None, [f"{start}{value}{end}", rest]))
+    separator = " " if rest.startswith("[") else "; " if rest else ""
+    return f"{start}{value}{end}{separator}{rest}"
 
 
 def _with_title(sheet: Sheet) -> str:
