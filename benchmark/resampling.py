@@ -1,29 +1,39 @@
 """The measures of resampled test images, for intervals."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from benchmark.cell import Cell
-from benchmark.data.file_digests import FileDigests
-from benchmark.data.images import StoredImages, content_digest
 from benchmark.scoring import Scores
+from benchmark.settings.evaluation import Evaluation
 from metrics import Measures, Replicates, bootstrap
 
+if TYPE_CHECKING:
+    from benchmark.data.images import StoredImages
 
-def resample(cell: Cell, stored: StoredImages, scores: Scores, measures: Measures) -> Replicates | None:
-    """Take the measures of a cell on resamples of its test images; None if `evaluation.bootstrap` is 0.
 
-    The contents of the test images are the seed: all methods of a category have the same resamples, and the categories
-    have independent ones.
+def resample(
+    settings: Evaluation, stored: "StoredImages", scores: Scores, measures: Measures, digest: str
+) -> Replicates | None:
+    """Take the measures of resamples of the test images; None if `evaluation.bootstrap` is 0.
+
+    Parameters
+    ----------
+    stored
+        The test images, for labels.
+    measures
+        Those of the test images.
+    digest
+        The digest of their contents, in hexadecimal digits. It is the seed: all methods have the same resamples of a
+        category, and categories have independent ones.
 
     Raises
     ------
     MetricError
         See `metrics.bootstrap`.
     """
-    settings = cell.evaluation
     if not settings.bootstrap:
         return None
-    digest = content_digest(cell.category, "test", FileDigests(cell.settings.cache_dir))
     return bootstrap(
         measures,
         scores.maps,

@@ -10,7 +10,8 @@ import torch
 
 from benchmark.cell import Cell, CellImages
 from benchmark.data.batches import Images
-from benchmark.data.images import StoredImages
+from benchmark.data.file_digests import FileDigests
+from benchmark.data.images import StoredImages, content_digest
 from benchmark.detector import Detector
 from benchmark.environment import peak_memory, restart_peak_memory
 from benchmark.errors import BenchmarkError
@@ -80,7 +81,8 @@ def run_cell(
     with _named_batch_size(cell.evaluation):
         scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
     measures = measure(cell.evaluation, images.test, scores, validation)
-    replicates = resample(cell, images.test, scores, measures)
+    digest = content_digest(cell.category, "test", FileDigests(cell.settings.cache_dir))
+    replicates = resample(cell.evaluation, images.test, scores, measures, digest)
     pairs = sample_pairs(detector.method, test)
     memory = _peak_memory(detector)  # before inference is timed, which few cells do
     cost, timed_category = _cost(costs, cell, detector.method, test)

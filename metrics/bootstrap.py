@@ -81,7 +81,7 @@ def bootstrap(
     >>> measures = evaluate(maps, None, labels, scores)
     >>> made = bootstrap(measures, maps, labels, scores, scores, threshold_policy="f1_image", replicates=200, seed=0)
     >>> np.unique(made.values["image_auroc"])
-    array([0.5, 1. ], dtype=float32)
+    array([0.  , 0.5 , 0.75, 1.  ], dtype=float32)
     """
     labels, scores, one_class = checked_images(labels, scores)
     chosen = np.ones(labels.size, bool)
