@@ -208,4 +208,4 @@ def _anomalous_above(pixels: PixelCounts, keys: NDArray[np.floating], images: in
     bins = pixels.images[pixels.region] * (keys.size + 1) + np.searchsorted(keys, pixels.scores, side="right")
     counts = (np.bincount(bins, parts, images * (keys.size + 1)) for parts in (None, 1 / pixels.area))
     anomalous, overlap = (np.cumsum(each.reshape(images, -1)[:, ::-1], axis=1) for each in counts)
-    return anomalous.astype(np.float64), overlap
+    return anomalous.astype(np.float64), overlap.astype(np.float64)

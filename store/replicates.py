@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,8 @@ def write_replicates(
     folder: Path, values: Mapping[str, NDArray[np.float32]], normal: int, anomalous: int
 ) -> None:
     """Write a cell's metrics on resamples, {metric: (R,)}, and the numbers of test images."""
-    np.savez_compressed(folder / REPLICATES, **{_IMAGES: np.array([normal, anomalous]), **values})
+    arrays: dict[str, Any] = {_IMAGES: np.array([normal, anomalous]), **values}
+    np.savez_compressed(folder / REPLICATES, **arrays)
 
 
 def read_replicates(path: Path) -> StoredReplicates:

@@ -238,11 +238,10 @@ def entries_of(
     positions = tuple(range(len(order) - len(means), len(order)))
     values = result[0].loc[order, columns]
     if intervals is not None:
-        found = intervals_of(cells, metric, intervals)
-        below = found.set_index(["category", "method"])[["low", "high"]]
-        for (row, label), pair in below.dropna().iterrows():
+        found = intervals_of(cells, metric, intervals).dropna()
+        for row, label, _, low, high in found.itertuples(index=False):
             for texts, in_percent in ((shown, False), (percent, True)):
-                texts.loc[row, label] += f"\n{within_brackets(*pair, digits, in_percent)}"
+                texts.loc[row, label] += f"\n{within_brackets(low, high, digits, in_percent)}"
     return Entries(values, shown, percent, positions, _partial(values, means))
 
 
@@ -257,14 +256,14 @@ def intervals_of(cells: pd.DataFrame, metric: str, intervals: Intervals) -> pd.D
     if result is None:
         return pd.DataFrame()
     entries = [
-        (row, label, float(result[0].loc[row, label]), means.get(row, [row]))
+        (row, label, value, means.get(row, [row]))
         for row in [*row_order(cells), *means]
-        for label in column_order(cells)
+        for label, value in result[0].loc[row, column_order(cells)].to_dict().items()
     ]
     none = (float("nan"), float("nan"))
     return pd.DataFrame(
         [
-            (row, label, value, *(intervals.of_mean(cells, metric, label, members, value) or none))
+            (row, label, value, *(intervals.of_mean(cells, metric, str(label), members, value) or none))
             for row, label, value, members in entries
         ],
         columns=["category", "method", "mean", "low", "high"],
