@@ -9,6 +9,7 @@ from benchmark.data.features import features_key
 from benchmark.data.file_digests import FileDigests
 from benchmark.data.images import content_digest, images_key
 from benchmark.measuring import measure
+from benchmark.resampling import resample
 from benchmark.runtime import start
 from benchmark.scoring import score
 from benchmark.settings.training import HOLD_OUT
@@ -78,6 +79,7 @@ def cell_identity(cell: Cell, trained: str, images: Mapping[str, str]) -> str:
     return make_key(
         score,
         measure,
+        resample,
         target_of("method", cell.method),
         training=trained,
         images=test,

@@ -19,6 +19,7 @@ from metrics import (
     FROM_HELD_OUT,
     JUDGES_MAPS,
     Measures,
+    Replicates,
     image_roc,
     is_oracle,
     overlaps_at,
@@ -31,6 +32,7 @@ from store import files, tags
 from store.doubts import chance_auroc, chance_level, false_alarm_odds, pixel_chance_level, still_improving
 from store.pending import Pending
 from store.predictions import outcome_of
+from store.replicates import write_replicates
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +238,8 @@ def _write_files(cell: Cell, result: CellResult, tracking: Tracking, folder: Pat
     files.write_scores(folder, ((name, sample.kind, sample.label, value) for name, sample, value in rows))
     files.write_curves(folder, _curves(result))
     files.write_regions(folder, _regions(cell, result, names))
+    if result.replicates is not None:
+        _write_replicates(folder, result, result.replicates)
     if tracking.maps:
         files.write_maps(folder, scores.maps, names)
     if tracking.pictures:
@@ -247,6 +251,13 @@ def _write_files(cell: Cell, result: CellResult, tracking: Tracking, folder: Pat
     if tracking.figure:
         pixel = result.measures.threshold
         save_figure(folder / tags.FIGURE, cell.name, stored, scores, pixel, _outcomes(cell, result))
+
+
+def _write_replicates(folder: Path, result: CellResult, made: Replicates) -> None:
+    labels = [sample.label for sample in result.stored.samples]
+    verdicts = ((tags.MISSES, made.misses), (tags.FALSE_ALARMS, made.false_alarms))
+    counts = {start + policy: own[policy] for start, own in verdicts for policy in own}
+    write_replicates(folder, {**made.values, **counts}, len(labels) - sum(labels), sum(labels))
 
 
 def _outcomes(cell: Cell, result: CellResult) -> list[str]:

@@ -10,19 +10,21 @@ import torch
 
 from benchmark.cell import Cell, CellImages
 from benchmark.data.batches import Images
-from benchmark.data.images import StoredImages
+from benchmark.data.file_digests import FileDigests
+from benchmark.data.images import StoredImages, content_digest
 from benchmark.detector import Detector
 from benchmark.environment import peak_memory, restart_peak_memory
 from benchmark.errors import BenchmarkError
 from benchmark.inference_cost import InferenceCost, InferenceCosts
 from benchmark.measuring import measure
 from benchmark.pairs import sample_pairs
+from benchmark.resampling import resample
 from benchmark.scoring import Scores, score
 from benchmark.settings.evaluation import Evaluation
 from benchmark.training.trained import trained
 from datasets.category import Sample
 from methods.method import Method
-from metrics import FROM_HELD_OUT, HELD_OUT_POLICIES, Measures, held_out_thresholds
+from metrics import FROM_HELD_OUT, HELD_OUT_POLICIES, Measures, Replicates, held_out_thresholds
 from store.files import Pairs
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class CellResult(TrainedResult):
     scores: Scores
     measures: Measures
     pairs: Pairs | None
+    replicates: Replicates | None = None
 
 
 def run_cell(
@@ -78,6 +81,8 @@ def run_cell(
     with _named_batch_size(cell.evaluation):
         scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
     measures = measure(cell.evaluation, images.test, scores, validation)
+    digest = content_digest(cell.category, "test", FileDigests(cell.settings.cache_dir))
+    replicates = resample(cell.evaluation, images.test, scores, measures, digest)
     pairs = sample_pairs(detector.method, test)
     memory = _peak_memory(detector)  # before inference is timed, which few cells do
     cost, timed_category = _cost(costs, cell, detector.method, test)
@@ -96,6 +101,7 @@ def run_cell(
         scores=scores,
         measures=measures,
         pairs=pairs,
+        replicates=replicates,
         peak_memory_gb=memory,
     )
 

@@ -12,6 +12,7 @@ or take all of them with `evaluate`. Maps and masks may lie on disk. A measure t
 from metrics.aupimo import aupimo, aupimo_of_images
 from metrics.auroc import image_auroc, pixel_auroc
 from metrics.average_precision import image_ap, pixel_ap
+from metrics.bootstrap import Replicates, bootstrap, resamples
 from metrics.confusion import Confusion, count_verdicts
 from metrics.curves import image_roc, overlaps_at, pixel_roc, pro_curve
 from metrics.dice import dice, dice_image, dice_max
@@ -19,6 +20,7 @@ from metrics.errors import MetricError
 from metrics.evaluate import Measures, evaluate
 from metrics.f1 import best_f1_threshold, image_f1
 from metrics.held_out import held_out_thresholds
+from metrics.intervals import CONFIDENCE, interval, interval_of_difference
 from metrics.iou import iou
 from metrics.mean_3std import mean_3std_thresholds
 from metrics.pixels import PixelCounts, count_pixels
@@ -33,6 +35,7 @@ from metrics.registry import MEASURES, PRO_VARIANTS, Measure, MeasureInputs, wit
 from metrics.sorted_out import found_bad, passed_good
 
 __all__ = [
+    "CONFIDENCE",
     "FROM_HELD_OUT",
     "HELD_OUT_POLICIES",
     "JUDGES_MAPS",
@@ -46,9 +49,11 @@ __all__ = [
     "MetricError",
     "PixelCounts",
     "Regions",
+    "Replicates",
     "aupimo",
     "aupimo_of_images",
     "best_f1_threshold",
+    "bootstrap",
     "count_pixels",
     "count_verdicts",
     "dice",
@@ -64,6 +69,8 @@ __all__ = [
     "image_precision",
     "image_recall",
     "image_roc",
+    "interval",
+    "interval_of_difference",
     "iou",
     "is_oracle",
     "mean_3std_thresholds",
@@ -79,5 +86,6 @@ __all__ = [
     "pro_per_image_200",
     "pro_rescaled",
     "quantile_thresholds",
+    "resamples",
     "with_companions",
 ]

@@ -59,7 +59,8 @@ def aupimo_of_images(maps: Stack, masks: Stack, bounds: tuple[float, float] = BO
     if not 0 < low < high <= 1:
         raise MetricError(f"bounds: found {low:g}, {high:g}; expected 0 < lower < upper <= 1")
     maps, masks = open_stacks(maps, masks)
-    normal, pixels = _highest_of_normal_images(maps, masks, high)
+    is_normal = np.concatenate([[], *(~read_masks(masks, part).any(axis=(1, 2)) for part in slices(maps))])
+    normal, pixels = highest_of_normal_images(maps, is_normal.astype(bool), high)
     values = []
     for scores, mask in anomalous_images(maps, masks):
         found = scores[mask]
@@ -73,24 +74,31 @@ def aupimo_of_images(maps: Stack, masks: Stack, bounds: tuple[float, float] = BO
     return np.array(values)
 
 
-def _highest_of_normal_images(
-    maps: Sliceable, masks: Sliceable, rate: float
+def highest_of_normal_images(
+    maps: Sliceable, is_normal: NDArray[np.bool_], rate: float
 ) -> tuple[NDArray[np.floating], int]:
     """Return the scores of normal images, ascending, that a rate of them reaches, with ties, and how many there are.
 
     Lower scores are only counted: an anomalous pixel among them is found beyond the rate.
+
+    Parameters
+    ----------
+    maps : (N, H, W)
+        All maps.
+    is_normal : bool array (N,)
+        True where an image has no anomalous pixel.
+    rate : float
+        A false-positive rate.
     """
-    parts = slices(maps)
-    is_normal = [~read_masks(masks, part).any(axis=(1, 2)) for part in parts]
-    pixels = sum(map(np.count_nonzero, is_normal)) * math.prod(maps.shape[1:])
+    pixels = np.count_nonzero(is_normal) * math.prod(maps.shape[1:])
     wanted = (
         math.floor(rate * pixels) + 1
     )  # one more: up to its score, an anomalous pixel is found within the rate
     kept: NDArray[np.floating] = np.empty(0, np.float32)
-    for part, chosen in zip(parts, is_normal, strict=True):
-        if not chosen.any():
+    for part in slices(maps):
+        if not is_normal[part].any():
             continue
-        scores = np.concatenate([kept, read_maps(maps, part)[chosen].ravel()])
+        scores = np.concatenate([kept, read_maps(maps, part)[is_normal[part]].ravel()])
         if scores.size > wanted:
             scores = scores[scores >= np.partition(scores, scores.size - wanted)[scores.size - wanted]]
         kept = scores

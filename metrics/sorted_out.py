@@ -75,6 +75,11 @@ def found_bad(labels: ArrayLike, scores: ArrayLike, false_alarms: float = RATE) 
 
 def _share_below(scores: NDArray[np.floating], others: NDArray[np.floating], rate: float) -> float:
     """Return the share of scores below the highest threshold that at most a rate of the others lie below."""
-    most = int(np.floor(np.round(rate * others.size, 9)))  # 0.02 * 50 is not 1 for every way to write 0.02
+    most = int(permitted(rate, others.size))
     threshold = np.sort(others)[most] if most < others.size else np.inf
     return float(np.mean(scores < threshold))
+
+
+def permitted(rate: float, images: ArrayLike) -> NDArray[np.float64]:
+    """Return the largest number of errors that is at most a rate of so many images."""
+    return np.floor(np.round(rate * np.asarray(images), 9))  # 0.02 * 50 is not 1 for every way to write 0.02

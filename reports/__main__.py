@@ -59,6 +59,11 @@ def main() -> int:
         metavar="NUMBER",
         help="decimals of measures in tables, 2 to 6 (default: 3, so 0.979, and 97.9 in LaTeX)",
     )
+    parser.add_argument(
+        "--intervals",
+        action="store_true",
+        help="print 95 %% intervals over test images in all tables of measures, not in the leaderboard alone",
+    )
     parser.add_argument("--fractions", action="store_true", help="print fractions in LaTeX, not percentages")
     parser.add_argument(
         "--latex-width",
@@ -86,7 +91,13 @@ def main() -> int:
         chosen = "all sweeps" if sweeps == [ALL] else f"sweep {', '.join(sweeps)}"
         title = ", ".join(filter(None, [chosen, str(selection)]))
         folder = arguments.out or RESULTS / "reports" / _folder_name(sweeps, only)
-        look = Look(arguments.digits, not arguments.fractions, arguments.latex_width, arguments.figure_width)
+        look = Look(
+            arguments.digits,
+            not arguments.fractions,
+            arguments.latex_width,
+            arguments.figure_width,
+            arguments.intervals,
+        )
         written = write_report(
             arguments.uri,
             cells,

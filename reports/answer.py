@@ -2,18 +2,27 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from metrics import Confusion
 from reports.statistics.ranks import ALPHA, smallest_p
-from reports.tables.formatting import number
+from reports.tables.formatting import number, within_brackets
 from store.display_names import method_name
 from store.text import counted, joined
 
 NAMED = 3
 """So many methods are named in a sentence."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how much a method is ahead of another, and the 95 % interval of that over test images."""
+
+    ahead: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Standing:
         The policies of these thresholds.
     digits
         Decimals of the means as printed.
+    leads
+        {(method, other): the lead of the first, where test images tell}.
     """
 
     title: str
@@ -52,6 +63,7 @@ class Standing:
     verdicts: Mapping[str, Confusion | None]
     threshold: str
     digits: int
+    leads: Mapping[tuple[str, str], Lead] = field(default_factory=dict)
 
     @property
     def leaders(self) -> list[str]:
@@ -83,16 +95,39 @@ def answer(standing: Standing) -> list[str]:
         return [_alone(standing), *_verdicts(standing, str(standing.means.index[0]))]
     if not standing.leaders:
         return [_incomplete(standing)]
-    return [_lead(standing), _certainty(standing), *_verdicts(standing, standing.leaders[0])]
+    certain = [_certainty(standing), *_over_images(standing)]
+    return [_lead(standing), *certain, *_verdicts(standing, standing.leaders[0])]
 
 
-def differences(standing: Standing) -> pd.DataFrame:
-    """Return in a few words how the method of a column compares with that of the row, if this is the best."""
+def differences(standing: Standing, percent: bool = False) -> pd.DataFrame:
+    """Return in a few words how the method of a column compares with that of the row, if this is the best.
+
+    A second line has its difference and the interval of that over test images, maybe in percent.
+    """
     labels = list(standing.means.index)
     printed = standing.means.map(standing.printed)
     return pd.DataFrame(
-        [[_difference(standing, best, label, printed) for label in labels] for best in labels], labels, labels
+        [
+            [
+                "\n".join(
+                    [_difference(standing, best, label, printed), *_behind(standing, best, label, percent)]
+                )
+                for label in labels
+            ]
+            for best in labels
+        ],
+        labels,
+        labels,
     )
+
+
+def _behind(standing: Standing, best: str, label: str, percent: bool) -> list[str]:
+    """Return the difference of a method from the best with its interval, if test images tell."""
+    lead = standing.leads.get((best, label))
+    if lead is None:
+        return []
+    difference = number(-lead.ahead, standing.digits, percent).replace("-", "−")
+    return [f"{difference} {within_brackets(-lead.high, -lead.low, standing.digits, percent)}"]
 
 
 def _difference(standing: Standing, best: str, label: str, printed: "pd.Series[float]") -> str:
@@ -171,6 +206,20 @@ def _certainty(standing: Standing) -> str:
     more = [f"{len(rivals) - NAMED} more"] if len(rivals) > NAMED else []
     rest = "; the others are significantly lower" if len(rivals) < others else ""
     return f"Not significantly different from it: {', '.join(named + more)}{rest}."
+
+
+def _over_images(standing: Standing) -> list[str]:
+    """Return how sure the lead over the next method is, as far as test images tell."""
+    best = standing.leaders[0]
+    second = next((str(label) for label in standing.means.index if label not in standing.leaders), best)
+    lead = standing.leads.get((best, second))
+    if lead is None:
+        return []
+    ends = " to ".join(number(end, standing.digits).replace("-", "−") for end in (lead.low, lead.high))
+    over = f"the lead over {method_name(second)}"
+    if lead.low <= 0:
+        return [f"Other test images like these could reverse {over}: its 95 % interval, {ends}, includes 0."]
+    return [f"Other test images like these would hardly reverse {over}: its 95 % interval is {ends}."]
 
 
 def _verdicts(standing: Standing, label: str) -> list[str]:

@@ -8,6 +8,7 @@ from reports.tables.cost import MACHINE
 from reports.teachers import teachers
 from store import tags
 from store.artifacts import Artifacts
+from store.dataset_names import WITH_A_NAME
 from store.display_names import dataset_name, method_name
 from store.local import database_of
 from store.passwords import without_password
@@ -96,3 +97,9 @@ def environments(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, s
         lines = [f"{name}: {recorded[name]}" for name in ENVIRONMENT if name in recorded]
         environments.append((f"{method_name(method)} {category}", "\n".join(lines)))
     return environments
+
+
+def own_dataset(cells: pd.DataFrame) -> str:
+    """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
+    names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
+    return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""

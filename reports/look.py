@@ -20,9 +20,12 @@ class Look:
         Width of tables in LaTeX; None: a column if the table is readable in it, else both.
     figure_width
         Width of figures.
+    intervals
+        Whether tables of measures have 95 % intervals over test images, as the leaderboard has.
     """
 
     digits: int = 3
     percent: bool = True
     table_width: Width | None = None
     figure_width: Width = "text"
+    intervals: bool = False

@@ -13,7 +13,7 @@ from rich.console import Console
 from reports.caveats import caveats
 from reports.drawing import Step, draw_figures, steps
 from reports.errors import ReportError
-from reports.facts import configs, environments, failed_cells, heading, overview
+from reports.facts import configs, environments, failed_cells, heading, overview, own_dataset
 from reports.figures.curves import curve_figures
 from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
@@ -23,6 +23,7 @@ from reports.figures.sizes import size_figures
 from reports.figures.style import WIDTHS
 from reports.figures.summaries import summary_figures
 from reports.folder import PAGE, written_aside
+from reports.intervals import Intervals
 from reports.look import Look
 from reports.measured import measured
 from reports.model import Figure, Report, Sheet
@@ -47,7 +48,6 @@ from reports.tables.verdicts import ahead, verdict_sheets
 from store import tags
 from store.artifacts import Artifacts
 from store.data_facts import DataFacts, data_facts_of
-from store.dataset_names import WITH_A_NAME
 from store.table import find_sweep, labels, rows
 from store.text import counted
 
@@ -123,6 +123,7 @@ class _Writer:
         self.made, self.parts = temporary / "made", Parts()
         self.made.mkdir()
         self.artifacts = Artifacts(uri, temporary / "fetched")
+        self.intervals = Intervals(self.artifacts)
         every = list(pd.unique(rows(cells)))
         self.only: Sequence[str] | None = None
         if len(every) > SHOWN:
@@ -142,11 +143,14 @@ class _Writer:
         }
         found = self._data()
         statistics = [sheet for tested, _ in tests.values() for sheet in tested]
-        sheets = self._sheets(relevant, look.digits, statistics, found)
-        boards = make_all("leaderboard", partial(leaderboards, cells, self.headline, relevant, look.digits))
+        sheets = self._sheets(relevant, look, statistics, found)
+        board = partial(leaderboards, cells, self.headline, relevant, look.digits, self.intervals)
+        boards = make_all("leaderboard", board)
         everything = [*(board.sheet for board in boards), *sheets]
-        write = partial(write_tables, cells, self.metrics, everything, self.made / "tables", self.parts, look)
-        written = {sheet.name for sheet in make_all("tables", write)}
+        tables = (everything, self.made / "tables", self.parts, look, self.intervals)
+        written = {
+            sheet.name for sheet in make_all("tables", partial(write_tables, cells, self.metrics, *tables))
+        }
         sheets = [sheet for sheet in sheets if sheet.name in written and sheet.section != PAPER]
         self.step("tables", 1, 1)
         figures = self._figures([figure for _, diagrams in tests.values() for figure in diagrams])
@@ -185,29 +189,30 @@ class _Writer:
         self.step("gallery", total, done)
 
     def _sheets(
-        self, relevant: float, digits: int, statistics: Sequence[Sheet], found: Sequence[DataFacts]
+        self, relevant: float, look: Look, statistics: Sequence[Sheet], found: Sequence[DataFacts]
     ) -> list[Sheet]:
         """Return all tables in their order on the page."""
-        cells, make, make_all = self.cells, self.parts.make, self.parts.make_all
+        digits, shown = look.digits, self.intervals if look.intervals else None
+        cells, metrics, make, make_all = self.cells, self.metrics, self.parts.make, self.parts.make_all
         compared = [
-            *make_all("table of means", partial(mean_sheets, cells, self.headline, relevant, digits)),
+            *make_all("table of means", partial(mean_sheets, cells, self.headline, relevant, digits, shown)),
             *make_all("table of categories", partial(category_triples, cells, relevant, digits)),
             *(
-                make(f"table {metric}", partial(comparison_sheet, cells, metric, relevant, digits))
-                for metric in self.metrics
+                make(f"table {metric}", partial(comparison_sheet, cells, metric, relevant, digits, shown))
+                for metric in metrics
             ),
         ]
         verdicts = make_all("table of verdicts", partial(verdict_sheets, cells, self.only))
         published = [
-            make_all("published numbers", partial(published_sheets, cells, metric)) for metric in self.metrics
+            make_all("published numbers", partial(published_sheets, cells, metric)) for metric in metrics
         ]
         return [
             *ahead([sheet for sheet in compared if sheet], verdicts, cells),
             *make_all("table of detectors", partial(detector_sheets, cells, self.uri)),
             *make_all(
-                "tables of categories", partial(category_sheets, cells, self.metrics, self.only, digits)
+                "tables of categories", partial(category_sheets, cells, metrics, self.only, digits, shown)
             ),
-            *make_all("tables of methods", partial(method_sheets, cells, self.metrics, digits)),
+            *make_all("tables of methods", partial(method_sheets, cells, metrics, digits, shown)),
             *(sheet for sheets in published for sheet in sheets),
             *make_all("what published numbers chose", partial(honesty_sheets, cells)),
             *make_all("table of the audit", partial(audit_sheets, cells, self.uri)),
@@ -245,7 +250,7 @@ class _Writer:
 
     def _named(self, figures: Sequence[Figure]) -> list[Figure]:
         """Return figures whose titles name the dataset, if it is the only one and the user's own."""
-        if not (own := _own_dataset(self.cells)):
+        if not (own := own_dataset(self.cells)):
             return [*figures]
         return [replace(figure, title=f"{figure.title} ({own})") for figure in figures]
 
@@ -263,6 +268,7 @@ class _Writer:
             *caveats(cells, self.parts),
             *make_all("warnings about the data", partial(data_warnings, found, cells)),
             *make_all("limits of the tests", partial(self._untested, untested)),
+            *make_all("cells without intervals", partial(self.intervals.missing, cells)),
             *make_all("damaged files", self._unread),
         ]
         if self.left_out:
@@ -310,9 +316,3 @@ class _Writer:
         return missing + [
             f"Damaged and left out: {reason}." for reason in dict.fromkeys(self.artifacts.damaged)
         ]
-
-
-def _own_dataset(cells: pd.DataFrame) -> str:
-    """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
-    names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
-    return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""

@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 from metrics import with_companions
+from reports.intervals import Intervals
 from reports.model import Sheet
 from reports.parts import Parts, WrittenReport
 from reports.remembered import remembering
@@ -22,6 +23,7 @@ from reports.tables.leaderboard import leaderboards
 from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
 from reports.tables.verdicts import chosen_verdicts
+from store.artifacts import Artifacts
 from store.client import open_store
 from store.garbage import importing
 from store.table import find_sweep, labels, read_cells, rows
@@ -86,7 +88,11 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
         for metric in with_companions(metrics)
         if (sheet := parts.make(f"table {metric}", partial(comparison_sheet, cells, metric)))
     ]
-    for board in parts.make_all("leaderboard", partial(leaderboards, cells, metrics)):
+    with TemporaryDirectory() as fetched:
+        intervals = Intervals(Artifacts(uri, Path(fetched)))
+        make = partial(leaderboards, cells, metrics, intervals=intervals)
+        boards = parts.make_all("leaderboard", make)
+    for board in boards:
         console.print("", *board.sentences, sep="\n", style="bold", markup=False, highlight=False)
     printed = _Printer(console)
     chosen = parts.make("table of verdicts", partial(chosen_verdicts, cells))

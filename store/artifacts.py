@@ -25,7 +25,8 @@ from store.files import (
 from store.folders import DIGESTS, digest_of
 from store.local import path_of
 from store.names_in_mlflow import storable
-from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES
+from store.replicates import StoredReplicates, read_replicates
+from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, REPLICATES, SCORES
 
 T = TypeVar("T")
 _EARLIER_PAIRS = "outputs.npz"  # the name in the first format
@@ -63,6 +64,10 @@ class Artifacts:
     def regions(self, run_id: str) -> pd.DataFrame | None:
         """Return the regions of the ground truth, columns `store.files.REGION_COLUMNS`."""
         return self._table(run_id, REGIONS, read_regions)
+
+    def replicates(self, run_id: str) -> StoredReplicates | None:
+        """Return the metrics on resamples of the test images."""
+        return self._read(run_id, REPLICATES, read_replicates)
 
     def maps(self, run_id: str) -> Maps | None:
         """Return the anomaly maps."""

@@ -108,8 +108,8 @@ NUMBERS = (
     *("runtime.precision", "runtime.channels_last", "runtime.deterministic"),
 )
 """Beginnings of options that can change results, whatever the dataset."""
-NOT_NUMBERS = ("evaluation.tables",)
-"""Options among those that change no result; only cells of the first format have them."""
+NOT_NUMBERS = ("evaluation.tables", "evaluation.bootstrap")
+"""Options among those that change no measure; the first, only cells of the first format have."""
 
 QUANTILE = "evaluation.quantile"
 """The option that says which quantile of held-out images' scores is a threshold."""
@@ -164,6 +164,7 @@ STILL_IMPROVING = "/still_improving"
 SCORES = "scores.csv"
 CURVES = "curves.csv"
 REGIONS = "regions.csv"
+REPLICATES = "bootstrap.npz"
 MAPS = "maps.npz"
 PICTURES = "pictures.zip"
 PAIRS = "pairs.npz"

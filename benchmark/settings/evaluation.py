@@ -9,6 +9,7 @@ from benchmark.settings.values import one_of
 from methods.ranges import Range
 from metrics import PRO_VARIANTS, THRESHOLD_POLICIES
 
+Resamples = Annotated[int, Range(at_least=0, at_most=100_000)]
 Fraction = Annotated[float, Range(above=0, at_most=1, note="a fraction, not percent")]
 
 
@@ -21,6 +22,7 @@ class Evaluation:
     quantile: Fraction
     fpr_limit: Fraction
     pro_variants: Sequence[str]
+    bootstrap: Resamples = 0
 
     def __post_init__(self) -> None:
         one_of("evaluation.threshold", [self.threshold], THRESHOLD_POLICIES)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.intervals import Intervals, about_intervals
 from reports.model import Sheet
 from reports.naming import slug
 from reports.remembered import remembered
 from reports.tables.captions import brief, caption, facts, marking, title_of, words
-from reports.tables.formatting import DIGITS, format_entries, ranked, states
+from reports.tables.formatting import DIGITS, format_entries, ranked, states, within_brackets
 from reports.tables.groups import column_order, mean_rows, row_order, rules, spans, with_test_images
 from reports.tables.seeds import MEAN, seeds_of, summary, tidy
 from store.table import labels, rows
@@ -59,7 +60,11 @@ def seed_entries(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def comparison_sheet(
-    cells: pd.DataFrame, metric: str, relevant: float = 0.0, digits: int = DIGITS
+    cells: pd.DataFrame,
+    metric: str,
+    relevant: float = 0.0,
+    digits: int = DIGITS,
+    intervals: Intervals | None = None,
 ) -> Sheet | None:
     """Return the sheet of one measure: a row per category and mean, a column per method.
 
@@ -73,18 +78,21 @@ def comparison_sheet(
         Mark the best of a row only where it exceeds the second by more than this (Polidori, 2022: 0.005).
     digits
         Decimals of the values as fractions.
+    intervals
+        The intervals below the values; None: there are none.
 
     Returns
     -------
     The sheet, with the best and the second of each row marked by the values as printed, and a word in each entry
     without a value. None if no cell has the measure.
     """
-    entries = entries_of(cells, metric, digits)
+    entries = entries_of(cells, metric, digits, intervals)
     if entries is None:
         return None
     best, second = ranked(entries.values, mean_rows(cells), relevant, digits)
     marks = marking(bool(best.to_numpy().any()), relevant, "row")
-    parts = [caption(cells, metric), marks, words(entries.shown, seeds_of(cells))]
+    bracketed = about_intervals(cells) if intervals else ""
+    parts = [caption(cells, metric), bracketed, marks, words(entries.shown, seeds_of(cells))]
     return Sheet(
         name=metric,
         title=title_of(metric),
@@ -103,13 +111,17 @@ def comparison_sheet(
 
 
 def category_sheets(
-    cells: pd.DataFrame, metrics: Sequence[str], only: Collection[str] | None = None, digits: int = DIGITS
+    cells: pd.DataFrame,
+    metrics: Sequence[str],
+    only: Collection[str] | None = None,
+    digits: int = DIGITS,
+    intervals: Intervals | None = None,
 ) -> list[Sheet]:
     """Return a sheet per category (of `only`): a row per method, a column per measure that some cell has.
 
-    A category without test images has none.
+    A category without test images has none. `intervals` as in `comparison_sheet`.
     """
-    if not (entries := _all_entries(cells, metrics, digits)):
+    if not (entries := _all_entries(cells, metrics, digits, intervals)):
         return []
     seeds = seeds_of(cells)
     parts, tested = dict(list(cells.groupby(rows(cells), sort=False))), with_test_images(cells)
@@ -125,6 +137,7 @@ def category_sheets(
         text = [
             row,
             *facts(parts[row], metrics, own, mean=""),
+            about_intervals(cells) if intervals else "",
             marking(bool(best.to_numpy().any()), 0, "column"),
             words(shown, seeds),
         ]
@@ -145,9 +158,14 @@ def category_sheets(
     return sheets
 
 
-def method_sheets(cells: pd.DataFrame, metrics: Sequence[str], digits: int = DIGITS) -> list[Sheet]:
-    """Return a sheet per method: a row per category and mean, a column per measure that some cell has."""
-    if not (entries := _all_entries(cells, metrics, digits)):
+def method_sheets(
+    cells: pd.DataFrame, metrics: Sequence[str], digits: int = DIGITS, intervals: Intervals | None = None
+) -> list[Sheet]:
+    """Return a sheet per method: a row per category and mean, a column per measure that some cell has.
+
+    `intervals` as in `comparison_sheet`.
+    """
+    if not (entries := _all_entries(cells, metrics, digits, intervals)):
         return []
     seeds, means = seeds_of(cells), next(iter(entries.values())).means
     sheets = []
@@ -156,7 +174,12 @@ def method_sheets(cells: pd.DataFrame, metrics: Sequence[str], digits: int = DIG
         shown = pd.DataFrame({title: part.shown[label] for title, part in entries.items()})
         percent = pd.DataFrame({title: part.percent[label] for title, part in entries.items()})
         own = cells[labels(cells) == label]
-        text = [label, *facts(own, metrics, {label: seeds[label]}), words(shown, seeds)]
+        text = [
+            label,
+            *facts(own, metrics, {label: seeds[label]}),
+            about_intervals(own) if intervals else "",
+            words(shown, seeds),
+        ]
         sheets.append(
             Sheet(
                 name=slug("method", label),
@@ -196,8 +219,13 @@ class Entries:
 
 
 @remembered
-def entries_of(cells: pd.DataFrame, metric: str, digits: int = DIGITS) -> Entries | None:
-    """Return one measure's table with its rows of means; None if no cell has the measure."""
+def entries_of(
+    cells: pd.DataFrame, metric: str, digits: int = DIGITS, intervals: Intervals | None = None
+) -> Entries | None:
+    """Return one measure's table with its rows of means; None if no cell has the measure.
+
+    `intervals` as in `comparison_sheet`.
+    """
     means = mean_rows(cells)
     result = summary(cells, metric, means)
     if result is None:
@@ -209,7 +237,37 @@ def entries_of(cells: pd.DataFrame, metric: str, digits: int = DIGITS) -> Entrie
     )
     positions = tuple(range(len(order) - len(means), len(order)))
     values = result[0].loc[order, columns]
+    if intervals is not None:
+        found = intervals_of(cells, metric, intervals).dropna()
+        for row, label, _, low, high in found.itertuples(index=False):
+            for texts, in_percent in ((shown, False), (percent, True)):
+                texts.loc[row, label] += f"\n{within_brackets(low, high, digits, in_percent)}"
     return Entries(values, shown, percent, positions, _partial(values, means))
+
+
+@remembered
+def intervals_of(cells: pd.DataFrame, metric: str, intervals: Intervals) -> pd.DataFrame:
+    """Return the intervals of one measure's table: columns `category`, `method`, `mean`, `low` and `high`.
+
+    NaN where an entry has none, see `Intervals`. Empty if no cell has the measure.
+    """
+    means = mean_rows(cells)
+    result = summary(cells, metric, means)
+    if result is None:
+        return pd.DataFrame()
+    entries = [
+        (row, label, value, means.get(row, [row]))
+        for row in [*row_order(cells), *means]
+        for label, value in result[0].loc[row, column_order(cells)].to_dict().items()
+    ]
+    none = (float("nan"), float("nan"))
+    return pd.DataFrame(
+        [
+            (row, label, value, *(intervals.of_mean(cells, metric, str(label), members, value) or none))
+            for row, label, value, members in entries
+        ],
+        columns=["category", "method", "mean", "low", "high"],
+    )
 
 
 def _partial(values: pd.DataFrame, means: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -220,7 +278,9 @@ def _partial(values: pd.DataFrame, means: Mapping[str, Sequence[str]]) -> pd.Dat
     return partial
 
 
-def _all_entries(cells: pd.DataFrame, metrics: Sequence[str], digits: int) -> dict[str, Entries]:
+def _all_entries(
+    cells: pd.DataFrame, metrics: Sequence[str], digits: int, intervals: Intervals | None
+) -> dict[str, Entries]:
     """Return the tables of all measures that some cell has, by their titles."""
-    tables = {title_of(metric): entries_of(cells, metric, digits) for metric in metrics}
+    tables = {title_of(metric): entries_of(cells, metric, digits, intervals) for metric in metrics}
     return {title: entries for title, entries in tables.items() if entries is not None}

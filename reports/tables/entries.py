@@ -14,6 +14,18 @@ PAIR, VERSUS = "pair", "vs."
 """Name of the index of a sheet of pairs of methods, and the word between their names."""
 
 
+def divided(text: str) -> tuple[str, str]:
+    """Return the value of an entry, which marks are for, and its interval in a second line, or nothing.
+
+    Examples
+    --------
+    >>> divided("0.979\\n[0.951, 0.991]"), divided("0.979")
+    (('0.979', '[0.951, 0.991]'), ('0.979', ''))
+    """
+    value, _, rest = text.partition("\n")
+    return value, rest
+
+
 def with_display_names(sheet: Sheet) -> Sheet:
     """Return a sheet whose texts have the names of methods as papers print them."""
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.intervals import Intervals
 from reports.look import Look
 from reports.model import Sheet
 from reports.parts import Parts
-from reports.tables.comparison import seed_entries
+from reports.tables.comparison import intervals_of, seed_entries
 from reports.tables.rendering import write
 from reports.tables.seeds import seeds_of, several_seeds
 from store.tags import FALSE_ALARMS, MISSES
@@ -22,8 +23,9 @@ def write_tables(
     folder: Path,
     parts: Parts,
     look: Look | None = None,
+    intervals: Intervals | None = None,
 ) -> list[Sheet]:
-    """Write the sheets in every format, the entries of each measure seed by seed, and all values, tidy and wide.
+    """Write the sheets in every format, seeds and intervals of each measure's entries, and all values, tidy and wide.
 
     `provenance.txt` holds what each table shows: in LaTeX, captions are one sentence.
 
@@ -40,6 +42,10 @@ def write_tables(
         for metric in metrics:
             name = f"{metric}_seeds.csv"
             parts.make(name, partial(_write_seeds, cells, metric, folder / name))
+    if intervals is not None:
+        for metric in metrics:
+            name = f"{metric}_intervals.csv"
+            parts.make(name, partial(_write_intervals, cells, metric, intervals, folder / name))
     parts.make("provenance.txt", partial(_write_provenance, sheets, folder / "provenance.txt"))
     return [
         sheet for sheet in sheets if parts.make(f"table {sheet.name}", partial(_write, sheet, folder, look))
@@ -84,3 +90,9 @@ def _write_provenance(sheets: Sequence[Sheet], path: Path) -> None:
 
 def _write_seeds(cells: pd.DataFrame, metric: str, path: Path) -> None:
     seed_entries(cells, metric).to_csv(path, index=False)
+
+
+def _write_intervals(cells: pd.DataFrame, metric: str, intervals: Intervals, path: Path) -> None:
+    entries = intervals_of(cells, metric, intervals)
+    if not entries.empty and entries["low"].notna().any():
+        entries.to_csv(path, index=False)

@@ -58,6 +58,17 @@ def number(value: float, digits: int = DIGITS, percent: bool = False) -> str:
     return f"{100 * round(value, digits):.{digits - 2}f}" if percent else f"{value:.{digits}f}"
 
 
+def within_brackets(low: float, high: float, digits: int = DIGITS, percent: bool = False) -> str:
+    """Return an interval as text.
+
+    Examples
+    --------
+    >>> within_brackets(0.9512, 0.9904), within_brackets(-0.021, 0.0042, percent=True)
+    ('[0.951, 0.990]', '[−2.1, 0.4]')
+    """
+    return f"[{', '.join(number(end, digits, percent).replace('-', '−') for end in (low, high))}]"
+
+
 def _deviation(value: float, digits: int, percent: bool) -> str:
     rounds_to_nothing = round(value, digits) == 0
     return f"<{number(10**-digits, digits, percent)}" if rounds_to_nothing else number(value, digits, percent)

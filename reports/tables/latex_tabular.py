@@ -7,7 +7,7 @@ from dataclasses import replace
 from textwrap import wrap
 
 from reports.model import Sheet
-from reports.tables.entries import numeric_columns, rows_of
+from reports.tables.entries import divided, numeric_columns, rows_of
 from reports.tables.escaping import escape_latex, spelled_out
 from reports.tables.latex_layout import Column, Group
 
@@ -31,17 +31,15 @@ def tabular(sheet: Sheet) -> str:
     for place, (name, entries) in enumerate(rows_of(sheet)):
         if place and place in sheet.rules:
             lines.append(r"\midrule")
-        lines.append(_row([_stacked(_broken(name), "l"), *(_entry(text, mark) for text, mark, _ in entries)]))
+        texts = (_entry(text, mark, side) for (text, mark, _), side in zip(entries, sides[1:], strict=True))
+        lines.append(_row([_stacked(_broken(name), "l"), *texts]))
     body = "\n".join([*lines, r"\bottomrule"])
     return f"\\begin{{tabular}}{{@{{}}{''.join(sides)}@{{}}}}\n{body}\n\\end{{tabular}}"
 
 
 def height(sheet: Sheet) -> int:
     """Return the height of a `tabular` in lines of text; names may take several."""
-    rows = (
-        max(len(_broken(text)) for text in (name, *(text for text, *_ in row)))
-        for name, row in rows_of(sheet)
-    )
+    rows = (max(len(_broken(name)), *(len(_lines(text)) for text, *_ in row)) for name, row in rows_of(sheet))
     over = max((len(_broken(text, NARROW)) for text, _ in sheet.spans), default=0)
     return over + max(map(len, [_corner(sheet), *_headings(sheet)])) + sum(rows) + 1
 
@@ -53,7 +51,7 @@ def measured(sheet: Sheet) -> tuple[Column, list[Column], list[Group]]:
     columns = []
     for place, heading in enumerate(_headings(sheet)):
         entries = [entries[place] for _, entries in rows]
-        lines = [(line, mark == "best") for text, mark, _ in entries for line in _broken(text)]
+        lines = [(line, mark == "best") for text, mark, _ in entries for line in _lines(text)]
         columns.append(Column(heading, lines))
     groups, start = list[Group](), 0
     for text, count in sheet.spans:
@@ -85,7 +83,9 @@ def _headings(sheet: Sheet) -> list[list[str]]:
     """Return the lines of each column's heading; the options of a method begin a line of their own."""
     headings = []
     for place, label in enumerate(map(str, sheet.shown.columns)):
-        width = max([NARROW, *(len(str(entry)) for entry in sheet.shown.iloc[:, place])])
+        width = max(
+            [NARROW, *(len(part) for entry in sheet.shown.iloc[:, place] for part in divided(str(entry)))]
+        )
         name, bracket, rest = label.partition(" (")
         headings.append([*_broken(name, width), *(_broken(f"({rest}", width) if bracket else [])])
     return headings
@@ -97,7 +97,12 @@ def _row(entries: list[str]) -> str:
     return f"{guard}{' & '.join(entries)} \\\\"
 
 
-def _entry(text: str, mark: str) -> str:
+def _entry(text: str, mark: str, side: str) -> str:
+    value, rest = divided(text)
+    if rest:
+        # LaTeX would read a bracket after a break as an argument
+        lines = f"{_entry(value, mark, side)}{_BREAK}{{}}{_stacked(_broken(rest), side)}"
+        return f"\\begin{{tabular}}[t]{{@{{}}{side}@{{}}}}{lines}\\end{{tabular}}"
     escaped = _stacked(_broken(text), "l")
     escaped = re.sub(
         r"^(\S+) \$\\pm\$ (\\textless\{\})?([\d.]+)",
@@ -114,6 +119,12 @@ def _broken(text: str, width: int = LONGEST) -> list[str]:
     """Return text in lines, broken after spaces; only a word longer than `LONGEST` is broken."""
     lines = wrap(spelled_out(text), width, break_long_words=False, break_on_hyphens=False)
     return [part for line in lines for part in wrap(line, LONGEST, break_on_hyphens=False)] or [""]
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of an entry: of its value, and of its interval if it has one."""
+    value, rest = divided(text)
+    return [*_broken(value), *(_broken(rest) if rest else [])]
 
 
 def _stacked(lines: Sequence[str], side: str) -> str:

@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 
 import pandas as pd
 
 from metrics import Confusion, is_oracle
-from reports.answer import Standing, answer, differences
+from reports.answer import Lead, Standing, answer, differences
+from reports.intervals import Intervals, about_intervals
 from reports.measured import finished
 from reports.model import DASH, Leaderboard, Sheet
 from reports.statistics.ranks import ALPHA, smallest_p
@@ -16,6 +18,7 @@ from reports.statistics.tested import Tested, tested
 from reports.tables.captions import brief, marking, title_of, words
 from reports.tables.comparison import Entries, entries_of, samples
 from reports.tables.cost import LATENCY, cost_by_method, machines
+from reports.tables.entries import divided
 from reports.tables.formatting import DIGITS, ranked
 from reports.tables.groups import by_dataset, mean_rows
 from reports.tables.seeds import MEAN, describe_seeds, seeds_of
@@ -29,7 +32,11 @@ SHOWN = 3
 
 
 def leaderboards(
-    cells: pd.DataFrame, metrics: Sequence[str], relevant: float = 0.0, digits: int = DIGITS
+    cells: pd.DataFrame,
+    metrics: Sequence[str],
+    relevant: float = 0.0,
+    digits: int = DIGITS,
+    intervals: Intervals | None = None,
 ) -> list[Leaderboard]:
     """Return a leaderboard per dataset on which the first measure is known.
 
@@ -41,9 +48,11 @@ def leaderboards(
         Names of measures; the first ranks the methods, and the first `SHOWN` have columns.
     relevant, digits
         See `comparison_sheet`; here, best and second of a column.
+    intervals
+        The intervals of means, and of differences from the best; None: there are none.
     """
     boards = [
-        _Board(name, part, metrics[:SHOWN], relevant, digits)
+        _Board(name, part, metrics[:SHOWN], relevant, digits, intervals)
         for name, part in by_dataset(cells, "leaderboard")
     ]
     return [board.made() for board in boards if board.metric in board.entries]
@@ -72,6 +81,7 @@ class _Board:
     metrics: Sequence[str]
     relevant: float
     digits: int
+    intervals: Intervals | None
 
     @property
     def metric(self) -> str:
@@ -79,7 +89,9 @@ class _Board:
 
     @cached_property
     def entries(self) -> dict[str, Entries]:
-        found = {metric: entries_of(self.cells, metric, self.digits) for metric in self.metrics}
+        found = {
+            metric: entries_of(self.cells, metric, self.digits, self.intervals) for metric in self.metrics
+        }
         return {metric: entries for metric, entries in found.items() if entries is not None}
 
     @cached_property
@@ -105,7 +117,7 @@ class _Board:
         return Standing(
             title=title_of(self.metric),
             means=own.values.T[MEAN].loc[self.order],
-            shown=own.shown.T[MEAN].loc[self.order],
+            shown=own.shown.T[MEAN].loc[self.order].map(lambda text: divided(text)[0]),
             values=own.values.loc[[*mean_rows(self.cells)[MEAN]], self.order],
             p_values=self._p_values(),
             tested=len(samples(self.cells, self.metric)),
@@ -115,6 +127,7 @@ class _Board:
                 f"{policy}{', an oracle' * is_oracle(policy)}" for policy in own_policies(self.cells)
             ),
             digits=self.digits,
+            leads=self._leads(),
         )
 
     @cached_property
@@ -164,6 +177,19 @@ class _Board:
         categories, methods = self.tested.samples.shape
         return self.tested.p_values if smallest_p(categories, math.comb(methods, 2)) < ALPHA else None
 
+    def _leads(self) -> dict[tuple[str, str], Lead]:
+        """Return by how much each method leads each other one, where test images give an interval of it."""
+        if self.intervals is None:
+            return {}
+        means, members = self.entries[self.metric].values.T[MEAN], mean_rows(self.cells)[MEAN]
+        leads = {}
+        for pair in permutations(self.order, 2):
+            ahead = float(means[pair[0]] - means[pair[1]])
+            found = self.intervals.of_difference(self.cells, self.metric, pair, members, ahead)
+            if found is not None:
+                leads[pair] = Lead(ahead, *found)
+        return leads
+
     def _measures(self) -> list[_Column]:
         means = mean_rows(self.cells)
         over = f"mean over {counted(len(means[MEAN]), 'category')}" if len(means[MEAN]) > 1 else "measures"
@@ -209,18 +235,24 @@ class _Board:
         return [_Column("ms per image", "cost", values, self._texts(shown))]
 
     def _compared(self) -> list[_Column]:
-        """Return average ranks and differences from the best; none for a single method."""
-        if self.tested is None:
-            return []
-        ranks = self.tested.ranks.reindex(self.order)
-        texts = {str(label): f"{rank:.2f}" for label, rank in ranks.dropna().items()}
+        """Return average ranks and differences from the best; none where nothing compares methods."""
+        over, columns = f"by {self.standing.title}", []
+        if self.tested is not None:
+            ranks = self.tested.ranks.reindex(self.order)
+            texts = {str(label): f"{rank:.2f}" for label, rank in ranks.dropna().items()}
+            columns.append(_Column("average rank", over, ranks, self._texts(texts)))
+        if self.tested is not None or self.standing.leads:
+            columns.append(self._versus(over))
+        return columns
+
+    def _versus(self, over: str) -> _Column:
+        """Return how the methods compare with the best: by the tests, and by the images of the test set."""
         best = self.standing.leaders[:1]
         versus = {label: self.differences[label][name] for name in best for label in self.order}
-        over = f"by {self.standing.title}"
-        return [
-            _Column("average rank", over, ranks, self._texts(texts)),
-            _Column("against the best", over, self._texts(versus), self._texts(versus)),
-        ]
+        texts = self._texts(versus)
+        in_percent = differences(self.standing, percent=True)
+        percent = self._texts({label: in_percent[label][name] for name in best for label in self.order})
+        return _Column("against the best", over, texts.str.replace("\n", "; "), texts, percent=percent)
 
     def _texts(self, entries: dict[str, str]) -> "pd.Series[str]":
         return pd.Series(entries, dtype=object).reindex(self.order).fillna(DASH)
@@ -240,6 +272,10 @@ class _Board:
                 f"ranks over {counted(len(self.tested.samples), 'category')}, 1 is best; against the best: Wilcoxon's "
                 "signed-rank test with Holm's correction"
             )
+        if self.intervals is not None:
+            parts.append(about_intervals(self.cells))
+        if self.standing.leads:
+            parts.append("differences from the best: on the same resampled images")
         return [*parts, marking(is_marked, self.relevant, "column"), words(shown, seeds)]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reports.intervals import Intervals, about_intervals
 from reports.model import Sheet
 from reports.tables.captions import brief, facts, marking, title_of, words
 from reports.tables.comparison import Entries, entries_of
@@ -24,7 +25,11 @@ USUAL = {
 
 
 def mean_sheets(
-    cells: pd.DataFrame, metrics: Sequence[str], relevant: float = 0.0, digits: int = DIGITS
+    cells: pd.DataFrame,
+    metrics: Sequence[str],
+    relevant: float = 0.0,
+    digits: int = DIGITS,
+    intervals: Intervals | None = None,
 ) -> list[Sheet]:
     """Return a sheet per dataset of several categories: a row per method, a column per measure, means over categories.
 
@@ -38,11 +43,13 @@ def mean_sheets(
         See `comparison_sheet`; here, best and second of a column.
     digits
         Decimals of the values as fractions.
+    intervals
+        See `comparison_sheet`.
     """
     return [
         sheet
         for name, part in by_dataset(cells, "means")
-        for sheet in [_mean_sheet(name, part, metrics, relevant, digits)]
+        for sheet in [_mean_sheet(name, part, metrics, relevant, digits, intervals)]
         if sheet
     ]
 
@@ -61,9 +68,14 @@ def category_triples(cells: pd.DataFrame, relevant: float = 0.0, digits: int = D
 
 
 def _mean_sheet(
-    name: str, cells: pd.DataFrame, metrics: Sequence[str], relevant: float, digits: int
+    name: str,
+    cells: pd.DataFrame,
+    metrics: Sequence[str],
+    relevant: float,
+    digits: int,
+    intervals: Intervals | None,
 ) -> Sheet | None:
-    found = _found(cells, metrics, digits)
+    found = _found(cells, metrics, digits, intervals)
     means = mean_rows(cells)
     if len(means[MEAN]) < 2 or not found:
         return None
@@ -76,6 +88,7 @@ def _mean_sheet(
     text = [
         title,
         *facts(cells, metrics, seeds_of(cells)),
+        about_intervals(cells) if intervals else "",
         marking(bool(best.to_numpy().any()), relevant, "column"),
         words(shown, seeds_of(cells)),
     ]
@@ -145,8 +158,13 @@ def _triple_sheet(name: str, cells: pd.DataFrame, relevant: float, digits: int) 
     )
 
 
-def _found(cells: pd.DataFrame, metrics: Sequence[str], digits: int) -> dict[str, Entries]:
-    tables = {MEASURES.get(metric, title_of(metric)): entries_of(cells, metric, digits) for metric in metrics}
+def _found(
+    cells: pd.DataFrame, metrics: Sequence[str], digits: int, intervals: Intervals | None
+) -> dict[str, Entries]:
+    tables = {
+        MEASURES.get(metric, title_of(metric)): entries_of(cells, metric, digits, intervals)
+        for metric in metrics
+    }
     return {title: entries for title, entries in tables.items() if entries is not None}
 
 

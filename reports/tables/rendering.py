@@ -11,7 +11,7 @@ from rich.text import Text
 
 from reports.look import Look
 from reports.model import Sheet
-from reports.tables.entries import flat_headings, numeric_columns, rows_of, with_display_names
+from reports.tables.entries import divided, flat_headings, numeric_columns, rows_of, with_display_names
 from reports.tables.escaping import escape_markdown
 from reports.tables.latex import to_latex
 
@@ -52,14 +52,15 @@ _ALONE = _PAGE.from_string("""\
 <style>
 body { font-family: sans-serif; margin: 2em; }
 table { border-collapse: collapse; border: solid; border-width: 1px 0; font-variant-numeric: tabular-nums; }
-td, th { padding: 0.2em 0.7em; text-align: left; font-weight: normal; }
+td, th { padding: 0.2em 0.7em; text-align: left; vertical-align: top; font-weight: normal; }
+td { white-space: pre-line; }
 .long { min-width: 20em; overflow-wrap: anywhere; }
 .number { text-align: right; }
 [colspan] { text-align: center; border-bottom: 1px solid; }
 thead, .rule { border-bottom: 1px solid; }
 .rule { border: solid; border-width: 1px 0 0; }
-.best { font-weight: bold; }
-.second { text-decoration: underline; }
+.best::first-line { font-weight: bold; }
+.second::first-line { text-decoration: underline; }
 p { max-width: 60em; }
 </style>
 <h1>{{ title }}</h1>
@@ -87,7 +88,7 @@ def to_rich(sheet: Sheet) -> Table:
     for place, (name, entries) in enumerate(rows_of(sheet)):
         if place in sheet.rules:
             drawn.add_section()
-        drawn.add_row(Text(name), *(Text(text, styles.get(mark, "")) for text, mark, _ in entries))
+        drawn.add_row(Text(name), *(_styled(text, styles.get(mark, "")) for text, mark, _ in entries))
     return drawn
 
 
@@ -97,7 +98,7 @@ def to_markdown(sheet: Sheet) -> str:
     rows = [
         [
             escape_markdown(name),
-            *(escape_markdown(text).join(tags.get(mark, ("", ""))) for text, mark, _ in entries),
+            *(_marked(text, *tags.get(mark, ("", ""))) for text, mark, _ in entries),
         ]
         for name, entries in rows_of(sheet)
     ]
@@ -122,6 +123,17 @@ def to_html(sheet: Sheet) -> str:
     return _TABLE.render(
         spans=sheet.spans, corner=corner, labels=labels, rows=rows, numeric=numeric, longest=LONGEST
     )
+
+
+def _styled(text: str, style: str) -> Text:
+    value, rest = divided(text)
+    return Text.assemble((value, style), f"\n{rest}" if rest else "")
+
+
+def _marked(text: str, start: str, end: str) -> str:
+    value, rest = map(escape_markdown, divided(text))
+    separator = " " if rest.startswith("[") else "; " if rest else ""
+    return f"{start}{value}{end}{separator}{rest}"
 
 
 def _with_title(sheet: Sheet) -> str:

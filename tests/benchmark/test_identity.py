@@ -35,6 +35,7 @@ def measured(**changes: Any) -> Evaluation:
         "quantile": 0.995,
         "fpr_limit": 0.3,
         "pro_variants": ["exact"],
+        "bootstrap": 0,
     }
     return Evaluation(**(usual | changes))
 
@@ -159,9 +160,10 @@ def test_training_depends_on_the_teacher_that_only_stages_on_crops_see(root: Pat
         {"evaluation": measured(threshold="dice_max")},
         {"evaluation": measured(fpr_limit=0.2)},
         {"evaluation": measured(pro_variants=["exact", "rescaled"])},
+        {"evaluation": measured(bootstrap=1000)},
         {"mask_threshold": 7},
     ],
-    ids=["threshold", "fpr_limit", "pro_variants", "mask_threshold"],
+    ids=["threshold", "fpr_limit", "pro_variants", "bootstrap", "mask_threshold"],
 )
 def test_another_evaluation_makes_another_cell_of_the_same_detector(
     root: Path, tmp_path: Path, usual: tuple[str, str], changes: dict[str, Any]

@@ -24,9 +24,10 @@ from benchmark.training.records import StageRecord
 from datasets.category import Sample
 from methods.backbone import FeatureBackbone
 from methods.method import Method
-from metrics import evaluate
+from metrics import bootstrap, evaluate
 from store.files import Pairs, Pictures, read_curves, read_maps, read_pairs, read_regions, read_scores
 from store.pending import Pending, load_pending, new_pending
+from store.replicates import read_replicates
 from tests.benchmark.conftest import CPU
 
 SIDE = 32
@@ -77,6 +78,8 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
     detector = Detector(Weights(), FeatureBackbone("resnet18.tv_in1k", "random"), CPU, about)
     labels = [sample.label for sample in samples]
     ones = np.ones((4, 2), np.float32)
+    measures = evaluate(maps, truth, labels, scores.images, has_truth=has_truth)
+    options: dict[str, Any] = {"threshold_policy": "f1_image", "replicates": 50, "has_truth": has_truth}
     return CellResult(
         detector=detector,
         cost=InferenceCost(0.1, 0.05, 1e9, 4),
@@ -84,8 +87,9 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
         peak_memory_gb=1.5,
         stored=StoredImages(samples, images, truth, "key"),
         scores=scores,
-        measures=evaluate(maps, truth, labels, scores.images, has_truth=has_truth),
+        measures=measures,
         pairs=Pairs(ones, ones, np.ones(4, np.float32), np.ones(4, bool)),
+        replicates=bootstrap(measures, maps, labels, scores.images, map_max, seed=0, **options),
     )
 
 
@@ -127,6 +131,7 @@ def test_the_record_is_complete_and_can_be_loaded_again(pending: Pending) -> Non
     assert loaded is not None
     assert loaded.metrics == pending.metrics
     assert sorted({Path(name).parts[0] for name in loaded.digests}) == [
+        "bootstrap.npz",
         "curves.csv",
         "detector",
         "figure.png",
@@ -213,6 +218,18 @@ def test_the_areas_under_the_curves_are_the_measures(pending: Pending, result: C
     assert np.trapezoid(overlap, rates) / 0.3 == pytest.approx(result.measures.values["pro"], abs=0.005)
 
 
+def test_the_resamples_are_kept_with_the_verdicts_on_them(pending: Pending, result: CellResult) -> None:
+    made, kept = result.replicates, read_replicates(pending.files / "bootstrap.npz")
+    assert made is not None
+    assert kept.images == 2
+    verdicts = {
+        f"{kind}/{policy}" for kind in ("misses", "false_alarms") for policy in ("f1_image", "dice_max")
+    }
+    assert {*kept.values} == {*result.measures.values} | verdicts
+    assert np.array_equal(kept.values["pro"], made.values["pro"])
+    assert np.array_equal(kept.values["misses/dice_max"], made.misses["dice_max"])
+
+
 def test_the_regions_are_those_of_the_masks_and_their_mean_is_pro(
     pending: Pending, result: CellResult
 ) -> None:
@@ -290,4 +307,4 @@ def test_files_that_are_not_wanted_are_not_written(tmp_path: Path) -> None:
     unwanted = dict.fromkeys(("maps", "pictures", "detector", "figure"), False)
     pending = write(tmp_path, make_result(), **unwanted)
     names = sorted(path.name for path in pending.files.iterdir())
-    assert names == ["curves.csv", "pairs.npz", "regions.csv", "scores.csv"]
+    assert names == ["bootstrap.npz", "curves.csv", "pairs.npz", "regions.csv", "scores.csv"]

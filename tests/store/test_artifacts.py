@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from store.artifacts import Artifacts
 from store.files import write_maps, write_pictures
+from store.replicates import write_replicates
 from store.tracker import Tracker
 from tests.store.made import open_tracker
 from tests.store.test_files import NAMES, write_all
@@ -21,6 +22,7 @@ READERS: dict[str, Callable[[Artifacts, str], Any]] = {
     "maps.npz": Artifacts.maps,
     "pictures.zip": Artifacts.pictures,
     "pairs.npz": Artifacts.pairs,
+    "bootstrap.npz": Artifacts.replicates,
 }
 
 
@@ -36,6 +38,7 @@ def run(tracker: Tracker) -> str:
     run.log_text("method: stfpm\n", "config.yaml")
     pending = tracker.new_pending(run, parent, "stfpm bottle", "key", {})
     write_all(pending.files)
+    write_replicates(pending.files, {"pro": np.ones(20, np.float32)}, 2, 3)
     write_pictures(pending.files, np.zeros((5, 8, 8, 3), np.uint8), None, NAMES)
     pending.metrics["student/loss"] = {1: 2.0, 2: 1.0}
     pending.save()

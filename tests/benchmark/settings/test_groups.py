@@ -33,6 +33,7 @@ EVALUATION: dict[str, Any] = {
     "quantile": 0.995,
     "fpr_limit": 0.3,
     "pro_variants": ["exact"],
+    "bootstrap": 1000,
 }
 USUAL: dict[type, dict[str, Any]] = {
     RuntimeSettings: RUNTIME,
@@ -53,6 +54,7 @@ NAN, INFINITY = float("nan"), float("inf")
         (Evaluation, "pro_variants", [["exact"] * 2], r": found 'exact' 2 times; expected each once"),
         (Evaluation, "pro_variants", ["exact", [1], None], r"=.*: expected a list, each item text"),
         (Evaluation, "batch_size", [0, -1, 10**9], r"=.*: expected a whole number, 1 to 65536$"),
+        (Evaluation, "bootstrap", [-1, 2.5, 10**6], r"=.*: expected a whole number, 0 to 100000$"),
         (Evaluation, "fpr_limit", [0, 30, -0.1, NAN], f"=.*: {FRACTION}"),
         (Evaluation, "quantile", [0, 99.5, NAN, INFINITY], f"=.*: {FRACTION}"),
         (RuntimeSettings, "threads", [0, -1, 100_000], r"=.*: expected a whole number, 1 to \d+ .*, or auto, or null"),
