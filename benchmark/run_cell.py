@@ -19,11 +19,13 @@ from benchmark.measuring import measure
 from benchmark.pairs import sample_pairs
 from benchmark.scoring import Scores, score
 from benchmark.settings.evaluation import Evaluation
+from benchmark.shifts import measure_shifts
 from benchmark.training.trained import trained
 from datasets.category import Sample
 from methods.method import Method
 from metrics import FROM_HELD_OUT, HELD_OUT_POLICIES, Measures, held_out_thresholds
 from store.files import Pairs
+from store.shifts import ShiftedMeasures
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class CellResult(TrainedResult):
     scores: Scores
     measures: Measures
     pairs: Pairs | None
+    shifts: Sequence[ShiftedMeasures] = ()
 
 
 def run_cell(
@@ -81,6 +84,8 @@ def run_cell(
     pairs = sample_pairs(detector.method, test)
     memory = _peak_memory(detector)  # before inference is timed, which few cells do
     cost, timed_category = _cost(costs, cell, detector.method, test)
+    with _named_batch_size(cell.evaluation):
+        shifts = measure_shifts(cell, images.test, detector.method, scores, measures)
     asked = cell.evaluation.threshold
     policy = _policy(asked, measures.thresholds)
     if policy != asked:
@@ -96,6 +101,7 @@ def run_cell(
         scores=scores,
         measures=measures,
         pairs=pairs,
+        shifts=shifts,
         peak_memory_gb=memory,
     )
 

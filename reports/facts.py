@@ -8,6 +8,7 @@ from reports.tables.cost import MACHINE
 from reports.teachers import teachers
 from store import tags
 from store.artifacts import Artifacts
+from store.dataset_names import WITH_A_NAME
 from store.display_names import dataset_name, method_name
 from store.local import database_of
 from store.passwords import without_password
@@ -65,6 +66,12 @@ def _store(uri: str) -> str:
     """Return the store's address; of a local one the name of its file, as the page may be published."""
     database = database_of(uri)
     return without_password(uri) if database is None else f"local, {database.parent.name}/{database.name}"
+
+
+def own_dataset(cells: pd.DataFrame) -> str:
+    """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
+    names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
+    return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""
 
 
 def failed_cells(cells: pd.DataFrame) -> pd.DataFrame:

@@ -13,12 +13,13 @@ from rich.console import Console
 from reports.caveats import caveats
 from reports.drawing import Step, draw_figures, steps
 from reports.errors import ReportError
-from reports.facts import configs, environments, failed_cells, heading, overview
+from reports.facts import configs, environments, failed_cells, heading, overview, own_dataset
 from reports.figures.curves import curve_figures
 from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
 from reports.figures.pairs import pair_figures
 from reports.figures.pareto import cost_figures
+from reports.figures.shifts import shift_figures
 from reports.figures.sizes import size_figures
 from reports.figures.style import WIDTHS
 from reports.figures.summaries import summary_figures
@@ -43,11 +44,11 @@ from reports.tables.honesty import honesty_sheets
 from reports.tables.leaderboard import leaderboards
 from reports.tables.paper import PAPER, category_triples, mean_sheets
 from reports.tables.published import published_sheets
+from reports.tables.shifts import shift_sheets
 from reports.tables.verdicts import ahead, verdict_sheets
 from store import tags
 from store.artifacts import Artifacts
 from store.data_facts import DataFacts, data_facts_of
-from store.dataset_names import WITH_A_NAME
 from store.table import find_sweep, labels, rows
 from store.text import counted
 
@@ -203,6 +204,7 @@ class _Writer:
         ]
         return [
             *ahead([sheet for sheet in compared if sheet], verdicts, cells),
+            *make_all("tables of shifts", partial(shift_sheets, cells, self.artifacts, digits)),
             *make_all("table of detectors", partial(detector_sheets, cells, self.uri)),
             *make_all(
                 "tables of categories", partial(category_sheets, cells, self.metrics, self.only, digits)
@@ -233,6 +235,7 @@ class _Writer:
                     f"figures of {metric}", partial(summary_figures, cells, [metric], only)
                 )
             ),
+            *make_all("figures of shifts", partial(shift_figures, cells, files)),
             *of_cost,
             *diagrams,
             *make_all("curves", partial(curve_figures, cells, files, only)),
@@ -245,7 +248,7 @@ class _Writer:
 
     def _named(self, figures: Sequence[Figure]) -> list[Figure]:
         """Return figures whose titles name the dataset, if it is the only one and the user's own."""
-        if not (own := _own_dataset(self.cells)):
+        if not (own := own_dataset(self.cells)):
             return [*figures]
         return [replace(figure, title=f"{figure.title} ({own})") for figure in figures]
 
@@ -310,9 +313,3 @@ class _Writer:
         return missing + [
             f"Damaged and left out: {reason}." for reason in dict.fromkeys(self.artifacts.damaged)
         ]
-
-
-def _own_dataset(cells: pd.DataFrame) -> str:
-    """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
-    names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
-    return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""

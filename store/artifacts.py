@@ -20,12 +20,13 @@ from store.files import (
     read_pairs,
     read_regions,
     read_scores,
+    read_shifts,
     reason_of,
 )
 from store.folders import DIGESTS, digest_of
 from store.local import path_of
 from store.names_in_mlflow import storable
-from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES
+from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES, SHIFTS
 
 T = TypeVar("T")
 _EARLIER_PAIRS = "outputs.npz"  # the name in the first format
@@ -63,6 +64,10 @@ class Artifacts:
     def regions(self, run_id: str) -> pd.DataFrame | None:
         """Return the regions of the ground truth, columns `store.files.REGION_COLUMNS`."""
         return self._table(run_id, REGIONS, read_regions)
+
+    def shifts(self, run_id: str) -> pd.DataFrame | None:
+        """Return the measures of shifted test images, columns `store.shifts.SHIFT_COLUMNS`."""
+        return self._table(run_id, SHIFTS, read_shifts)
 
     def maps(self, run_id: str) -> Maps | None:
         """Return the anomaly maps."""
