@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,17 @@ from benchmark.data.shifts import moves, shift
 from benchmark.data.teacher import TeacherFeatures
 from benchmark.scoring import Scores, score
 from datasets.progress import with_bar
-from metrics import JUDGES_MAPS, Measures, count_verdicts, evaluate, image_f1
+from metrics import (
+    JUDGES_MAPS,
+    Measures,
+    count_pixels,
+    count_verdicts,
+    image_auroc,
+    image_f1,
+    pixel_auroc,
+    pro,
+)
+from metrics.slices import Selection, open_stacks
 from store.shifts import LEVELS, SHIFTS, UNSHIFTED, ShiftedMeasures, named_shifts
 
 if TYPE_CHECKING:
@@ -51,7 +61,7 @@ def measure_shifts(
     Raises
     ------
     BenchmarkError, MetricError
-        See `benchmark.scoring.score` and `metrics.evaluate`.
+        See `benchmark.scoring.score` and `metrics.count_pixels`.
     OSError
         If there is no room for the shifted images, which are written to a temporary file.
     """
@@ -118,26 +128,23 @@ def _measured(
     name: str,
     level: int,
     scores: Scores,
-    masks: np.ndarray | None,
+    masks: Any,
 ) -> ShiftedMeasures:
+    """Take the measures at one level; pixel measures of the images with ground truth."""
     labels = np.array([sample.label for sample in stored.samples])
-    values = evaluate(
-        scores.maps,
-        masks,
-        labels,
-        scores.images,
-        has_truth=None if stored.has_truth.all() else stored.has_truth,
-        fpr_limit=cell.evaluation.fpr_limit,
-    ).values
+    maps: Any = scores.maps
+    if masks is not None and not stored.has_truth.all():
+        maps, masks = (Selection(stack, stored.has_truth) for stack in open_stacks(maps, masks))
+    pixels = count_pixels(maps, masks)
     judged = scores.map_max if cell.evaluation.threshold == JUDGES_MAPS else scores.images
     verdicts = None if math.isnan(threshold) else count_verdicts(labels, judged, threshold)
     return ShiftedMeasures(
         shift=name,
         level=level,
         strength=SHIFTS[name].levels[level - 1] if level else 0.0,
-        image_auroc=values["image_auroc"],
-        pixel_auroc=values["pixel_auroc"],
-        pro=values["pro"],
+        image_auroc=image_auroc(labels, scores.images),
+        pixel_auroc=pixel_auroc(pixels),
+        pro=pro(pixels, cell.evaluation.fpr_limit),
         image_f1=image_f1(labels, judged, threshold),
         misses=math.nan if verdicts is None else verdicts.misses,
         false_alarms=math.nan if verdicts is None else verdicts.false_alarms,

@@ -69,7 +69,11 @@ def shifted(
     )
     scores = score(method, as_batches(images, None, IMAGENET, CPU, 1.0), evaluation.batch_size)
     measures = measure(evaluation, images, scores, None)
-    return measure_shifts(cast(Cell, cell), images, method, scores, measures)
+    found = measure_shifts(cast(Cell, cell), images, method, scores, measures)
+    for row in found[:1]:  # the images as they are
+        own = {name: vars(row)[name] for name in ("image_auroc", "pixel_auroc", "pro", "image_f1")}
+        assert own == pytest.approx({name: measures.values[name] for name in own}, nan_ok=True)
+    return found
 
 
 OPTIONS: dict[str, Any] = {
@@ -152,6 +156,15 @@ def test_without_masks_or_a_threshold_the_others_are_measured(tmp_path: Path) ->
     found = shifted(tmp_path, bare, Brightness(), shifts=["rotation", "blur"], threshold="dice_max")
     assert {each.image_auroc for each in found} == {1.0}
     assert all(math.isnan(each.pro) and math.isnan(each.misses) for each in found)
+
+
+def test_pixel_measures_leave_out_images_without_ground_truth(tmp_path: Path) -> None:
+    images = stored()
+    *known, last = images.samples
+    partly = replace(images, samples=(*known, replace(last, mask=None)))
+    found = shifted(tmp_path, partly, Brightness(), shifts=["translation"])
+    assert [each.pro for each in found] == pytest.approx([1] * 6)
+    assert {each.anomalous for each in found} == {COUNTS["dent"]}
 
 
 def test_depth_is_left_as_it_is_which_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
