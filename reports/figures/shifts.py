@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
@@ -30,7 +31,8 @@ def shift_figures(cells: pd.DataFrame, artifacts: Artifacts) -> list[Figure]:
         return []
     averages, names, order = means(table), shifts_of(table), columns(cells)
     seeds: dict[str, Seeds[pd.DataFrame]] = {
-        label: dict(list(table[table["label"] == label].groupby("seed", sort=False))) for label in order
+        label: {str(seed): own for seed, own in table[table["label"] == label].groupby("seed", sort=False)}
+        for label in order
     }
     at_threshold = f"at the image threshold of the images as they are, {policies(cells)}"
     contents = {
@@ -89,11 +91,11 @@ def draw_shifts(
         panel.set(title=name.capitalize(), xlabel="Level", ylabel=ylabel)
         panel.set_xticks([0, *LEVELS])
         panel.grid()
-    everything = pd.concat([*panels.values()])
+    everything = np.concatenate([values.to_numpy(float).ravel() for values in panels.values()])
     if ylabel.endswith("(%)"):
-        axes[0, 0].set_ylim(-2, max(10.0, 1.05 * everything.max(axis=None)))
+        axes[0, 0].set_ylim(-2, max(10.0, 1.05 * np.nanmax(everything)))
     else:
-        axes[0, 0].set_ylim(min(CHANCE, everything.min(axis=None)) - 0.02, 1.02)
+        axes[0, 0].set_ylim(min(CHANCE, np.nanmin(everything)) - 0.02, 1.02)
     legend_below(figure)
     return figure
 

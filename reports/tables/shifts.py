@@ -147,19 +147,19 @@ def _texts(
     values: pd.DataFrame, unshifted: Entries, found: Mapping[str, Entries], digits: int, in_percent: bool
 ) -> pd.DataFrame:
     """Return the entries of the table of shifts as text: each mean, and in brackets the difference it makes."""
-    changes = values.sub(values[UNSHIFTED], axis=0)
     scale, decimals = (100, digits - 2) if in_percent else (1, digits)
+    own = {UNSHIFTED: unshifted, **found}
 
-    def text(column: str, label: str) -> str:
-        own = unshifted if column == UNSHIFTED else found.get(column)
-        value, change = values.loc[label, column], changes.loc[label, column]
-        mean = (
-            number(value, digits, in_percent) if own is None else str(_part(own, in_percent).loc[MEAN, label])
-        )
-        return mean if column == UNSHIFTED or pd.isna(change) else f"{mean} ({scale * change:+.{decimals}f})"
+    def means_in(column: str) -> "pd.Series[str]":
+        if column not in own:
+            return values[column].map(lambda value: number(value, digits, in_percent), na_action="ignore")
+        entries = own[column]
+        return (entries.percent if in_percent else entries.shown).T[MEAN].reindex(values.index)
 
-    return pd.DataFrame({column: {label: text(column, label) for label in values.index} for column in values})
+    def changes_in(column: str) -> "pd.Series[str]":
+        changes = values[column] - values[UNSHIFTED]
+        return changes.map(lambda change: "" if pd.isna(change) else f" ({scale * change:+.{decimals}f})")
 
-
-def _part(entries: Entries, in_percent: bool) -> pd.DataFrame:
-    return entries.percent if in_percent else entries.shown
+    columns = {UNSHIFTED: means_in(UNSHIFTED)}
+    columns |= {str(name): means_in(name) + changes_in(name) for name in values.columns[1:]}
+    return pd.DataFrame(columns).fillna(DASH)

@@ -72,7 +72,7 @@ def test_the_table_has_the_means_and_what_is_lost() -> None:
         ["stfpm", "1.000", "0.850 (-0.150)", "0.850 (-0.150)", "0.850 (-0.150)"],
     ]
     assert [*sheet.shown.columns] == ["none", "blur", "noise", "mean of shifts"]
-    assert sheet.values.loc["stfpm"].tolist() == pytest.approx([1, 0.85, 0.85, 0.85])
+    assert [*sheet.values.loc["stfpm"]] == pytest.approx([1, 0.85, 0.85, 0.85])
     assert sheet.best is not None
     assert sheet.best["blur"].tolist() == [True, False]
     assert sheet.percent is not None
@@ -159,10 +159,10 @@ def test_captions_say_what_was_done_and_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize("width", [COLUMN, PAGE])
-@pytest.mark.parametrize("count", [1, 3, 8])
+@pytest.mark.parametrize("count", [1, 8])
 def test_nothing_is_cut_off_and_text_has_seven_points(width: float, count: int) -> None:
     names = [*SHIFTS][:count]
-    for figure in shift_figures(table_of(names), artifacts(shifts=names)):
+    for figure in shift_figures(table_of(names), artifacts(shifts=names))[:2]:
         with mpl.rc_context(STYLE):
             drawn = figure.draw(width=width)
             drawn.draw_without_rendering()
@@ -170,7 +170,7 @@ def test_nothing_is_cut_off_and_text_has_seven_points(width: float, count: int) 
         assert min(box.x0, box.y0) > -0.03
         assert box.x1 < drawn.get_figwidth() + 0.03 <= width + 0.03
         assert box.y1 < drawn.get_figheight() + 0.03
-        assert min(text.get_fontsize() for text in drawn.findobj(Text) if text.get_text()) >= 7
+        assert min(float(text.get_fontsize()) for text in drawn.findobj(Text) if text.get_text()) >= 7
 
 
 def test_the_tables_are_printed_in_latex() -> None:

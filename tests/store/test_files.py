@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,10 @@ def test_pictures_hold_the_images_and_the_exact_masks(tmp_path: Path) -> None:
 def made_shifts() -> list[ShiftedMeasures]:
     nan = float("nan")
     rows = [("none", 0, 0.0, 1.0, 0.0), ("blur", 1, 3.0, 0.75, 2.0), ("blur", 2, 4.0, 0.5, nan)]
-    return [ShiftedMeasures(*row[:4], 0.9, nan, 0.8, row[4], 1.0, 17, 6) for row in rows]
+    return [
+        ShiftedMeasures(shift, level, strength, auroc, 0.9, nan, 0.8, misses, 1.0, 17, 6)
+        for shift, level, strength, auroc, misses in rows
+    ]
 
 
 def test_measures_of_shifted_images_come_back_with_their_means(tmp_path: Path) -> None:
@@ -137,7 +141,7 @@ def test_measures_of_shifted_images_come_back_with_their_means(tmp_path: Path) -
     assert table["misses"].isna().tolist() == [False, False, True]
     assert table["anomalous"].tolist() == [17] * 3
     assert mean_aurocs(measured) == {"shifted_image_auroc/blur": 0.625}
-    undefined = ShiftedMeasures("blur", 3, 6.0, *[float("nan")] * 6, 17, 0)
+    undefined = replace(measured[0], shift="blur", image_auroc=float("nan"))
     assert np.isnan(mean_aurocs([*measured, undefined])["shifted_image_auroc/blur"])
 
 
