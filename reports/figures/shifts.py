@@ -88,7 +88,7 @@ def draw_shifts(
             panel.plot(
                 values.index, values[label].to_numpy(float), label=method_name(label), markersize=2.5, **look
             )
-        panel.set(title=name.capitalize(), xlabel="Level", ylabel=ylabel)
+        panel.set(title="JPEG" if name == "jpeg" else name.capitalize(), xlabel="Level", ylabel=ylabel)
         panel.set_xticks([0, *LEVELS])
         panel.grid()
     everything = np.concatenate([values.to_numpy(float).ravel() for values in panels.values()])

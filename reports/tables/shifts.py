@@ -140,7 +140,12 @@ def _text(mean: float, change: float, total: int | None) -> str:
         return DASH
     if total is not None:
         return f"{mean * total:.1f} of {total}"
-    return number(mean) + ("" if pd.isna(change) else f" ({change:+.{DIGITS}f})")
+    return number(mean) + ("" if pd.isna(change) else f" ({_signed(change, DIGITS)})")
+
+
+def _signed(change: float, decimals: int) -> str:
+    """Return a change as text; one that is rounded to 0 is no loss."""
+    return f"{round(change, decimals) + 0.0:+.{decimals}f}"
 
 
 def _texts(
@@ -158,7 +163,9 @@ def _texts(
 
     def changes_in(column: str) -> "pd.Series[str]":
         changes = values[column] - values[UNSHIFTED]
-        return changes.map(lambda change: "" if pd.isna(change) else f" ({scale * change:+.{decimals}f})")
+        return changes.map(
+            lambda change: "" if pd.isna(change) else f" ({_signed(scale * change, decimals)})"
+        )
 
     columns = {UNSHIFTED: means_in(UNSHIFTED)}
     columns |= {str(name): means_in(name) + changes_in(name) for name in values.columns[1:]}

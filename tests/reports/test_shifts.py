@@ -77,6 +77,8 @@ def test_the_table_has_the_means_and_what_is_lost() -> None:
     assert sheet.best["blur"].tolist() == [True, False]
     assert sheet.percent is not None
     assert sheet.percent.loc["rd", "blur"] == "94.0 (-6.0)"
+    barely = table_of(["blur"]).replace({"value": {0.94: 0.9999}})
+    assert shift_sheets(barely, artifacts())[0].shown.loc["rd", "blur"] == "1.000 (+0.000)"
     assert "difference from the images as they are (none)" in sheet.caption
 
 
