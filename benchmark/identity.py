@@ -14,6 +14,7 @@ from benchmark.runtime import start
 from benchmark.scoring import score
 from benchmark.settings.training import HOLD_OUT
 from benchmark.settings.values import target_of
+from benchmark.shifts import measure_shifts
 from benchmark.training.fit import fit
 from benchmark.training.optimizers import optimizer_class_of
 from methods.backbone import FeatureBackbone
@@ -80,6 +81,7 @@ def cell_identity(cell: Cell, trained: str, images: Mapping[str, str]) -> str:
         score,
         measure,
         resample,
+        *((measure_shifts,) if cell.evaluation.shifts else ()),
         target_of("method", cell.method),
         training=trained,
         images=test,

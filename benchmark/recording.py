@@ -33,6 +33,7 @@ from store.doubts import chance_auroc, chance_level, false_alarm_odds, pixel_cha
 from store.pending import Pending
 from store.predictions import outcome_of
 from store.replicates import write_replicates
+from store.shifts import mean_aurocs
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def record(
             **measures.values,
             **_verdicts(measures),
             **_by_policy(measures),
+            **mean_aurocs(result.shifts),
             tags.THRESHOLD: measures.threshold,
             tags.IMAGE_THRESHOLD: measures.image_threshold,
             tags.DICE_MAX_THRESHOLD: measures.dice_max_threshold,
@@ -244,6 +246,8 @@ def _write_files(cell: Cell, result: CellResult, tracking: Tracking, folder: Pat
         files.write_maps(folder, scores.maps, names)
     if tracking.pictures:
         files.write_pictures(folder, stored.images, _known_masks(stored), names)
+    if result.shifts:
+        files.write_shifts(folder, result.shifts)
     if result.pairs is not None:
         files.write_pairs(folder, result.pairs)
     if tracking.detector:

@@ -21,11 +21,13 @@ from benchmark.pairs import sample_pairs
 from benchmark.resampling import resample
 from benchmark.scoring import Scores, score
 from benchmark.settings.evaluation import Evaluation
+from benchmark.shifts import measure_shifts
 from benchmark.training.trained import trained
 from datasets.category import Sample
 from methods.method import Method
 from metrics import FROM_HELD_OUT, HELD_OUT_POLICIES, Measures, Replicates, held_out_thresholds
 from store.files import Pairs
+from store.shifts import ShiftedMeasures
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class CellResult(TrainedResult):
     measures: Measures
     pairs: Pairs | None
     replicates: Replicates | None = None
+    shifts: Sequence[ShiftedMeasures] = ()
 
 
 def run_cell(
@@ -86,6 +89,8 @@ def run_cell(
     pairs = sample_pairs(detector.method, test)
     memory = _peak_memory(detector)  # before inference is timed, which few cells do
     cost, timed_category = _cost(costs, cell, detector.method, test)
+    with _named_batch_size(cell.evaluation):
+        shifts = measure_shifts(cell, images.test, detector.method, scores, measures)
     asked = cell.evaluation.threshold
     policy = _policy(asked, measures.thresholds)
     if policy != asked:
@@ -102,6 +107,7 @@ def run_cell(
         measures=measures,
         pairs=pairs,
         replicates=replicates,
+        shifts=shifts,
         peak_memory_gb=memory,
     )
 

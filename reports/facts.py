@@ -68,6 +68,12 @@ def _store(uri: str) -> str:
     return without_password(uri) if database is None else f"local, {database.parent.name}/{database.name}"
 
 
+def own_dataset(cells: pd.DataFrame) -> str:
+    """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
+    names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
+    return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""
+
+
 def failed_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the failed cells with their reasons: columns `method`, `category`, `seed`, `reason`."""
     runs = cells[cells["status"] == "FAILED"].drop_duplicates("run_id")

@@ -19,6 +19,7 @@ from reports.figures.distributions import score_figures
 from reports.figures.losses import loss_figures
 from reports.figures.pairs import pair_figures
 from reports.figures.pareto import cost_figures
+from reports.figures.shifts import shift_figures
 from reports.figures.sizes import size_figures
 from reports.figures.style import WIDTHS
 from reports.figures.summaries import summary_figures
@@ -44,6 +45,7 @@ from reports.tables.honesty import honesty_sheets
 from reports.tables.leaderboard import leaderboards
 from reports.tables.paper import PAPER, category_triples, mean_sheets
 from reports.tables.published import published_sheets
+from reports.tables.shifts import shift_sheets
 from reports.tables.verdicts import ahead, verdict_sheets
 from store import tags
 from store.artifacts import Artifacts
@@ -208,6 +210,7 @@ class _Writer:
         ]
         return [
             *ahead([sheet for sheet in compared if sheet], verdicts, cells),
+            *make_all("tables of shifts", partial(shift_sheets, cells, self.artifacts, digits)),
             *make_all("table of detectors", partial(detector_sheets, cells, self.uri)),
             *make_all(
                 "tables of categories", partial(category_sheets, cells, metrics, self.only, digits, shown)
@@ -238,6 +241,7 @@ class _Writer:
                     f"figures of {metric}", partial(summary_figures, cells, [metric], only)
                 )
             ),
+            *make_all("figures of shifts", partial(shift_figures, cells, files)),
             *of_cost,
             *diagrams,
             *make_all("curves", partial(curve_figures, cells, files, only)),

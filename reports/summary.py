@@ -22,6 +22,7 @@ from reports.tables.files import write_tables
 from reports.tables.leaderboard import leaderboards
 from reports.tables.rendering import to_rich
 from reports.tables.seeds import MEAN
+from reports.tables.shifts import shift_sheet
 from reports.tables.verdicts import chosen_verdicts
 from store.artifacts import Artifacts
 from store.client import open_store
@@ -106,9 +107,11 @@ def summarize(uri: str, sweep: str, metrics: Sequence[str]) -> SweepSummary:
     for sheet in trained:
         parts.make(f"table {sheet.name}", partial(printed.detectors, sheet))
     audited = parts.make_all("table of the audit", partial(audit_sheets, cells, uri))
-    for sheet in audited:
+    shifted = parts.make("table of shifts", partial(shift_sheet, cells))
+    extra = [*audited, *([shifted] if shifted is not None else [])]
+    for sheet in extra:
         parts.make(f"table {sheet.name}", partial(printed.table, sheet))
-    sheets += [*([chosen] if chosen is not None else []), *trained, *audited]
+    sheets += [*([chosen] if chosen is not None else []), *trained, *extra]
     with TemporaryDirectory() as folder:
         parts.make("tables", partial(write_tables, cells, names, sheets, Path(folder), parts))
         parts.make("artifacts", partial(_log, uri, sweep, Path(folder), "tables"))

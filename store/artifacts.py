@@ -20,13 +20,14 @@ from store.files import (
     read_pairs,
     read_regions,
     read_scores,
+    read_shifts,
     reason_of,
 )
 from store.folders import DIGESTS, digest_of
 from store.local import path_of
 from store.names_in_mlflow import storable
 from store.replicates import StoredReplicates, read_replicates
-from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, REPLICATES, SCORES
+from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, REPLICATES, SCORES, SHIFTS
 
 T = TypeVar("T")
 _EARLIER_PAIRS = "outputs.npz"  # the name in the first format
@@ -68,6 +69,10 @@ class Artifacts:
     def replicates(self, run_id: str) -> StoredReplicates | None:
         """Return the metrics on resamples of the test images."""
         return self._read(run_id, REPLICATES, read_replicates)
+
+    def shifts(self, run_id: str) -> pd.DataFrame | None:
+        """Return the measures of shifted test images, columns `store.shifts.SHIFT_COLUMNS`."""
+        return self._table(run_id, SHIFTS, read_shifts)
 
     def maps(self, run_id: str) -> Maps | None:
         """Return the anomaly maps."""

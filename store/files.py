@@ -8,7 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from store.folders import DIGESTS, digest_of
-from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES
+from store.shifts import SHIFT_COLUMNS, ShiftedMeasures
+from store.tags import CURVES, MAPS, PAIRS, PICTURES, REGIONS, SCORES, SHIFTS
 
 QUALITY = 90  # of JPEG
 
@@ -68,6 +69,16 @@ def write_regions(folder: Path, rows: Iterable[tuple[str, str, int, float, float
 def read_regions(path: Path) -> pd.DataFrame:
     """Read the regions of the ground truth: columns `REGION_COLUMNS`."""
     return _read_table(path, REGION_COLUMNS)
+
+
+def write_shifts(folder: Path, measured: Iterable[ShiftedMeasures]) -> None:
+    """Write the measures of shifted test images: rows of `store.shifts.SHIFT_COLUMNS`."""
+    _write_table(folder / SHIFTS, SHIFT_COLUMNS, map(astuple, measured))
+
+
+def read_shifts(path: Path) -> pd.DataFrame:
+    """Read the measures of shifted test images: columns `store.shifts.SHIFT_COLUMNS`."""
+    return _read_table(path, SHIFT_COLUMNS)
 
 
 class MapSlices(Protocol):

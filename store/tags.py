@@ -108,8 +108,9 @@ NUMBERS = (
     *("runtime.precision", "runtime.channels_last", "runtime.deterministic"),
 )
 """Beginnings of options that can change results, whatever the dataset."""
-NOT_NUMBERS = ("evaluation.tables", "evaluation.bootstrap")
-"""Options among those that change no measure; the first, only cells of the first format have."""
+NOT_NUMBERS = ("evaluation.tables", "evaluation.bootstrap", "evaluation.shifts")
+"""Options among those that change no result: what is shown (only cells of the first format have it), and what is
+measured in addition."""
 
 QUANTILE = "evaluation.quantile"
 """The option that says which quantile of held-out images' scores is a threshold."""
@@ -146,6 +147,8 @@ MISSES = "misses/"
 """Number of anomalous test images judged normal at the policy's image threshold."""
 FALSE_ALARMS = "false_alarms/"
 """Number of normal test images judged anomalous at the policy's image threshold."""
+SHIFTED = "shifted_image_auroc/"
+"""Beginning of the metric of a shift, before its name: the mean image AUROC over its five levels."""
 CHANCE_AUROC = "chance_auroc"
 """Image AUROC that chance exceeds in one of 20 cases with the cell's test images (`store.doubts.chance_auroc`)."""
 # endings of metrics of a stage, after its name
@@ -165,6 +168,7 @@ SCORES = "scores.csv"
 CURVES = "curves.csv"
 REGIONS = "regions.csv"
 REPLICATES = "bootstrap.npz"
+SHIFTS = "shifts.csv"
 MAPS = "maps.npz"
 PICTURES = "pictures.zip"
 PAIRS = "pairs.npz"

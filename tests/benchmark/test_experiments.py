@@ -120,6 +120,10 @@ def test_every_experiment_composes_with_the_settings_of_its_table(jobs: dict[str
 def test_experiments_without_numbers_of_their_own_compose(jobs: dict[str, list[JobValues]]) -> None:
     assert [job.choices["method"] for job in jobs["paper_2d"]][:2] == ["rd", "stfpm"]
     assert jobs["ast_outputs"][0].plain["dataset"]["categories"] == ["peach"]
+    assert len({job.choices["method"] for job in jobs["shift"]}) == 6
+    assert {(job.evaluation.shifts, job.evaluation.threshold) for job in jobs["shift"]} == {
+        ("all", "train_quantile")
+    }
 
 
 def test_the_thesis_has_fourteen_categories_and_its_own_seed(jobs: dict[str, list[JobValues]]) -> None:

@@ -161,9 +161,10 @@ def test_training_depends_on_the_teacher_that_only_stages_on_crops_see(root: Pat
         {"evaluation": measured(fpr_limit=0.2)},
         {"evaluation": measured(pro_variants=["exact", "rescaled"])},
         {"evaluation": measured(bootstrap=1000)},
+        {"evaluation": measured(shifts=["blur"])},
         {"mask_threshold": 7},
     ],
-    ids=["threshold", "fpr_limit", "pro_variants", "bootstrap", "mask_threshold"],
+    ids=["threshold", "fpr_limit", "pro_variants", "bootstrap", "shifts", "mask_threshold"],
 )
 def test_another_evaluation_makes_another_cell_of_the_same_detector(
     root: Path, tmp_path: Path, usual: tuple[str, str], changes: dict[str, Any]
@@ -236,6 +237,7 @@ CHANGES = {
     "methods/maps.py": (),  # distances of other methods
     "benchmark/scoring.py": ("cell",),
     "benchmark/measuring.py": ("cell",),
+    "benchmark/data/shifts.py": (),  # of cells that ask for shifts
     "metrics/pro.py": ("cell",),
     "metrics/regions.py": ("cell",),
     "methods/stfpm.py": (),

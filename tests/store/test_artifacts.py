@@ -19,6 +19,7 @@ READERS: dict[str, Callable[[Artifacts, str], Any]] = {
     "scores.csv": Artifacts.scores,
     "curves.csv": Artifacts.curves,
     "regions.csv": Artifacts.regions,
+    "shifts.csv": Artifacts.shifts,
     "maps.npz": Artifacts.maps,
     "pictures.zip": Artifacts.pictures,
     "pairs.npz": Artifacts.pairs,

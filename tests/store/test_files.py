@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from store.files import (
     read_pairs,
     read_regions,
     read_scores,
+    read_shifts,
     write_curves,
     write_maps,
     write_pairs,
     write_pictures,
     write_regions,
     write_scores,
+    write_shifts,
 )
+from store.shifts import ShiftedMeasures, mean_aurocs
 
 NAMES = [f"test/{kind}/{i}.png" for i, kind in enumerate(["good", "good", "dent", "scratch", "scratch"])]
 ODD = 'test/NA/\udcff, nan "1".png'
@@ -119,6 +123,28 @@ def test_pictures_hold_the_images_and_the_exact_masks(tmp_path: Path) -> None:
     assert Pictures(tmp_path / "pictures.zip", damaged).mask(NAMES[0]) is None
 
 
+def made_shifts() -> list[ShiftedMeasures]:
+    nan = float("nan")
+    rows = [("none", 0, 0.0, 1.0, 0.0), ("blur", 1, 3.0, 0.75, 2.0), ("blur", 2, 4.0, 0.5, nan)]
+    return [
+        ShiftedMeasures(shift, level, strength, auroc, 0.9, nan, 0.8, misses, 1.0, 17, 6)
+        for shift, level, strength, auroc, misses in rows
+    ]
+
+
+def test_measures_of_shifted_images_come_back_with_their_means(tmp_path: Path) -> None:
+    measured = made_shifts()
+    write_shifts(tmp_path, measured)
+    table = read_shifts(tmp_path / "shifts.csv")
+    assert table["shift"].tolist() == ["none", "blur", "blur"]
+    assert table["image_auroc"].tolist() == [1.0, 0.75, 0.5]
+    assert table["misses"].isna().tolist() == [False, False, True]
+    assert table["anomalous"].tolist() == [17] * 3
+    assert mean_aurocs(measured) == {"shifted_image_auroc/blur": 0.625}
+    undefined = replace(measured[0], shift="blur", image_auroc=float("nan"))
+    assert np.isnan(mean_aurocs([*measured, undefined])["shifted_image_auroc/blur"])
+
+
 def made_pairs() -> Pairs:
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(size=(2, 30, 2)).astype(np.float32)
@@ -146,6 +172,7 @@ def write_all(folder: Path) -> None:
     write_scores(folder, [(name, name.split("/")[1], i % 2, i / 7) for i, name in enumerate(NAMES)])
     write_curves(folder, {"pro": (np.linspace(0, 1, 5), np.linspace(0, 1, 5))})
     write_regions(folder, [(name, "dent", 25, 0.25, 0.5, 0.3) for name in NAMES])
+    write_shifts(folder, made_shifts())
     maps = np.random.default_rng(0).random((5, 16, 16)).astype(np.float32)
     write_maps(folder, maps, NAMES)
     write_pairs(folder, made_pairs())
@@ -155,6 +182,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "scores.csv": read_scores,
     "curves.csv": read_curves,
     "regions.csv": read_regions,
+    "shifts.csv": read_shifts,
     "maps.npz": read_maps,
     "pairs.npz": read_pairs,
 }
