@@ -70,8 +70,9 @@ class Job:
         The options of the cells by their dotted names, and the protocol's values of those that were changed.
     pooled
         The categories together if one model is trained for all of them.
-    tags, costs
-        Tags of every cell, and the costs of inference, which the first one measures.
+    tags, costs, trained
+        Tags of every cell, the costs of inference, which the first one measures, and the keys of the detectors of the
+        cells that have run.
     """
 
     sweep: Sweep
@@ -81,6 +82,7 @@ class Job:
     tags: Mapping[str, Any]
     pooled: PooledCategory | None = None
     costs: InferenceCosts = field(default_factory=InferenceCosts)
+    trained: set[str] = field(default_factory=set)
 
     def tags_of(self, place: int, category: str, group: str = "") -> dict[str, Any]:
         """Return the tags of a cell at a place in the job's plan."""
@@ -166,7 +168,9 @@ class Job:
             )
             with keep_interruption(), time_limit(jobs.cell_seconds), explain_resource_errors():
                 make = run_cell if cell.category.test else train_cell
-                result = make(cell, keys.training, tracker.results_dir, self.costs, jobs.force)
+                again = jobs.force and keys.training not in self.trained
+                result = make(cell, keys.training, tracker.results_dir, self.costs, again)
+            self.trained.add(keys.training)
             busy = cores_of_others(cell.name)
             with keep_interruption(), explain_resource_errors():
                 # draws figures, for which the training need not wait

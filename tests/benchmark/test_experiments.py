@@ -15,6 +15,7 @@ from hydra.types import RunMode
 import run_benchmark  # noqa: F401 - registers what conf/config.yaml takes from it
 from benchmark.configuration import compose_jobs, flat, read_with_hydra
 from benchmark.job_values import JobValues, read_values
+from benchmark.settings.dataset import TrainingSet
 from reports.tables.literature import AVERAGE, OTHER_THRESHOLD, other_settings, read_published
 from tests.conftest import PROJECT_ROOT
 from tests.reports.made import cells
@@ -120,6 +121,16 @@ def test_every_experiment_composes_with_the_settings_of_its_table(jobs: dict[str
 def test_experiments_without_numbers_of_their_own_compose(jobs: dict[str, list[JobValues]]) -> None:
     assert [job.choices["method"] for job in jobs["paper_2d"]][:2] == ["rd", "stfpm"]
     assert jobs["ast_outputs"][0].plain["dataset"]["categories"] == ["peach"]
+
+
+def test_experiments_on_few_and_contaminated_images_differ_in_them_alone(
+    jobs: dict[str, list[JobValues]],
+) -> None:
+    few, noisy = ({job.training_set for job in jobs[name]} for name in ("few_shot", "noisy"))
+    assert few == {TrainingSet(train_images=count) for count in (2, 4, 8, 16)}
+    assert noisy == {TrainingSet(contamination=share) for share in (0.0, 0.05, 0.1, 0.15)}
+    for name in ("few_shot", "noisy"):
+        assert [job.seed for job in jobs[name]] == [0, 1, 2] * 8
 
 
 def test_the_thesis_has_fourteen_categories_and_its_own_seed(jobs: dict[str, list[JobValues]]) -> None:
