@@ -47,7 +47,8 @@ def _own_options(job: JobValues) -> str:
 
 def _try_to_draw(dataset: Dataset, job: JobValues) -> None:
     """Draw the images that are trained on, and show how many there are; the counts are those of any seed."""
-    drawn, faults = with_drawn_images(dataset, job.training_set, job.seed), []
+    drawn = with_drawn_images(dataset, job.training_set, job.seed)
+    faults: list[str] = []
     print("trained on other images than all of its own, drawn with the seed of each run:")
     for i, name in enumerate(dataset.categories):
         try:

@@ -79,7 +79,7 @@ def data_options(params: Params) -> dict[str, str]:
 
 def training_set(params: Params) -> dict[str, str]:
     """Return the options by which a cell is trained on other images than all of its category's own, {option: value}."""
-    return {name: value for name, value in params.items() if name in TRAINING_SET}
+    return {name: value for name, value in changed_options(params).items() if name in TRAINING_SET}
 
 
 def _changes_data(name: str) -> bool:

@@ -107,13 +107,8 @@ def read_cells(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:
         If the store cannot be read.
     """
     runs = _runs(uri, sweeps)
-    runs["params"] = short_pools(runs["params"].tolist())
-    # test images that are trained on are not those of another dataset
-    digests = [
-        "" if names.CONTAMINATION in own else digest
-        for own, digest in zip(runs["params"], runs[names.TEST_IMAGES], strict=True)
-    ]
-    contents = zip(runs[names.DATASET], runs[names.CATEGORY], digests, strict=True)
+    runs["params"] = pd.Series(short_pools(runs["params"].tolist()), index=runs.index, dtype=object)
+    contents = runs[[names.DATASET, names.CATEGORY, names.TEST_IMAGES]].itertuples(index=False, name=None)
     runs[names.DATASET] = dataset_names([*contents], runs["params"].tolist())
     _add_variants(runs)
     _warn_of_changed_images(runs)

@@ -112,7 +112,7 @@ POOL = "dataset.pool"
 CONTAMINATION = "dataset.contamination"
 """The share of the train images that are defective test images, which are no longer tested."""
 TRAINING_SET = ("dataset.train_images", CONTAMINATION, POOL)
-"""Options by which a model is trained on other images than all of its category's own; a cell has those that do."""
+"""Options by which a model is trained on other images than all of its category's own; a cell has those that do so."""
 NUMBERS = (
     *("method.", "backbone.", "evaluation."),
     *("runtime.precision", "runtime.channels_last", "runtime.deterministic"),

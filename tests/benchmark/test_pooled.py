@@ -21,8 +21,7 @@ NAMES = ("granite", "washer", "weave")
 @pytest.fixture(scope="module")
 def categories(tmp_path_factory: pytest.TempPathFactory) -> list[Category]:
     folder = tmp_path_factory.mktemp("generated")
-    counts = {"image_size": 32, "train": 4, "test_good": 1, "test_defective": 1}
-    dataset = Synthetic(folder, list(NAMES), **counts)
+    dataset = Synthetic(folder, list(NAMES), image_size=32, train=4, test_good=1, test_defective=1)
     return [dataset.category(name) for name in NAMES]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datasets.category import GOOD, Category, Sample
@@ -14,7 +15,7 @@ from datasets.errors import DatasetError
 from datasets.folder import Folder
 from datasets.folder_3d import Folder3D
 from datasets.mvtec_ad_2 import MVTecAD2
-from datasets.one_class import Digits
+from datasets.one_class import Labelled, OneClass
 from datasets.synthetic import Synthetic
 from datasets.training_sets import DrawnTrainImages, contaminating, draw
 from datasets.visa import VisA
@@ -119,8 +120,18 @@ def test_what_there_are_too_few_images_for_is_refused() -> None:
         draw(replace(category_of(), test=()), None, 0.1, seed=0)
 
 
-def digits(folder: Path) -> Dataset:
-    return Digits(folder, ["3"])
+class Shades(OneClass):
+    """Grey squares of two shades."""
+
+    classes = ("dark", "light")
+
+    def read(self, split: str) -> Labelled:
+        shades = np.arange(24, dtype=np.uint8)
+        return Labelled(np.tile(shades[:, None, None], (1, 8, 8)), (shades % 2).astype(np.int64))
+
+
+def one_class(folder: Path) -> Dataset:
+    return Shades(folder)
 
 
 def synthetic(folder: Path) -> Dataset:
@@ -144,7 +155,7 @@ def mvtec_ad_2(folder: Path) -> Dataset:
     return MVTecAD2(str(make_mvtec_ad_2(folder, ["can"])), ["can"])
 
 
-@pytest.mark.parametrize("make", [digits, synthetic, btad, folder_3d, visa, mvtec_ad_2])
+@pytest.mark.parametrize("make", [one_class, synthetic, btad, folder_3d, visa, mvtec_ad_2])
 def test_images_of_every_class_of_datasets_are_drawn(make: Callable[[Path], Dataset], tmp_path: Path) -> None:
     whole = make(tmp_path / "data")
     drawn = DrawnTrainImages(whole, 4, 0.25, seed=1)

@@ -175,7 +175,7 @@ def test_cells_trained_on_other_images_have_a_column_of_their_own(tracker: Track
     """Cells of earlier versions, and those that are trained on all images, do not have the options."""
     add_cell(tracker, {}, test_images="1f")
     all_four, others = "all 4 categories (a, b, c, d)", "all 3 categories (a, b, c)"
-    changes = {
+    changes: dict[str, list[object]] = {
         "dataset.train_images": [8, 16],
         "dataset.contamination": [0.1],
         "dataset.pool": [all_four, others],
