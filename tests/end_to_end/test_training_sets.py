@@ -1,6 +1,8 @@
 """Few and contaminated train images, and one model for all categories, by the real command."""
 
 import csv
+import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +11,16 @@ import yaml
 
 from benchmark.predict import main as predict
 from store.table import labels, read_cells
-from tests.end_to_end.command import QUICK, TAKEN, Outcome, fails_plainly, run, run_here
+from tests.conftest import PROJECT_ROOT
+from tests.end_to_end.command import (
+    QUICK,
+    Outcome,
+    command,
+    fails_plainly,
+    numbers,
+    run,
+    run_here,
+)
 
 METHOD = ("method=stfpm", "backbone=resnet18", "backbone.weights=random", *QUICK)
 TWO = ("dataset.categories=[granite,washer]", "tracking.detector=true")
@@ -42,8 +53,6 @@ def test_one_model_is_trained_once_and_found_again(results: Path, capfd: pytest.
         recorded = yaml.safe_load(outcome.artifact(cell, "config.yaml").read_text())
         assert recorded["dataset"]["categories"] == ["granite", "washer"]
 
-    again = run_here(results, capfd, *METHOD, *TWO, "dataset.pool=all", "sweep=again")
-    assert again.stdout.count(TAKEN) == 2
     measured = run_here(
         results, capfd, *METHOD, *TWO, "dataset.pool=all", "sweep=m", "evaluation.fpr_limit=0.2"
     )
@@ -58,6 +67,7 @@ def test_the_detector_of_a_category_scores_images(results: Path, tmp_path: Path)
     assert (tmp_path / "out").is_dir()
 
 
+@pytest.mark.slow
 def test_another_category_is_another_model(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
     three = "dataset.categories=[granite,washer,weave]"
     outcome = run_here(results, capfd, "-m", *METHOD, three, "dataset.pool=all,category", "sweep=three")
@@ -129,3 +139,21 @@ def test_a_shortened_experiment_runs(tmp_path: Path, name: str, option: str) -> 
     cells = outcome.runs("cell")
     assert {cell.info.status for cell in cells} == {"FINISHED"}
     assert len(cells) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_one_model_resumes_after_a_kill_and_gives_the_same_numbers(tmp_path: Path) -> None:
+    sweep = (*METHOD, *TWO, "dataset.pool=all", "method.training.epochs=40", "runtime.checkpoint_seconds=0")
+    undisturbed = run(tmp_path / "undisturbed", *sweep, timeout=400)
+    results = tmp_path / "killed"
+    process = subprocess.Popen(command(results, *sweep), stdout=subprocess.DEVNULL, cwd=PROJECT_ROOT)
+    while process.poll() is None and not [*results.glob("checkpoints/*.checkpoint")]:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    again = run(results, *sweep, timeout=400)
+    assert again.code == 0, again.stderr
+    assert "stfpm all 2 categories: student resumes after epoch" in " ".join(again.stdout.split())
+    assert numbers(again) == numbers(undisturbed)
+    assert len(numbers(again)) == 2
