@@ -127,10 +127,11 @@ def test_experiments_on_few_and_contaminated_images_differ_in_them_alone(
     jobs: dict[str, list[JobValues]],
 ) -> None:
     few, noisy = ({job.training_set for job in jobs[name]} for name in ("few_shot", "noisy"))
-    assert few == {TrainingSet(train_images=count) for count in (2, 4, 8, 16)}
+    assert few == {TrainingSet(train_images=count) for count in (2, 4, 8, 16, None)}
     assert noisy == {TrainingSet(contamination=share) for share in (0.0, 0.05, 0.1, 0.15)}
-    for name in ("few_shot", "noisy"):
-        assert [job.seed for job in jobs[name]] == [0, 1, 2] * 8
+    for name, count in (("few_shot", 10), ("noisy", 8)):
+        assert [job.seed for job in jobs[name]] == [0, 1, 2] * count
+    assert {job.training.stage("student").steps for job in jobs["few_shot"]} == {500}
 
 
 def test_the_thesis_has_fourteen_categories_and_its_own_seed(jobs: dict[str, list[JobValues]]) -> None:

@@ -128,13 +128,16 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("name", "option"),
-    [("few_shot", "dataset.train_images=2,4"), ("noisy", "dataset.contamination=0.0,0.25")],
+    ("name", "options"),
+    [
+        ("few_shot", ("dataset.train_images=2,4", "method.training.stages.student.steps=2")),
+        ("noisy", ("dataset.contamination=0.0,0.25",)),
+    ],
 )
-def test_a_shortened_experiment_runs(tmp_path: Path, name: str, option: str) -> None:
+def test_a_shortened_experiment_runs(tmp_path: Path, name: str, options: Sequence[str]) -> None:
     sizes = ("dataset.train=8", "dataset.test_defective=2", "dataset.categories=[washer]")
     small = [each for each in METHOD[1:] if not each.startswith("dataset.t")]
-    outcome = run(tmp_path, "-m", f"experiment={name}", *small, *sizes, option, "sweep=short", timeout=800)
+    outcome = run(tmp_path, "-m", f"experiment={name}", *small, *sizes, *options, "sweep=short", timeout=800)
     assert outcome.code == 0, outcome.stderr
     cells = outcome.runs("cell")
     assert {cell.info.status for cell in cells} == {"FINISHED"}
