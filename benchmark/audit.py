@@ -47,7 +47,7 @@ class EpochScores(Checkpoint):
         self.test = cell.as_batches(images.test)
         self.labels = np.array([sample.label for sample in images.test.samples])
         # as the training calibrates: on held-out images, or else on those that it trains on
-        self.calibration = cell.held_out_batches(images) or cell.as_batches(images.train)
+        self.calibration = cell.held_out_batches(images, of_training=True) or cell.as_batches(images.train)
         self.image_auroc: dict[int, float] = {}
         self._stages = 0
 

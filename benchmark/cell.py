@@ -17,6 +17,7 @@ from benchmark.settings.values import build
 from benchmark.training.loop import Progress
 from benchmark.training.progress import show_progress
 from datasets.category import Category, Sample
+from datasets.pooled import PooledCategory
 from methods.backbone import FeatureBackbone
 from methods.method import Method
 
@@ -37,8 +38,8 @@ class Cell:
 
     Attributes
     ----------
-    name
-        Method, mode, category and seed, for messages.
+    name, trained_as
+        Method, mode, category and seed, for messages; and with the categories of a model for several, if it is one.
     method_name, method
         The choice in `conf/method`, and its resolved options with `_target_`.
     layers, crop_layers
@@ -46,6 +47,9 @@ class Cell:
         crops need.
     pretraining
         The images of stages that are independent of the category; None: the method has no such stages.
+    pooled
+        The categories on which one model for all of them is trained, and which have this category among them; None: the
+        model is trained for this category alone.
     progress_file
         Where other processes find how far its training is, see `store.progress`; None: nowhere.
     """
@@ -64,6 +68,18 @@ class Cell:
     evaluation: Evaluation
     pretraining: Category | None = None
     progress_file: Path | None = None
+    pooled: PooledCategory | None = None
+    trained_as: str = ""
+
+    @property
+    def trained_on(self) -> Category:
+        """The category whose images train the model: the cell's own, or several together."""
+        return self.pooled or self.category
+
+    @property
+    def training_title(self) -> str:
+        """The name of the training, for messages."""
+        return self.trained_as or self.name
 
     @property
     def progress(self) -> Progress:
@@ -101,16 +117,25 @@ class Cell:
 
     @property
     def held_out(self) -> tuple[Sample, ...]:
-        """The normal images that are held out from training: the category's own, or a part of the train images."""
-        training = self.training
-        return self.category.hold_out(training.validation_fraction, training.validation_seed).validation
+        """The category's images that are held out from training: its own, or a part of the train images."""
+        return self._held_out_of(self.category)
 
-    def held_out_batches(self, images: CellImages, reread: bool = True) -> Images | None:
+    def _held_out_of(self, category: Category) -> tuple[Sample, ...]:
+        return category.hold_out(self.training.validation_fraction, self.training.validation_seed).validation
+
+    def held_out_batches(
+        self, images: CellImages, reread: bool = True, of_training: bool = False
+    ) -> Images | None:
         """Return the held-out images, as `as_batches` does; None without any.
 
         They lie among the stored train images, or by themselves.
+
+        Parameters
+        ----------
+        of_training
+            Whether those of all categories that the model is trained on are returned, which choose its epoch.
         """
-        held_out = self.held_out
+        held_out = self._held_out_of(self.trained_on) if of_training else self.held_out
         if not held_out:
             return None
         return self.as_batches(images.validation or images.train, reread).select(held_out)
@@ -118,9 +143,9 @@ class Cell:
     @property
     def splits(self) -> dict[str, tuple[Category, str, int]]:
         """Return the splits that there are, each with its images' side."""
-        side = self.training.image_size
-        names = [name for name in ("train", "validation", "test") if getattr(self.category, name)]
-        splits = {name: (self.category, name, side) for name in names}
+        side, trained_on = self.training.image_size, self.trained_on
+        sources = {"train": trained_on, "validation": trained_on, "test": self.category}
+        splits = {name: (source, name, side) for name, source in sources.items() if getattr(source, name)}
         if self.pretraining is not None:
             splits["pretraining"] = (self.pretraining, "train", self.training.pretraining.image_size)
         return splits

@@ -52,4 +52,5 @@ def _check_images(settings: JobSettings) -> None:
             "%s: validation images of %s are the dataset's own; method.training.validation_fraction=%g holds out none",
             *(settings.title, listed(own, MOST_NAMES), fraction),
         )
+    settings.pooled()
     settings.pretraining()

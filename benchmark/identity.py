@@ -17,6 +17,7 @@ from benchmark.settings.values import target_of
 from benchmark.shifts import measure_shifts
 from benchmark.training.fit import fit
 from benchmark.training.optimizers import optimizer_class_of
+from datasets.pooled import PooledCategory
 from methods.backbone import FeatureBackbone
 from store.keys import Maker, make_key
 
@@ -25,7 +26,8 @@ def training_makers(cell: Cell) -> tuple[Maker, ...]:
     """Return the functions and classes that make a detector."""
     training = cell.training
     settings = [training.optimizer, *(training.stage(name).optimizer for name in training.stages)]
-    shared = (open_crops,) if cell.pretraining else ()
+    shared: tuple[Maker, ...] = (open_crops,) if cell.pretraining else ()
+    shared += (PooledCategory,) if cell.pooled else ()
     return (
         fit,
         start,
@@ -49,7 +51,7 @@ def training_key(cell: Cell, images: Mapping[str, str]) -> str:
     """
     training = asdict(cell.training)
     training["pretraining"].pop("images")  # the content of the folder counts, not its name
-    if cell.category.validation:  # nothing is held out
+    if cell.trained_on.validation:  # nothing is held out
         for name in HOLD_OUT:
             del training[name]
     used = {split: key for split, key in images.items() if split != "test"}
@@ -58,7 +60,7 @@ def training_key(cell: Cell, images: Mapping[str, str]) -> str:
         method=cell.method,
         training=training,
         seed=cell.seed,
-        category=cell.category.name,
+        category=cell.trained_on.name,
         images=used,
         features={split: _features_key(cell, key) for split, key in used.items()},
         backbone=cell.backbone.name,
@@ -68,6 +70,7 @@ def training_key(cell: Cell, images: Mapping[str, str]) -> str:
         precision=cell.runtime.precision,
         channels_last=cell.runtime.channels_last,
         deterministic=cell.settings.deterministic,
+        **_pool(cell),
     )
 
 
@@ -88,6 +91,7 @@ def cell_identity(cell: Cell, trained: str, images: Mapping[str, str]) -> str:
         features=_features_key(cell, test) if test else None,
         normalisation=cell.backbone.normalisation,
         evaluation=cell.evaluation,
+        **({"category": cell.category.name} if cell.pooled else {}),  # whose held-out images give thresholds
     )
 
 
@@ -119,6 +123,13 @@ def content_digests(cell: Cell) -> dict[str, str]:
     return {
         name: content_digest(*splits[split][:2], digests) for name, split in shown.items() if split in splits
     }
+
+
+def _pool(cell: Cell) -> dict[str, dict[str, int]]:
+    """Return the categories of a model for several, with the numbers of their train images; each holds out its part."""
+    if cell.pooled is None:
+        return {}
+    return {"pool": {part.name: len(part.train) for part in cell.pooled.parts}}
 
 
 def _features_key(cell: Cell, images: str) -> str | None:

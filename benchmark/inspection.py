@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from benchmark.job_values import JobValues
-from benchmark.settings.values import build
+from benchmark.settings.dataset import OPTIONS, build_dataset, with_drawn_images
 from datasets.dataset import Dataset
+from datasets.errors import DatasetError
 from datasets.facts import CategoryFacts, describe, to_json
 from datasets.inspection import inspect
 from store.data_facts import DataFacts
@@ -21,17 +22,45 @@ def inspect_data(jobs: Sequence[JobValues]) -> list[DataFacts]:
     Raises
     ------
     BenchmarkError, DatasetError
-        If a dataset cannot be used; the message names all faults.
+        If a dataset cannot be used, or has too few images to draw those that are trained on; the message names all
+        faults.
     """
-    seen: dict[str, DataFacts] = {}
+    seen: dict[str, tuple[Dataset, DataFacts]] = {}
+    drawn = set()
     for job in jobs:
-        options = repr(job.plain["dataset"])
+        options = _own_options(job)
         if options not in seen:
-            dataset = build("dataset", job.plain["dataset"], Dataset)
+            dataset = build_dataset(job.plain["dataset"])
             facts = inspect(dataset)
             _show(dataset.name, facts)
-            seen[options] = DataFacts(dataset.name, to_json(facts))
-    return [seen[repr(job.plain["dataset"])] for job in jobs]
+            seen[options] = dataset, DataFacts(dataset.name, to_json(facts))
+        if job.training_set.draws and (options, job.training_set) not in drawn:
+            drawn.add((options, job.training_set))
+            _try_to_draw(seen[options][0], job)
+    return [seen[_own_options(job)][1] for job in jobs]
+
+
+def _own_options(job: JobValues) -> str:
+    """Return the options that describe the whole dataset."""
+    return repr({name: value for name, value in job.plain["dataset"].items() if name not in OPTIONS})
+
+
+def _try_to_draw(dataset: Dataset, job: JobValues) -> None:
+    """Draw the images that are trained on, and show how many there are; the counts are those of any seed."""
+    drawn = with_drawn_images(dataset, job.training_set, job.seed)
+    faults: list[str] = []
+    print("trained on other images than all of its own, drawn with the seed of each run:")
+    for i, name in enumerate(dataset.categories):
+        try:
+            category = drawn.category(name)
+        except DatasetError as error:
+            faults += error.faults
+            continue
+        if i < MOST_LINES:
+            described = job.training_set.describe(len(category.train), len(dataset.categories))
+            print(f"  {name}: {described}; {counted(len(category.test), 'test image')}")
+    if faults:
+        raise DatasetError(*faults)
 
 
 def _show(name: str, facts: Sequence[CategoryFacts]) -> None:

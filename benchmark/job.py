@@ -27,11 +27,12 @@ from benchmark.pace import Pace
 from benchmark.protocol import recorded_options
 from benchmark.recorded_config import recorded_config
 from benchmark.run_cell import CellResult, run_cell, train_cell
-from benchmark.runtime import Runtime, start
+from benchmark.runtime import start
 from benchmark.signals import keep_interruption
 from benchmark.sweep import OPEN_SWEEP, Sweep, current_sweep, open_sweep, read_sweep
 from benchmark.threads import cores_of_others, set_threads
 from datasets.category import Category
+from datasets.pooled import PooledCategory
 from store import tags
 from store.audits import audits_of
 from store.errors import StoreError
@@ -67,8 +68,11 @@ class Job:
         The job's number in its sweep.
     params
         The options of the cells by their dotted names, and the protocol's values of those that were changed.
-    tags, costs
-        Tags of every cell, and the costs of inference, which the first one measures.
+    pooled
+        The categories together if one model is trained for all of them.
+    tags, costs, trained
+        Tags of every cell, the costs of inference, which the first one measures, and the keys of the detectors of the
+        cells that have run.
     """
 
     sweep: Sweep
@@ -76,7 +80,9 @@ class Job:
     settings: JobSettings
     params: Mapping[str, Any]
     tags: Mapping[str, Any]
+    pooled: PooledCategory | None = None
     costs: InferenceCosts = field(default_factory=InferenceCosts)
+    trained: set[str] = field(default_factory=set)
 
     def tags_of(self, place: int, category: str, group: str = "") -> dict[str, Any]:
         """Return the tags of a cell at a place in the job's plan."""
@@ -135,6 +141,10 @@ class Job:
                 tags.TRAINING_KEY: keys.training,
                 tags.TEST_IMAGES: keys.contents["test"],
             }
+            if described := self.settings.training_set.describe(
+                len(cell.category.train), len(self.settings.dataset.categories)
+            ):
+                own[tags.TRAINED_ON] = described
             if "pretraining" in keys.contents:
                 own[tags.PRETRAINING_DIGEST] = keys.contents["pretraining"]
             locks = self.sweep.tracker.results_dir / LOCKS
@@ -158,7 +168,9 @@ class Job:
             )
             with keep_interruption(), time_limit(jobs.cell_seconds), explain_resource_errors():
                 make = run_cell if cell.category.test else train_cell
-                result = make(cell, keys.training, tracker.results_dir, self.costs, jobs.force)
+                again = jobs.force and keys.training not in self.trained
+                result = make(cell, keys.training, tracker.results_dir, self.costs, again)
+            self.trained.add(keys.training)
             busy = cores_of_others(cell.name)
             with keep_interruption(), explain_resource_errors():
                 # draws figures, for which the training need not wait
@@ -200,8 +212,8 @@ class Job:
 
     def _describe(self, run: Run, category: str) -> None:
         machine = environment()
-        # images of other categories may be those of a pretraining
-        alone = self.tags.get(tags.PRETRAINING_IMAGES) != tags.OWN_IMAGES
+        # images of other categories may be those of a pretraining, or of one model for all
+        alone = self.tags.get(tags.PRETRAINING_IMAGES) != tags.OWN_IMAGES and self.pooled is None
         categories = [category] if alone else self.settings.dataset.categories
         run.log_text(recorded_config(self.settings.choices, self.settings.plain, categories), tags.CONFIG)
         run.log_params(self.params)
@@ -233,6 +245,7 @@ def run_job(config: DictConfig) -> None:
     sweep = current_sweep() or open_sweep(read_sweep(settings), own)
     runtime = start(settings.runtime, settings.probe.channels_last, number)
     pretraining, source = settings.pretraining()
+    pooled = settings.pooled()
     pretrained: dict[str, Any] = {}
     if pretraining:
         pretrained = {tags.PRETRAINING_IMAGES: source, tags.PRETRAINING_COUNT: len(pretraining.train)}
@@ -240,7 +253,7 @@ def run_job(config: DictConfig) -> None:
         sweep,
         number,
         settings,
-        recorded_options(settings.plain, settings.dataset.has_validation),
+        recorded_options(settings.plain, settings.dataset.has_validation, categories if pooled else ()),
         {
             tags.SWEEP: sweep.name,
             tags.METHOD: settings.choices["method"],
@@ -259,15 +272,16 @@ def run_job(config: DictConfig) -> None:
             tags.FPR_LIMIT: settings.evaluation.fpr_limit,
             **pretrained,
         },
+        pooled,
     )
     plan = Plan(settings.title, tuple(hydra.overrides.task), categories, job_key(job.params))
     sweep.tracker.announce_job(sweep.parent, number, plan)
     prepared = []
     for place, name in enumerate(categories):
         try:
-            cell = _cell(settings, settings.dataset.category(name), runtime, pretraining)
+            cell = settings.cell(settings.dataset.category(name), runtime, pretraining, pooled)
         except Exception as error:
-            job.fail(_cell_name(settings, name), job.tags_of(place, name), error)
+            job.fail(settings.cell_name(name), job.tags_of(place, name), error)
             continue
         if keys := job.prepare(cell, place):
             prepared.append((cell, place, keys))
@@ -285,25 +299,3 @@ def _folder_of(category: Category) -> str:
     return os.path.commonpath(
         [sample.image.absolute().parent for sample in (*category.train, *category.test)]
     )
-
-
-def _cell(settings: JobSettings, category: Category, runtime: Runtime, pretraining: Category | None) -> Cell:
-    return Cell(
-        name=_cell_name(settings, category.name),
-        method_name=settings.choices["method"],
-        method=settings.method,
-        layers=settings.probe.teacher_layers,
-        crop_layers=settings.crop_layers,
-        category=category,
-        seed=settings.seed,
-        backbone=settings.backbone,
-        runtime=runtime,
-        settings=settings.runtime,
-        training=settings.training,
-        evaluation=settings.evaluation,
-        pretraining=pretraining,
-    )
-
-
-def _cell_name(settings: JobSettings, category: str) -> str:
-    return " ".join([settings.title, category, *([f"seed {settings.seed}"] if settings.seed else [])])

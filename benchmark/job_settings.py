@@ -5,14 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
 from benchmark.job_values import JobValues, read_values
+from benchmark.runtime import Runtime
+from benchmark.settings.dataset import build_dataset, with_drawn_images
 from benchmark.settings.groups import hints_from
 from benchmark.settings.values import build, one_of, target_of, typed
 from benchmark.training.loop import stages_of
 from benchmark.training.optimizers import check_optimizers
 from datasets.category import Category
 from datasets.dataset import Dataset
+from datasets.pooled import PooledCategory, pool
 from datasets.pretraining import natural_images, train_images
 from methods.backbone import FeatureBackbone
 from methods.method import Method
@@ -25,6 +29,8 @@ class JobSettings(JobValues):
 
     Attributes
     ----------
+    dataset
+        With the train and test images that the run's seed draws, if it draws any.
     method
         The options of the method with `_target_`, without its training.
     probe
@@ -59,6 +65,48 @@ class JobSettings(JobValues):
         """The layers of the frozen network that the stages on crops read."""
         crops = [crops for stage in self.probe.stages() if (crops := self.probe.crops(stage))]
         return tuple(dict.fromkeys(layer for each in crops for layer in each.layers))
+
+    def cell_name(self, category: str) -> str:
+        """Return the name of a cell, or of a training, for messages."""
+        return " ".join([self.title, category, *([f"seed {self.seed}"] if self.seed else [])])
+
+    def cell(
+        self,
+        category: Category,
+        runtime: Runtime,
+        pretraining: Category | None,
+        pooled: PooledCategory | None,
+    ) -> Cell:
+        """Return the cell of a category; see `Cell` for the parameters."""
+        return Cell(
+            name=self.cell_name(category.name),
+            method_name=self.choices["method"],
+            method=self.method,
+            layers=self.probe.teacher_layers,
+            crop_layers=self.crop_layers,
+            category=category,
+            seed=self.seed,
+            backbone=self.backbone,
+            runtime=runtime,
+            settings=self.runtime,
+            training=self.training,
+            evaluation=self.evaluation,
+            pretraining=pretraining,
+            pooled=pooled,
+            trained_as=self.cell_name(pooled.name) if pooled else "",
+        )
+
+    def pooled(self) -> PooledCategory | None:
+        """Return the categories together if one model is trained for all of them.
+
+        Raises
+        ------
+        DatasetError
+            See `datasets.pooled.pool`.
+        """
+        if self.training_set.pool == "category":
+            return None
+        return pool([self.dataset.category(name) for name in self.dataset.categories])
 
     def pretraining(self) -> tuple[Category | None, str]:
         """Return the images of stages that are independent of the category, and where they come from.
@@ -104,7 +152,8 @@ def _build(values: JobValues) -> JobSettings:
     check_optimizers(values.training)
     method = _without_mode(dict(values.plain["method"]), values.choices["method"])
     method.pop("training", None)
-    dataset = build("dataset", values.plain["dataset"], Dataset)
+    whole = build_dataset(values.plain["dataset"])
+    dataset = with_drawn_images(whole, values.training_set, values.seed)
     backbone = typed(FeatureBackbone, values.plain["backbone"], "backbone")
     probe = build("method", method, Method, backbone=backbone)
     stages_of(probe, values.training)

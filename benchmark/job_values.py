@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.settings.dataset import TrainingSet, read_training_set
 from benchmark.settings.evaluation import Evaluation
 from benchmark.settings.groups import check_groups, hints_from
 from benchmark.settings.runtime import RuntimeSettings
@@ -41,6 +42,7 @@ class JobValues:
     runtime: RuntimeSettings
     evaluation: Evaluation
     training: Training
+    training_set: TrainingSet
 
 
 def read_values(choices: Mapping[str, str], plain: Mapping[str, Any]) -> JobValues:
@@ -73,4 +75,5 @@ def read_values(choices: Mapping[str, str], plain: Mapping[str, Any]) -> JobValu
             runtime=typed(RuntimeSettings, plain["runtime"], "runtime"),
             evaluation=evaluation,
             training=typed(Training, plain["method"].get("training", {}), "method.training"),
+            training_set=read_training_set(plain["dataset"]),
         )

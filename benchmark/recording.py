@@ -156,7 +156,7 @@ def _add_training(pending: Pending, cell: Cell, result: TrainedResult) -> None:
     parameters = result.detector.method.parameters()
     pending.add_metrics(
         {
-            tags.TRAIN_IMAGES: float(len(cell.category.train)),
+            tags.TRAIN_IMAGES: float(len(cell.trained_on.train)),
             tags.TRAIN_SECONDS: _seconds(result),
             tags.TRAIN_IMAGES_PER_SECOND: sum(item.images for item in own) / _seconds(result)
             if own

@@ -164,9 +164,19 @@ def _trained(
 def _judging(
     detector: Detector, cell: Cell, thresholds: Mapping[str, tuple[float, float]], policy: str | None
 ) -> Detector:
-    """Return the detector with thresholds, (pixel, image) by policy, and the policy by which it judges."""
+    """Return the detector with thresholds, (pixel, image) by policy, and the policy by which it judges.
+
+    A model for several categories becomes the detector of this one.
+    """
     named = {name: {"pixel": pixel, "image": image} for name, (pixel, image) in thresholds.items()}
-    return replace(detector, thresholds=named, policy=policy, batch_size=cell.evaluation.batch_size)
+    own = {"name": cell.name, "category": cell.category.name} if cell.pooled else {}
+    return replace(
+        detector,
+        about={**detector.about, **own},
+        thresholds=named,
+        policy=policy,
+        batch_size=cell.evaluation.batch_size,
+    )
 
 
 def _policy(asked: str, thresholds: Collection[str]) -> str:

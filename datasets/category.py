@@ -45,8 +45,9 @@ class Category:
     name
         The category's name, unique in its dataset.
     train, validation
-        Normal images only; none of them is a test image. Images in `validation` are the dataset's own, and nothing else
-        is held out; without them, `validation` is empty until a part of the train images is held out.
+        Normal images only, or what counts as such (`datasets.training_sets`); none of them is a test image. Images in
+        `validation` are the dataset's own, and nothing else is held out; without them, `validation` is empty until a
+        part of the train images is held out.
     test
         Normal and anomalous images; empty for a category that can be trained but not measured.
     mask_threshold

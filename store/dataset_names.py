@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from store.options import Params, data_options, describe
+from store.tags import CONTAMINATION
 
 FOLDERS = ("dataset.root", "dataset.normal_dir")
 """Options of which one is the folder of the dataset."""
@@ -54,7 +55,12 @@ def dataset_names(cells: Sequence[Cell], params: Sequence[Params]) -> list[str]:
     >>> dataset_names([("parts", "screw", "1f"), ("parts", "screw", "1f")], [exact, rough])
     ['parts (dataset.mask_threshold=0)', 'parts (dataset.mask_threshold=127)']
     """
-    titles = _titles(cells, [_folder_of(own) for own in params])
+    # images that are missing among the test images because they are trained on make no other dataset
+    known = [
+        (dataset, category, "" if CONTAMINATION in own else digest)
+        for (dataset, category, digest), own in zip(cells, params, strict=True)
+    ]
+    titles = _titles(known, [_folder_of(own) for own in params])
     settings = [data_options(own) for own in params]
     categories = [category for _, category, _ in cells]
     parts: dict[str, list[int]] = {}

@@ -1,9 +1,10 @@
 """Options of cells compared: those that tell the cells of a method apart, and those changed from the protocol."""
 
 import ast
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from store.tags import NOT_NUMBERS, NUMBERS, PROTOCOL_VALUE
+from store.tags import NOT_NUMBERS, NUMBERS, POOL, PROTOCOL_VALUE, TRAINING_SET
 
 Params = Mapping[str, str]
 
@@ -70,14 +71,19 @@ def changed_options(params: Params) -> dict[str, str]:
 
 
 def data_options(params: Params) -> dict[str, str]:
-    """Return the options of a cell's dataset that can change its images or their ground truth, {option: value}."""
+    """Return the options of a cell's dataset that can change how its images or their ground truth are read."""
     return {
         name: value for name, value in params.items() if _changes_data(name) and name not in _REQUIREMENTS
     }
 
 
+def training_set(params: Params) -> dict[str, str]:
+    """Return the options by which a cell is trained on other images than all of its category's own, {option: value}."""
+    return {name: value for name, value in changed_options(params).items() if name in TRAINING_SET}
+
+
 def _changes_data(name: str) -> bool:
-    return name.startswith("dataset.") and name not in _ACCESS
+    return name.startswith("dataset.") and name not in _ACCESS and not changes_numbers(name)
 
 
 def changes_numbers(name: str) -> bool:
@@ -92,8 +98,30 @@ def describe(options: Params) -> str:
     --------
     >>> describe({"method.layers": "['layer1', 'layer2']", "backbone.name": "resnet18.tv_in1k"})
     'layers=[layer1,layer2] backbone=resnet18.tv_in1k'
+    >>> describe({"dataset.pool": "all 4 categories"})
+    'one model for all 4 categories'
     """
-    return " ".join(f"{_short(name)}={_shown(value)}" for name, value in options.items())
+    return " ".join(
+        f"one model for {value}" if name == POOL else f"{_short(name)}={_shown(value)}"
+        for name, value in options.items()
+    )
+
+
+def short_pools(params: Sequence[Params]) -> list[Params]:
+    """Return the parameters of cells without the names of the categories that a model is for, unless they tell apart.
+
+    Examples
+    --------
+    >>> short_pools([{"dataset.pool": "all 2 categories (capsule, washer)"}, {}])
+    [{'dataset.pool': 'all 2 categories'}, {}]
+    """
+    pools = {own[POOL] for own in params if POOL in own}
+    short = {pool: pool.partition(" (")[0] for pool in pools}
+    counts = Counter(short.values())
+    return [
+        {**own, POOL: short[own[POOL]]} if POOL in own and counts[short[own[POOL]]] == 1 else own
+        for own in params
+    ]
 
 
 def _short(name: str) -> str:

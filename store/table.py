@@ -20,7 +20,7 @@ from store.garbage import without_collection
 from store.liveness import as_it_is
 from store.local import database_of
 from store.names_in_mlflow import originals
-from store.options import changed_options, describe, differing_options
+from store.options import changed_options, describe, differing_options, short_pools
 from store.passwords import without_password
 from store.plan import MEMBER, Member, Plan, parse_member, read_plan
 from store.text import listed
@@ -107,6 +107,7 @@ def read_cells(uri: str, sweeps: Sequence[str]) -> pd.DataFrame:
         If the store cannot be read.
     """
     runs = _runs(uri, sweeps)
+    runs["params"] = pd.Series(short_pools(runs["params"].tolist()), index=runs.index, dtype=object)
     contents = runs[[names.DATASET, names.CATEGORY, names.TEST_IMAGES]].itertuples(index=False, name=None)
     runs[names.DATASET] = dataset_names([*contents], runs["params"].tolist())
     _add_variants(runs)

@@ -67,6 +67,9 @@ WEIGHTS = "weights"
 """Source of its weights: `imagenet` (timm's), `package` (an installed one), `random`, or the path of a file."""
 WEIGHTS_FILE = "weights_file_sha256"
 """SHA-256 of the file of its weights, if they come from a file."""
+TRAINED_ON = "trained_on"
+"""How the train images differ from all those of the category: `8 train images`, `6 of 60 train images are defective`,
+`one model for all 4 categories`; absent: they do not."""
 PRETRAINING_IMAGES = "pretraining_images"
 """Images on which the method pretrained its own networks: `own`, or the name of a folder; absent: none."""
 OWN_IMAGES = "own"
@@ -103,9 +106,17 @@ GIT_DIRTY = "git_dirty"
 # parameters: the resolved options of a cell by their dotted names, and
 PROTOCOL_VALUE = "protocol_value."
 """Prefix of an option that was changed; the value is the one that method, dataset and protocol alone give."""
+POOL = "dataset.pool"
+"""The option that says whether one model is trained for all categories; if so, it is recorded with their names, as in
+`all 2 categories (capsule, washer)`."""
+CONTAMINATION = "dataset.contamination"
+"""The share of the train images that are defective test images, which are no longer tested."""
+TRAINING_SET = ("dataset.train_images", CONTAMINATION, POOL)
+"""Options by which a model is trained on other images than all of its category's own; a cell has those that do so."""
 NUMBERS = (
     *("method.", "backbone.", "evaluation."),
     *("runtime.precision", "runtime.channels_last", "runtime.deterministic"),
+    *TRAINING_SET,
 )
 """Beginnings of options that can change results, whatever the dataset."""
 NOT_NUMBERS = ("evaluation.tables", "evaluation.bootstrap", "evaluation.shifts")
@@ -136,7 +147,7 @@ CORES_OF_OTHERS = "cores_of_others"
 """Mean number of cores that other processes kept busy while the cell was computed."""
 PARAMETERS = "parameters"
 TRAIN_IMAGES = "train_images"
-"""Number of train images of the category, with those that are held out."""
+"""Number of train images of the category, with those that are held out; of one model for several, of all of them."""
 HELD_OUT_IMAGES = "held_out_images"
 """Number of held-out normal images, which give the thresholds of `train_quantile`."""
 ANOMALOUS_IMAGES = "anomalous_images"

@@ -57,11 +57,11 @@ def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool 
     if checkpoint is not None:
         checkpoint.discard()
     if not done:
-        log.info("%s: trained before, detector loaded from %s", cell.name, target)
+        log.info("%s: trained before, detector loaded from %s", cell.training_title, target)
     detector = with_weights(target, cell.build_method(), cell.backbone, cell.runtime)
     for record in detector.records:
-        _warn(cell.name, record)
-    _warn_of_few_images(cell.name, len(cell.category.train), detector.records)
+        _warn(cell.training_title, record)
+    _warn_of_few_images(cell.training_title, len(cell.trained_on.train), detector.records)
     return detector
 
 
@@ -110,11 +110,11 @@ def train_method(
     return fit(
         cell.build_method,
         cell.training,
-        cell.category,
+        cell.trained_on,
         train,
         validation,
         cell.seed,
-        cell.name,
+        cell.training_title,
         shared,
         cell.progress,
         checkpoint,
@@ -128,10 +128,11 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
     return {
         "format": FORMAT,
         "training_key": key,
-        "name": cell.name,
+        "name": cell.training_title,
         "method": {"name": cell.method_name, "options": dict(cell.method)},
         "training": training,
-        "category": cell.category.name,
+        "category": cell.trained_on.name,
+        **({"categories": [part.name for part in cell.pooled.parts]} if cell.pooled else {}),
         "seed": cell.seed,
         "backbone": {
             "name": backbone.name,
@@ -147,7 +148,7 @@ def _describe(cell: Cell, key: str, method: Method, records: Sequence[StageRecor
         "preprocessing": {
             "image_size": cell.training.image_size,
             "depth_size": cell.training.depth_size,
-            "bit_depth": cell.category.bit_depth,
+            "bit_depth": cell.trained_on.bit_depth,
             "interpolation": "bilinear, antialiased",
             **asdict(backbone.normalisation),
         },

@@ -11,7 +11,7 @@ from reports.errors import ReportError
 from reports.tables.captions import pretraining
 from reports.teachers import UNTRAINED
 from store.errors import first_line
-from store.options import describe
+from store.options import describe, training_set
 from store.tags import OWN_IMAGES
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "published.csv"
@@ -180,6 +180,8 @@ def other_settings(column: pd.DataFrame, cells: pd.DataFrame, metric: str) -> li
         values = dict.fromkeys(params.get(option, "none") for params in cells["params"])
         if any(value != str(wanted) for value in values):
             reasons.append(f"{describe({option: str(wanted)})} (here {' and '.join(values)})")
+    others = dict.fromkeys(describe(own) for params in cells["params"] if (own := training_set(params)))
+    reasons += [f"all train images of the category, normal ones (here {other})" for other in others]
     if UNTRAINED in set(cells["weights"]):
         reasons.append(f"a trained teacher (here backbone.weights={UNTRAINED})")
     reasons += [

@@ -15,6 +15,7 @@ from hydra.types import RunMode
 import run_benchmark  # noqa: F401 - registers what conf/config.yaml takes from it
 from benchmark.configuration import compose_jobs, flat, read_with_hydra
 from benchmark.job_values import JobValues, read_values
+from benchmark.settings.dataset import TrainingSet
 from reports.tables.literature import AVERAGE, OTHER_THRESHOLD, other_settings, read_published
 from tests.conftest import PROJECT_ROOT
 from tests.reports.made import cells
@@ -27,8 +28,11 @@ MEASURES = {"thesis": "dice", "uninformed_scales": "pro", "uninformed_terms": "p
 LEFT_OPEN = {"PRO, variant not stated", OTHER_THRESHOLD}
 """What a source leaves open, whatever the settings."""
 
-FEWER = {"ast_students": "method.mode=rgbd", "ast_position_and_mask": "method.mode=depth"}
-"""What of a large experiment is looked at: one mode is composed as the others are."""
+FEWER = {
+    **{"ast_students": "method.mode=rgbd", "ast_position_and_mask": "method.mode=depth"},
+    **{"few_shot": "seed=0", "noisy": "seed=0"},
+}
+"""What of a large experiment is looked at: one mode or seed is composed as the others are."""
 PUBLISHED: Mapping[str, Sequence[set[str]]] = {
     "thesis": [{f"{method} resnet18_224"} for method in ("stfpm", "feature_variance", "simple_student")],
     "rd_backbones": [set(), set(), set(), {"rd wide_resnet50_2"}],
@@ -124,6 +128,16 @@ def test_experiments_without_numbers_of_their_own_compose(jobs: dict[str, list[J
     assert {(job.evaluation.shifts, job.evaluation.threshold) for job in jobs["shift"]} == {
         ("all", "train_quantile")
     }
+
+
+def test_experiments_on_few_and_contaminated_images_differ_in_them_alone(
+    jobs: dict[str, list[JobValues]],
+) -> None:
+    few, noisy = ({job.training_set for job in jobs[name]} for name in ("few_shot", "noisy"))
+    assert few == {TrainingSet(train_images=count) for count in (2, 4, 8, 16, None)}
+    assert noisy == {TrainingSet(contamination=share) for share in (0.0, 0.05, 0.1, 0.15)}
+    assert [len(jobs[name]) for name in ("few_shot", "noisy")] == [10, 8]
+    assert {job.training.stage("student").steps for job in jobs["few_shot"]} == {500}
 
 
 def test_the_thesis_has_fourteen_categories_and_its_own_seed(jobs: dict[str, list[JobValues]]) -> None:

@@ -17,6 +17,7 @@ from benchmark.configuration import read_with_hydra
 from benchmark.error_messages import explain
 from benchmark.errors import BenchmarkError
 from benchmark.recorded_config import OWN, recorded_config, with_recorded
+from benchmark.settings.dataset import TrainingSet, read_training_set
 
 CONF = run_benchmark.PROJECT_ROOT / "conf"
 NOT_COMPARED = ("sweep", "results_dir", "tracking", "tables", "jobs")
@@ -68,6 +69,18 @@ def test_a_file_gives_the_very_same_options(tmp_path: Path, overrides: tuple[str
         assert name in OWN
         wanted.pop(name), found.pop(name)
     assert found == wanted
+
+
+def test_a_file_of_an_earlier_version_has_the_defaults_of_options_that_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    file = record(tmp_path, ["method=rd"])
+    stored = yaml.safe_load(file.read_text())
+    for name in TrainingSet.__dataclass_fields__:
+        del stored["dataset"][name]
+    file.write_text(yaml.safe_dump(stored))
+    _, plain = options(taken(file))
+    assert read_training_set(plain["dataset"]) == TrainingSet()
 
 
 def test_own_overrides_replace_those_of_the_file(tmp_path: Path) -> None:

@@ -449,3 +449,20 @@ def test_all_sheets_of_a_method_say_the_same_of_its_settings(metric: str) -> Non
     assert "NOT the published" not in real("stfpm", metric, changed=small).caption
     wide = {"backbone.name": "resnet34.tv_in1k"}
     assert "NOT the published ones: backbone=resnet34.tv_in1k" in real("stfpm", metric, changed=wide).caption
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"dataset.train_images": 8}, "here dataset.train_images=8"),
+        ({"dataset.contamination": 0.1}, "here dataset.contamination=0.1"),
+        ({"dataset.pool": "all 15 categories"}, "here one model for all 15 categories"),
+    ],
+)
+def test_numbers_of_other_train_images_are_compared_with_none(
+    options: dict[str, object], reason: str
+) -> None:
+    own = measured("stfpm", ("bottle", 0.9), changed=options)
+    column = REAL[(REAL["method"] == "stfpm") & (REAL["metric"] == "image_auroc")].head(1)
+    reasons = literature.other_settings(column, own, "image_auroc")
+    assert any(reason in each for each in reasons)

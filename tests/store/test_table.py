@@ -171,6 +171,50 @@ def test_cells_without_any_options_stay_in_the_table(tracker: Tracker) -> None:
     assert labels_of(tracker) == ["stfpm"]
 
 
+def test_cells_trained_on_other_images_have_a_column_of_their_own(tracker: Tracker) -> None:
+    """Cells of earlier versions, and those that are trained on all images, do not have the options."""
+    add_cell(tracker, {}, test_images="1f")
+    all_four, others = "all 4 categories (a, b, c, d)", "all 3 categories (a, b, c)"
+    changes: dict[str, list[object]] = {
+        "dataset.train_images": [8, 16],
+        "dataset.contamination": [0.1],
+        "dataset.pool": [all_four, others],
+    }
+    places = iter(range(1, 9))
+    for option, values in changes.items():
+        for value in values:
+            params = {option: value, f"protocol_value.{option}": None}
+            add_cell(tracker, params, member=Member(place := next(places), 0, str(place)), test_images="2e")
+    assert labels_of(tracker) == [
+        "stfpm",
+        *("stfpm (dataset.train_images=8)", "stfpm (dataset.train_images=16)"),
+        "stfpm (dataset.contamination=0.1)",
+        *("stfpm (one model for all 4 categories)", "stfpm (one model for all 3 categories)"),
+    ]
+    assert set(rows(read(tracker))) == {"bottle"}
+
+
+def test_models_for_as_many_other_categories_are_named(tracker: Tracker) -> None:
+    for number, names in enumerate(("a, b", "a, c")):
+        pool = {"dataset.pool": f"all 2 categories ({names})", "protocol_value.dataset.pool": "category"}
+        add_cell(tracker, pool, member=Member(number, 0, names))
+    expected = [f"stfpm (one model for all 2 categories ({names}))" for names in ("a, b", "a, c")]
+    assert labels_of(tracker) == expected
+
+
+def test_one_model_for_all_is_a_change_that_captions_state(tracker: Tracker) -> None:
+    pool = {"dataset.pool": "all 2 categories (a, b)", "protocol_value.dataset.pool": "category"}
+    add_cell(tracker, pool)
+    assert read(tracker)["changes"].tolist() == ["one model for all 2 categories"]
+
+
+def test_test_images_that_are_trained_on_make_no_other_dataset(tracker: Tracker) -> None:
+    for number, (share, digest) in enumerate((({}, "1f"), ({"dataset.contamination": 0.1}, "2e"))):
+        params = {"dataset.root": f"/data{number}/mvtec_ad", **share}
+        add_cell(tracker, params, member=Member(number, 0, str(number)), test_images=digest)
+    assert set(rows(read(tracker))) == {"bottle"}
+
+
 def test_two_datasets_with_a_category_of_the_same_name_both_stay(tracker: Tracker) -> None:
     for sweep, folder, digest in (("a", "screws", "1f"), ("b", "plates", "2e")):
         params = {"dataset.root": f"/data/{folder}"}
