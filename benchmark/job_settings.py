@@ -14,6 +14,7 @@ from benchmark.settings.groups import hints_from
 from benchmark.settings.values import build, one_of, target_of, typed
 from benchmark.training.loop import stages_of
 from benchmark.training.optimizers import check_optimizers
+from benchmark.training.schedules import check_schedules
 from datasets.category import Category
 from datasets.dataset import Dataset
 from datasets.pooled import PooledCategory, pool
@@ -118,9 +119,11 @@ class JobSettings(JobValues):
         DatasetError
             If the folder of natural images is missing or empty.
         """
-        if not any(self.probe.crops(stage) for stage, _ in stages_of(self.probe, self.training)):
-            return None, ""
         settings = self.training.pretraining
+        stages = [stage for stage, _ in stages_of(self.probe, self.training)]
+        wants_natural = settings.images and any(map(self.probe.natural, stages))
+        if not wants_natural and not any(map(self.probe.crops, stages)):
+            return None, ""
         if settings.images:
             return natural_images(settings.images, settings.limit), settings.images.name
         categories = map(self.dataset.category, self.dataset.categories)
@@ -150,6 +153,7 @@ _LATEST: dict[str, Any] = {}
 
 def _build(values: JobValues) -> JobSettings:
     check_optimizers(values.training)
+    check_schedules(values.training)
     method = _without_mode(dict(values.plain["method"]), values.choices["method"])
     method.pop("training", None)
     whole = build_dataset(values.plain["dataset"])

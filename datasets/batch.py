@@ -31,6 +31,10 @@ class Batch:
         {layer: (B, C, h, w)}: the frozen teacher's features at the layers that the method needs.
     targets
         {name: (B, ...)}: constant inputs of the loss (`Method.targets`) while a stage that has some trains.
+    natural
+        (B, 3, h, w) crops of natural images (`Method.natural`) while a stage that has some trains, normalised alike.
+    changed
+        {layer: (B, C, h, w)}: the teacher's features of what `Method.changed` returned.
     paths
         The image files, B strings.
     """
@@ -42,6 +46,8 @@ class Batch:
     foreground: Tensor | None = None
     features: dict[str, Tensor] = field(default_factory=dict)
     targets: dict[str, Tensor] = field(default_factory=dict)
+    natural: Tensor | None = None
+    changed: dict[str, Tensor] = field(default_factory=dict)
     paths: tuple[str, ...] = ()
 
     def __len__(self) -> int:

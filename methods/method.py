@@ -1,8 +1,8 @@
 """The contract of a student-teacher detector: required methods and optional hooks."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor, nn
@@ -26,11 +26,14 @@ class Stage:
         The network to train: its parameters go to the optimiser, and it alone is in training mode.
     loss
         Batch -> scalar loss.
+    groups
+        Parts of the module with optimiser options of their own, those of `optimizer.groups.<name>` in the YAML.
     """
 
     name: str
     module: nn.Module
     loss: Callable[[Batch], Tensor]
+    groups: Mapping[str, nn.Module] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,11 +140,27 @@ class Method(nn.Module):
         """
         return None
 
+    def natural(self, stage: Stage) -> Crops | None:
+        """Return the crops of natural images that a stage sees besides the category's; None (default): none.
+
+        Its batches carry as many of them as images, as `batch.natural`, if `training.pretraining.images` names some:
+        a loss must do without.
+        """
+        return None
+
+    def changed(self, stage: Stage, batch: Batch) -> Tensor | None:
+        """Return changed images (B, 3, H, W) of a training step, of which the stage needs the teacher's features.
+
+        The loss finds them as `batch.changed`. The teacher runs at every step then. None (default): no features.
+        """
+        return None
+
     def on_train_start(self, stage: Stage, batches: Iterable[Batch]) -> None:
         """Look at the train images before a stage trains, e.g. for statistics of its targets.
 
-        Runs in evaluation mode and without gradients; not for stages on crops. In the rehearsal before the training,
-        the batches hold few images. Default: nothing.
+        Runs in evaluation mode and without gradients. A stage on crops sees as many crops as there are natural images,
+        and all that it learns from them must be in its module's state dict. In the rehearsal before the training, the
+        batches hold few images. Default: nothing.
         """
 
     def targets(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """`method.training`: how a method is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,8 @@ Epochs = Annotated[int, Range(at_least=1, at_most=1_000_000)]
 Steps = Annotated[int, Range(at_least=1, at_most=1_000_000_000)]
 Count = Annotated[int, Range(at_least=1, at_most=100_000_000, note="images")]
 Share = Annotated[float, Range(at_least=0, below=1, note="a fraction of the train images")]
+Norm = Annotated[float, Range(above=0)]
+Schedule = Sequence[Mapping[str, Any]]
 HOLD_OUT = ("validation_fraction", "validation_seed")
 """Options of `method.training` without effect on categories with validation images of their own."""
 
@@ -40,23 +42,34 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """How one stage trains: for a number of epochs, or of steps (batches)."""
+    """How one stage trains: for a number of epochs, or of steps (batches).
+
+    Attributes
+    ----------
+    schedule
+        Classes of `torch.optim.lr_scheduler` with their options, one after the other, each but the last `until` a step:
+        see `benchmark.training.schedules.build_schedule`. None: the learning rate is constant.
+    clip_norm
+        Gradients of all weights together are scaled to this norm where theirs is larger; None: never.
+    """
 
     batch_size: BatchSize
     optimizer: Mapping[str, Any]
     epochs: Epochs | None = None
     steps: Steps | None = None
+    schedule: Schedule | None = None
+    clip_norm: Norm | None = None
 
 
 @dataclass(frozen=True)
 class Training:
     """`training` in conf/method/<name>.yaml.
 
-    `stages.<name>` overrides batch size, optimizer and epochs for one stage, or counts steps instead; without
-    such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`; null leaves an option
-    as it is for the method. `validation_fraction` of the train images, drawn with `validation_seed`, are held out,
-    unless the category has validation images of its own. Depth is resized to a side of `depth_size` pixels, where the
-    dataset has any.
+    `stages.<name>` overrides batch size, optimizer, schedule, clip_norm and epochs for one stage, or counts steps
+    instead; without such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`; null
+    leaves an option as it is for the method. `validation_fraction` of the train images, drawn with `validation_seed`,
+    are held out, unless the category has validation images of its own. Depth is resized to a side of `depth_size`
+    pixels, where the dataset has any.
     """
 
     image_size: Side
@@ -68,6 +81,8 @@ class Training:
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pretraining: Pretraining = field(default_factory=Pretraining)
     depth_size: Side = 192
+    schedule: Schedule | None = None
+    clip_norm: Norm | None = None
 
     def __post_init__(self) -> None:
         self.stage("")
@@ -94,6 +109,6 @@ class Training:
         own = {option: value for option, value in own.items() if value is not None}
         if "epochs" in own and "steps" in own:
             raise BenchmarkError(f"{path} has both epochs and steps; expected one of the two")
-        usual = {"batch_size": self.batch_size, "optimizer": self.optimizer}
+        usual = {name: getattr(self, name) for name in ("batch_size", "optimizer", "schedule", "clip_norm")}
         length = {} if "steps" in own else {"epochs": self.epochs}
         return typed(StageConfig, {**usual, **length, **own}, path)

@@ -20,8 +20,9 @@ from benchmark.errors import BenchmarkError
 from benchmark.runtime import Runtime
 from benchmark.settings.training import StageConfig, Training
 from benchmark.training.checkpoint import Checkpoint, TrainingState, restore_random_states
-from benchmark.training.optimizers import build_optimizer
+from benchmark.training.place import Place
 from benchmark.training.records import StageRecord
+from benchmark.training.steps import Steps, completed
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
@@ -41,6 +42,9 @@ class SharedStages(Protocol):
 
     def crops_of(self, method: Method, stage: Stage, config: StageConfig) -> CropSource | None:
         """Return the crops on which the stage has yet to train; None if it has been trained."""
+
+    def natural(self, method: Method, stage: Stage) -> CropSource | None:
+        """Return the natural images that the stage sees besides the category's; None: it wants none or has none."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,17 @@ def train(
             record = data.shared.train_once(method, stage, config, title)
         else:
             record = train_stage(
-                method, stage, config, data.train, data.validation, generator, title, state, saved, progress
+                method,
+                stage,
+                config,
+                data.train,
+                data.validation,
+                generator,
+                title,
+                state,
+                saved,
+                progress,
+                data.shared.natural(method, stage) if data.shared else None,
             )
         state.records.append(record)
         saved = None  # the following stages start from their beginning
@@ -136,17 +150,16 @@ def train_stage(
     state: TrainingState,
     saved: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    natural: CropSource | None = None,
 ) -> StageRecord:
     """Train one stage, or what is left of it after the saved state, and return its record."""
     runtime = source.runtime
-    optimizer = build_optimizer(config.optimizer, stage.module)
+    method.eval()
+    if saved is None:
+        with torch.no_grad(), runtime.autocast():
+            method.on_train_start(stage, first_look(source, config.batch_size))
     start = time.perf_counter()
     if isinstance(source, Images):
-        method.eval()
-        if saved is None:
-            with torch.no_grad(), runtime.autocast():
-                method.on_train_start(stage, source.batches(config.batch_size))
-        start = time.perf_counter()
         source = source.with_targets(partial(method.targets, stage), config.batch_size)
 
     # a round is an epoch, or ROUND_STEPS steps on crops; where steps end within a round, so does the training
@@ -154,17 +167,19 @@ def train_stage(
     steps_per_round = source.steps_per_epoch(config.batch_size)
     if counts_steps and isinstance(source, CropSource):
         steps_per_round = ROUND_STEPS
-    steps = config.steps or (config.epochs or 0) * steps_per_round
-    rounds = math.ceil(steps / steps_per_round)
+    count = config.steps or (config.epochs or 0) * steps_per_round
+    rounds = math.ceil(count / steps_per_round)
     every = steps_per_round if counts_steps else 1
 
+    steps = Steps(stage, config, count)
+    beside = natural.batches(config.batch_size, generator) if natural else None
     done = StageProgress(rounds, seconds=time.perf_counter() - start)
     if saved is not None:
-        optimizer.load_state_dict(saved["stage"]["optimizer"])
+        steps.load_state_dict(saved["stage"]["steps"])
         generator.set_state(saved["stage"]["generator"])
         restore_random_states(saved["random"], runtime.device)
         done = StageProgress(**saved["stage"]["progress"])
-    _log_start(title, stage, config, len(source), min(len(done.losses) * every, steps))
+    _log_start(title, stage, config, len(source), min(len(done.losses) * every, count))
 
     with (progress or _no_progress)(f"{title} {stage.name}", rounds, done.seconds) as report:
         for number in range(len(done.losses) + 1, rounds + 1):
@@ -174,13 +189,14 @@ def train_stage(
             total = torch.zeros((), device=runtime.device, dtype=torch.float64)
             images = 0
             batches = source.batches(config.batch_size, generator)
-            for batch in islice(batches, min(steps_per_round, steps - (number - 1) * steps_per_round)):
-                total += training_step(stage, optimizer, batch, runtime) * len(batch)
+            for batch in islice(batches, min(steps_per_round, count - (number - 1) * steps_per_round)):
+                batch = completed(method, stage, batch, source, beside)
+                total += steps.take(batch, runtime) * len(batch)
                 images += len(batch)
                 done.steps += 1
             done.losses.append(total.item() / images)  # the only wait for the device in a round
             done.images += images
-            where = Place(title, stage.name, config, min(number * every, steps), optimizer, runtime)
+            where = Place(title, stage.name, config, min(number * every, count), steps.optimizer, runtime)
             where.check("loss", done.losses[-1], method.max_loss)
             if method.keeps_best_epoch and validation is not None:
                 value = validation_score(method, stage, validation.batches(config.batch_size), runtime)
@@ -190,9 +206,9 @@ def train_stage(
                 done.selection.append(value)
             done.seconds += time.perf_counter() - start
             report(number, done.losses[-1])
-            state.maybe_save(lambda: _stage_state(optimizer, generator, done))
+            state.maybe_save(lambda: _stage_state(steps, generator, done))
 
-    optimizer.zero_grad(set_to_none=True)  # frees the memory for the next stage
+    steps.free()  # for the next stage
     if done.best:
         stage.module.load_state_dict(done.best)
     return StageRecord(
@@ -207,14 +223,12 @@ def train_stage(
     )
 
 
-def training_step(stage: Stage, optimizer: torch.optim.Optimizer, batch: Batch, runtime: Runtime) -> Tensor:
-    """Take one step on a batch, and return its loss, which stays on the device."""
-    with runtime.autocast():
-        loss = stage.loss(batch)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+def first_look(source: Images | CropSource, size: int) -> Iterable[Batch]:
+    """Yield the images of a stage before it trains: all once, or as many crops as there are images to crop."""
+    if isinstance(source, Images):
+        return source.batches(size)
+    crops = source.batches(size, torch.Generator().manual_seed(0))
+    return islice(crops, source.steps_per_epoch(size))
 
 
 def validation_score(method: Method, stage: Stage, batches: Iterable[Batch], runtime: Runtime) -> float:
@@ -285,34 +299,7 @@ def _log_start(title: str, stage: Stage, config: StageConfig, images: int, done:
         log.info("%s: %s trains for %d %ss on %d images", title, stage.name, length, unit, images)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a training is, for the message about one that has diverged; `position` counts epochs, or steps."""
-
-    title: str
-    stage: str
-    config: StageConfig
-    position: int
-    optimizer: torch.optim.Optimizer
-    runtime: Runtime
-
-    def check(self, name: str, value: float, limit: float = math.inf) -> None:
-        """Stop a training whose loss or validation score is no longer finite, or is beyond the limit."""
-        if math.isfinite(value) and abs(value) <= limit:
-            return
-        unit = "epoch" if self.config.epochs else "the steps up to"
-        beyond = f" (a {name} beyond {limit:g} has diverged)" if math.isfinite(value) else ""
-        precision = "" if self.runtime.precision == "fp32" else ", or runtime.precision=fp32,"
-        rate = self.optimizer.param_groups[0].get("lr", math.nan)
-        raise BenchmarkError(
-            f"{self.title}: the {name} of stage '{self.stage}' became {value:g} in {unit} {self.position}{beyond} with "
-            f"the learning rate {rate:g}; a lower method.training.optimizer.lr{precision} may help"
-        )
-
-
-def _stage_state(
-    optimizer: torch.optim.Optimizer, generator: torch.Generator, done: StageProgress
-) -> dict[str, Any]:
+def _stage_state(steps: Steps, generator: torch.Generator, done: StageProgress) -> dict[str, Any]:
     """Return the state of a stage, apart from its weights: see `train_stage`."""
     progress = {**vars(done), "best": dict(done.best)}
-    return {"optimizer": optimizer.state_dict(), "generator": generator.get_state(), "progress": progress}
+    return {"steps": steps.state_dict(), "generator": generator.get_state(), "progress": progress}

@@ -50,6 +50,8 @@ class PretrainedStages:
     checkpoint_seconds
         Least time between two saved states of a training; a later command resumes from the latest. None: no
         state is saved.
+    are_natural
+        Whether the images are natural ones, and not the train images of the categories.
     """
 
     stored: StoredImages
@@ -59,6 +61,7 @@ class PretrainedStages:
     folder: Path
     checkpoint_seconds: float | None = None
     progress: Progress | None = None
+    are_natural: bool = False
 
     def train_once(self, method: Method, stage: Stage, config: StageConfig, title: str) -> StageRecord:
         """Give the stage's module its trained weights, training it if they are not kept yet.
@@ -106,6 +109,13 @@ class PretrainedStages:
         crops = method.crops(stage)
         assert crops is not None
         if self._kept(method, stage, config).exists():
+            return None
+        return open_crops(self.stored, crops, self.backbone, self.runtime)
+
+    def natural(self, method: Method, stage: Stage) -> CropSource | None:
+        """Return the natural images that a stage sees besides the category's; None: it wants none or has none."""
+        crops = method.natural(stage)
+        if crops is None or not self.are_natural:
             return None
         return open_crops(self.stored, crops, self.backbone, self.runtime)
 

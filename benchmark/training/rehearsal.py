@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -10,10 +11,9 @@ from torch import Tensor
 from benchmark.data.batches import Images
 from benchmark.data.crops import CropSource
 from benchmark.errors import BenchmarkError
-from benchmark.runtime import Runtime
 from benchmark.settings.training import StageConfig, Training
-from benchmark.training.loop import TrainingData, stages_of, training_step, validation_score
-from benchmark.training.optimizers import build_optimizer
+from benchmark.training.loop import TrainingData, first_look, stages_of, validation_score
+from benchmark.training.steps import Steps, completed
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
@@ -55,14 +55,13 @@ def rehearse(method: Method, training: Training, data: TrainingData, title: str)
         source = _source(method, stage, config, data)
         if source is None:
             continue
-        optimizer = build_optimizer(config.optimizer, stage.module)
         few = max(config.batch_size, 2)
         size = smallest_batch(source, config)
         prepares = isinstance(source, Images) and type(method).on_train_start is not Method.on_train_start
         from_few = prepares and few < len(source)
         try:
             batch = _first_batch(method, stage, source, size, few)
-            loss = _step(method, stage, config, batch, optimizer, source.runtime, data.validation)
+            loss = _step(method, stage, config, batch, source, data)
         except BenchmarkError:
             raise
         except Exception as error:
@@ -126,10 +125,11 @@ def _check_shape(method: Method, hook: str, found: Tensor, expected: str, is_rig
 
 def _first_batch(method: Method, stage: Stage, source: Images | CropSource, size: int, few: int) -> Batch:
     """Return a batch with what the stage adds to it, after `on_train_start` has seen the first images."""
-    if isinstance(source, CropSource):
-        return next(source.batches(size, torch.Generator().manual_seed(0)))
     method.eval()
     with torch.no_grad(), source.runtime.autocast():
+        if isinstance(source, CropSource):
+            method.on_train_start(stage, islice(first_look(source, size), 1))
+            return next(source.batches(size, torch.Generator().manual_seed(0)))
         batches = torch.arange(min(few, len(source))).split(few)
         method.on_train_start(stage, map(source.batch, batches))
         batch = source.batch(torch.arange(size))
@@ -141,15 +141,18 @@ def _step(
     stage: Stage,
     config: StageConfig,
     batch: Batch,
-    optimizer: torch.optim.Optimizer,
-    runtime: Runtime,
-    validation: Images | None,
+    source: Images | CropSource,
+    data: TrainingData,
 ) -> float:
     """Take one step, score validation images where they choose the epoch, and return the loss."""
+    runtime, validation = source.runtime, data.validation
+    natural = data.shared.natural(method, stage) if data.shared else None
+    beside = natural.batches(len(batch), torch.Generator().manual_seed(0)) if natural else None
+    steps = Steps(stage, config, config.steps or config.epochs or 1)
     method.eval()
     stage.module.train()
-    loss = training_step(stage, optimizer, batch, runtime).item()
-    optimizer.zero_grad(set_to_none=True)
+    loss = steps.take(completed(method, stage, batch, source, beside), runtime).item()
+    steps.free()
     if method.keeps_best_epoch and validation is not None and method.crops(stage) is None:
         size = smallest_batch(validation, replace(config, steps=None))
         validation_score(method, stage, [validation.batch(torch.arange(size))], runtime)

@@ -104,6 +104,7 @@ def train_method(
             cell.settings.cache_dir / "stages",
             cell.settings.checkpoint_seconds,
             cell.progress,
+            cell.training.pretraining.images is not None,
         )
     train = cell.as_batches(images.train)
     validation = cell.as_batches(images.validation) if images.validation else None

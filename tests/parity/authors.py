@@ -18,8 +18,8 @@ import yaml
 from torch import Tensor, nn
 
 from benchmark.runtime import Runtime
-from benchmark.training.loop import training_step
-from benchmark.training.optimizers import build_optimizer
+from benchmark.settings.training import StageConfig
+from benchmark.training.steps import Steps
 from datasets.batch import Batch
 from methods.method import Stage
 from tests.conftest import PROJECT_ROOT
@@ -86,8 +86,8 @@ def one_step(method: str, stage: Stage, batch: Batch) -> float:
     """Take the step that `conf/method` describes on a batch; return its loss."""
     settings: Mapping[str, Any] = yaml.safe_load((PROJECT_ROOT / f"conf/method/{method}.yaml").read_text())
     stage.module.train()
-    optimizer = build_optimizer(settings["training"]["optimizer"], stage.module)
-    loss = training_step(stage, optimizer, batch, CPU)
+    steps = Steps(stage, StageConfig(len(batch), settings["training"]["optimizer"], steps=1), 1)
+    loss = steps.take(batch, CPU)
     stage.module.eval()
     return loss.item()
 
