@@ -103,9 +103,3 @@ def environments(cells: pd.DataFrame, artifacts: Artifacts) -> list[tuple[str, s
         lines = [f"{name}: {recorded[name]}" for name in ENVIRONMENT if name in recorded]
         environments.append((f"{method_name(method)} {category}", "\n".join(lines)))
     return environments
-
-
-def own_dataset(cells: pd.DataFrame) -> str:
-    """Return the name of the dataset if it is the only one and the user's own; several are named in the rows."""
-    names, choices = pd.unique(cells[tags.DATASET]), set(cells[tags.DATASET_CHOICE])
-    return str(names[0]) if len(names) == 1 and not choices & {*WITH_A_NAME} else ""

@@ -149,10 +149,9 @@ class _Writer:
         board = partial(leaderboards, cells, self.headline, relevant, look.digits, self.intervals)
         boards = make_all("leaderboard", board)
         everything = [*(board.sheet for board in boards), *sheets]
-        tables = (everything, self.made / "tables", self.parts, look, self.intervals)
-        written = {
-            sheet.name for sheet in make_all("tables", partial(write_tables, cells, self.metrics, *tables))
-        }
+        given = everything, self.made / "tables", self.parts, look, self.intervals
+        write = partial(write_tables, cells, self.metrics, *given)
+        written = {sheet.name for sheet in make_all("tables", write)}
         sheets = [sheet for sheet in sheets if sheet.name in written and sheet.section != PAPER]
         self.step("tables", 1, 1)
         figures = self._figures([figure for _, diagrams in tests.values() for figure in diagrams])
@@ -206,7 +205,7 @@ class _Writer:
         ]
         verdicts = make_all("table of verdicts", partial(verdict_sheets, cells, self.only))
         published = [
-            make_all("published numbers", partial(published_sheets, cells, metric)) for metric in metrics
+            make_all("published numbers", partial(published_sheets, cells, name)) for name in metrics
         ]
         return [
             *ahead([sheet for sheet in compared if sheet], verdicts, cells),
