@@ -155,9 +155,8 @@ class _Writer:
         sheets = [sheet for sheet in sheets if sheet.name in written and sheet.section != PAPER]
         self.step("tables", 1, 1)
         figures = self._figures([figure for _, diagrams in tests.values() for figure in diagrams])
-        with draw_figures(
-            figures, self.made / "figures", self.parts, self.step, WIDTHS[look.figure_width]
-        ) as drawn:
+        width = WIDTHS[look.figure_width]
+        with draw_figures(figures, self.made / "figures", self.parts, self.step, width) as drawn:
             draw = partial(
                 gallery, self.measured, files, self.made, only=self.only, progress=self._show_gallery
             )
