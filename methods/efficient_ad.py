@@ -16,11 +16,12 @@ from methods.jitter import jittered
 from methods.method import Crops, Method, Stage
 from methods.moments import Moments
 from methods.pdn import RECEPTIVE_FIELD, STRIDE, Autoencoder, PatchDescriptionNetwork, Size
-from methods.ranges import CHANNELS, SEED, SIDE, Range, check_option
+from methods.ranges import CHANNELS, SEED, Range, check_option
 
 BORDER = RECEPTIVE_FIELD // STRIDE // 2  # locations that a map lacks at each side
 START, END = 0.9, 0.995  # quantiles of held-out maps that become 0 and 0.1
 JITTER = 0.2  # of the images that the autoencoder learns
+SIDES = Range(at_least=2 * RECEPTIVE_FIELD, at_most=8192, note="pixels")
 TEACHER_GREY, PENALTY_GREY = 0.1, 0.3  # shares of natural images that are shown in grey
 
 
@@ -84,13 +85,17 @@ class EfficientAD(Method):
         super().__init__()
         check_option("channels", channels, CHANNELS)
         check_option("width", width, Range(above=0, at_most=16))
-        check_option("pretrained_size", pretrained_size, SIDE)
+        check_option("pretrained_size", pretrained_size, SIDES)
         check_option("dropout", dropout, Range(at_least=0, below=1))
         check_option("hard_quantile", hard_quantile, Range(at_least=0, below=1))
         check_option("teacher_seed", teacher_seed, SEED)
         self.channels, self.hard_quantile, self.pretrained_size = channels, hard_quantile, pretrained_size
         self.normalisation = backbone.normalisation
         layers = backbone.layers_at([8, 16]) if pretrained_layers is None else pretrained_layers
+        if not layers or len(set(layers)) < len(layers):
+            raise MethodError(
+                f"method.pretrained_layers: found {list(layers)}; expected one or more, each layer once"
+            )
         with isolated_rng(teacher_seed):
             teacher = PatchDescriptionNetwork(size, channels, width)
         self.distillation = Distillation(teacher, channels, layers, backbone.channels(layers))

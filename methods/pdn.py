@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -67,7 +68,8 @@ class PatchDescriptionNetwork(nn.Module):
         zeros, which never occur inside an image, and maps of such descriptors show the border.
         """
         features = image
-        for number, (convolution, layer) in enumerate(zip(self.convolutions, self.layers, strict=True), 1):
+        convolutions = cast("list[nn.Conv2d]", self.convolutions)
+        for number, (convolution, layer) in enumerate(zip(convolutions, self.layers, strict=True), 1):
             padding = layer.padding if padded else 0
             features = nn.functional.conv2d(features, convolution.weight, convolution.bias, padding=padding)
             if number < len(self.layers):
@@ -98,7 +100,7 @@ class Autoencoder(nn.Module):
         narrow, wide = scaled(32, width), scaled(64, width)
         sides = (3, narrow, narrow, wide, wide, wide)
         self.encoder = nn.Sequential()
-        for inputs, outputs in zip(sides, sides[1:], strict=False):
+        for inputs, outputs in pairwise(sides):
             self.encoder += nn.Sequential(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.ReLU(True))
         self.bottleneck = nn.Conv2d(wide, wide, BOTTLENECK)
         self.decoder = nn.ModuleList(

@@ -272,6 +272,12 @@ def test_teachers_pretrained_on_the_tested_categories_are_named_and_natural_imag
     assert caveats(with_own("stfpm", pretraining_images="imagenet", pretraining_count="1000")) == []
 
 
+def test_training_without_natural_images_is_named_where_the_method_wants_some() -> None:
+    sentence = only(with_own("stfpm", natural_images="none"))
+    assert sentence.startswith("The training steps of stfpm saw no natural images besides the category's")
+    assert caveats(with_own("stfpm", natural_images="imagenet")) == []
+
+
 def test_uncommitted_and_unknown_code_is_named() -> None:
     assert "code of stfpm had uncommitted changes: commit 0123456789" in only(
         with_own("stfpm", git_dirty="true")
