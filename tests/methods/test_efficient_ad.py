@@ -1,12 +1,12 @@
 """EfficientAD: its losses, the normalisation of descriptors and maps, and what its stages see."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from datasets.batch import Batch
 from methods.efficient_ad import EfficientAD, hardest
@@ -172,10 +172,12 @@ def test_an_image_of_one_colour_has_a_flat_map_of_the_student() -> None:
 @torch.no_grad()
 def test_a_student_of_teacher_and_autoencoder_has_no_distance() -> None:
     method, batch = started(), images(1)
-    student, teacher = method.trained["student"], method.distillation.network
-    last, known = student.convolutions[-1], teacher.convolutions[-1]
-    for own, theirs in zip(student.convolutions[:-1], teacher.convolutions[:-1], strict=True):
+    networks = method.trained["student"], method.distillation.network
+    (*student, last), (*teacher, known) = (cast("list[nn.Conv2d]", n.convolutions) for n in networks)
+    for own, theirs in zip(student, teacher, strict=True):
         own.load_state_dict(theirs.state_dict())
+    assert last.bias is not None
+    assert known.bias is not None
     last.weight[:CHANNELS] = known.weight / method.deviation[:, None, None, None]
     last.bias[:CHANNELS] = (known.bias - method.mean) / method.deviation
     assert method.distances(batch.image)[:, 0].max() < 1e-8

@@ -200,7 +200,7 @@ def test_the_teacher_of_efficient_ad() -> None:
     check("efficient_ad pooled features", ours.distillation.pooled(batch), expected, ROUNDING)
 
     ours.on_train_start(stage, [batch])
-    main.tqdm = lambda **options: _Count()
+    vars(main)["tqdm"] = lambda **options: _Count()
     mean, deviation = main.feature_normalization(extractor, [(image, None)], steps=2)
     check("efficient_ad mean of features", ours.distillation.mean, mean.flatten(), ROUNDING)
     check("efficient_ad deviation of features", ours.distillation.deviation, deviation.flatten(), ROUNDING)
