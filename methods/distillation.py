@@ -7,12 +7,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, mse_loss
 
 from datasets.batch import Batch
-from methods.moments import Moments
+from methods.moments import EPSILON, Moments
 from methods.pdn import PatchDescriptionNetwork
 
 PATCH = 3  # side of the patches of features that are pooled, locations
 POOLED = 1024  # numbers that stand for a patch of one layer
-EPSILON = 1e-12  # added to deviations, for channels that never vary
 
 
 class Distillation(nn.Module):

@@ -10,11 +10,11 @@ from torch.nn.functional import mse_loss, pad
 
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone, isolated_rng
-from methods.distillation import EPSILON, Distillation
+from methods.distillation import Distillation
 from methods.errors import MethodError
 from methods.jitter import jittered
 from methods.method import Crops, Method, Stage
-from methods.moments import Moments
+from methods.moments import EPSILON, Moments
 from methods.pdn import RECEPTIVE_FIELD, STRIDE, Autoencoder, PatchDescriptionNetwork, Size
 from methods.ranges import CHANNELS, SEED, Range, check_option
 

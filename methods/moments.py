@@ -1,7 +1,9 @@
-"""Mean and deviation of what a network says of many images."""
+"""Mean and standard deviation of the outputs of a network over many images."""
 
 import torch
 from torch import Tensor
+
+EPSILON = 1e-12  # added to deviations, for channels that never vary
 
 
 class Moments:

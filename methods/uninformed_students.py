@@ -13,12 +13,11 @@ from methods.backbone import FeatureBackbone, isolated_rng
 from methods.ensemble import Ensemble, check_students, error_and_variance
 from methods.errors import MethodError
 from methods.method import Crops, Method, Stage
-from methods.moments import Moments
+from methods.moments import EPSILON, Moments
 from methods.patches import DESCRIPTOR, NETWORKS, Distillation, PatchNetwork
 from methods.ranges import SEED, SIDE, check_option
 
 MAX_ZOOM = 100  # patches a side: natural images of 6500 pixels for the largest
-EPSILON = 1e-12  # added to deviations, for descriptors and scores that never vary
 
 
 class UninformedStudents(Method):
