@@ -249,6 +249,9 @@ def run_job(config: DictConfig) -> None:
     pretrained: dict[str, Any] = {}
     if pretraining:
         pretrained = {tags.PRETRAINING_IMAGES: source, tags.PRETRAINING_COUNT: len(pretraining.train)}
+    if settings.wants_natural:
+        folder = settings.training.pretraining.images
+        pretrained[tags.NATURAL_IMAGES] = folder.name if folder else tags.NO_IMAGES
     job = Job(
         sweep,
         number,

@@ -109,6 +109,11 @@ class JobSettings(JobValues):
             return None
         return pool([self.dataset.category(name) for name in self.dataset.categories])
 
+    @property
+    def wants_natural(self) -> bool:
+        """Whether a stage sees natural images besides the category's."""
+        return any(map(self.probe.natural, self.probe.stages()))
+
     def pretraining(self) -> tuple[Category | None, str]:
         """Return the images of stages that are independent of the category, and where they come from.
 
@@ -120,9 +125,8 @@ class JobSettings(JobValues):
             If the folder of natural images is missing or empty.
         """
         settings = self.training.pretraining
-        stages = [stage for stage, _ in stages_of(self.probe, self.training)]
-        wants_natural = settings.images and any(map(self.probe.natural, stages))
-        if not wants_natural and not any(map(self.probe.crops, stages)):
+        wants_crops = any(map(self.probe.crops, self.probe.stages()))
+        if not wants_crops and not (settings.images and self.wants_natural):
             return None, ""
         if settings.images:
             return natural_images(settings.images, settings.limit), settings.images.name

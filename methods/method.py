@@ -52,6 +52,8 @@ class Crops:
         Side to which a crop is resized for the backbone, pixels.
     options
         Names of the method's options on which the stage's training depends; None: all of them.
+    grey
+        Share of the crops that are shown in grey.
     """
 
     size: int
@@ -59,6 +61,7 @@ class Crops:
     layers: tuple[str, ...]
     feature_size: int
     options: tuple[str, ...] | None = None
+    grey: float = 0.0
 
 
 class Method(nn.Module):

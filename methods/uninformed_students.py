@@ -13,11 +13,11 @@ from methods.backbone import FeatureBackbone, isolated_rng
 from methods.ensemble import Ensemble, check_students, error_and_variance
 from methods.errors import MethodError
 from methods.method import Crops, Method, Stage
+from methods.moments import EPSILON, Moments
 from methods.patches import DESCRIPTOR, NETWORKS, Distillation, PatchNetwork
 from methods.ranges import SEED, SIDE, check_option
 
 MAX_ZOOM = 100  # patches a side: natural images of 6500 pixels for the largest
-EPSILON = 1e-12  # added to deviations, for descriptors and scores that never vary
 
 
 class UninformedStudents(Method):
@@ -237,27 +237,6 @@ class Scale(nn.Module):
         """Return e and v, scaled to mean 0 and deviation 1 on held-out normal images: (B, 2, H, W)."""
         mean, deviation = (value[:, None, None] for value in (self.score_mean, self.score_deviation))
         return (self.scores(image) - mean) / (deviation + EPSILON)
-
-
-class Moments:
-    """Mean and standard deviation of each channel of (B, C, h, w) maps, computed incrementally."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sum, self.squares = torch.zeros(1), torch.zeros(1)
-
-    def add(self, values: Tensor) -> None:
-        """Add the values of (B, C, h, w)."""
-        values = values.double()
-        self.count += values.numel() // values.shape[1]
-        self.sum = values.sum((0, 2, 3)) + self.sum.to(values.device)
-        self.squares = values.square().sum((0, 2, 3)) + self.squares.to(values.device)
-
-    def store(self, mean: Tensor, deviation: Tensor) -> None:
-        """Write the results to two (C,) tensors."""
-        average = self.sum / self.count
-        mean.copy_(average)
-        deviation.copy_((self.squares / self.count - average.square()).clamp_min(0).sqrt())
 
 
 def random_window(image: Tensor, side: int) -> Tensor:

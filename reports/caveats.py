@@ -17,7 +17,7 @@ from reports.tables.seeds import ENOUGH_SEEDS
 from reports.teachers import UNTRAINED, teachers
 from reports.training_caveats import training_caveats
 from store.table import labels, rows
-from store.tags import DATASET_CHOICE, FORMAT, OWN_IMAGES
+from store.tags import DATASET_CHOICE, FORMAT, NO_IMAGES, OWN_IMAGES
 from store.text import counted, listed
 
 
@@ -163,6 +163,16 @@ def _own_images(done: pd.DataFrame) -> list[str]:
     ]
 
 
+def _no_natural_images(done: pd.DataFrame) -> list[str]:
+    without = done[done["natural_images"] == NO_IMAGES]
+    if without.empty:
+        return []
+    return [
+        f"The training steps of {method_names(without)} saw no natural images besides the category's, as published "
+        "ones do: method.training.pretraining.images names none."
+    ]
+
+
 def _mixed_protocols(done: pd.DataFrame) -> list[str]:
     return mixed(done, "protocol", "protocols", "so schedules and sizes of images may differ")
 
@@ -292,6 +302,7 @@ _OF_FINISHED: Sequence[_Rule] = (
         _mixed_policies,
         _oracles,
         _own_images,
+        _no_natural_images,
         _mixed_teachers,
         _code,
         _one_category,

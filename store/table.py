@@ -31,6 +31,7 @@ TAGS = (
     *(names.SWEEP, names.METHOD, names.MODE, names.DATASET, names.DATASET_CHOICE, names.CATEGORY),
     *(names.GROUP, names.SEED, names.TIMED_CATEGORY),
     *(names.PROTOCOL, names.BACKBONE, names.WEIGHTS, names.PRETRAINING_IMAGES, names.PRETRAINING_COUNT),
+    names.NATURAL_IMAGES,
     *(names.DEVICE, names.PRECISION, names.CPU, names.CPU_THREADS, names.GPU, names.PLATFORM),
     *(names.THRESHOLD_POLICY, names.FPR_LIMIT, names.GIT_COMMIT, names.GIT_DIRTY, names.REASON),
     *(names.FORMAT_TAG, names.IDENTITY, names.TRAINING_KEY, names.TEST_IMAGES, names.UNMEASURED),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.transforms.v2.functional import resize
+from torchvision.transforms.v2.functional import resize, rgb_to_grayscale
 
 from benchmark.data.arrays import to_tensor
 from benchmark.data.teacher import TeacherFeatures, normalise
@@ -58,6 +58,8 @@ class CropSource:
         box = min(max(round(side / zoom), 1), side)
         top, left = torch.randint(side - box + 1, (2,), generator=generator).tolist()
         part = to_tensor(self.stored.images[position, top : top + box, left : left + box]).permute(2, 0, 1)
+        if self.crops.grey and torch.rand((), generator=generator).item() < self.crops.grey:
+            part = rgb_to_grayscale(part, num_output_channels=3)
         return resize(part, [self.crops.size, self.crops.size], antialias=True).permute(1, 2, 0)
 
     def _batch(self, crops: Tensor) -> Batch:

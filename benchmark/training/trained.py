@@ -11,6 +11,7 @@ from benchmark.detector import Detector, with_weights
 from benchmark.detector_files import FORMAT, read_about, write_files
 from benchmark.environment import environment, peak_memory
 from benchmark.identity import training_makers
+from benchmark.settings.training import Training
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.fit import fit
 from benchmark.training.pretraining import PretrainedStages
@@ -60,23 +61,26 @@ def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool 
         log.info("%s: trained before, detector loaded from %s", cell.training_title, target)
     detector = with_weights(target, cell.build_method(), cell.backbone, cell.runtime)
     for record in detector.records:
-        _warn(cell.training_title, record)
+        _warn(cell.training_title, record, cell.training)
     _warn_of_few_images(cell.training_title, len(cell.trained_on.train), detector.records)
     return detector
 
 
-def _warn(title: str, record: StageRecord) -> None:
+def _warn(title: str, record: StageRecord, training: Training) -> None:
     """Warn of a stage that ended too early to say much about its method."""
+    counts_steps = training.stage(record.name).steps is not None
+    entry = training.entry_of(record.name)
+    option = f"method.training.stages.{entry}.steps" if counts_steps else "method.training.epochs"
     if too_few_steps(record.steps):
         log.warning(
             "%s: stage '%s' took %d optimiser steps, too few to train a network (published schedules take 200 or "
-            "more); raise method.training.epochs",
-            *(title, record.name, record.steps),
+            "more); raise %s",
+            *(title, record.name, record.steps, option),
         )
     if still_improving(record.selection or record.losses, record.best_epoch):
         log.warning(
-            "%s: the %s of stage '%s' was still falling when the training ended; raise method.training.epochs",
-            *(title, "held-out value" if record.selection else "training loss", record.name),
+            "%s: the %s of stage '%s' was still falling when the training ended; raise %s",
+            *(title, "held-out value" if record.selection else "training loss", record.name, option),
         )
 
 

@@ -14,7 +14,7 @@ from reports.tables.seeds import MEAN, Seeds, explain_seeds, seeds_of, several_s
 from reports.teachers import name_teachers
 from store.display_names import dataset_name
 from store.table import labels, rows
-from store.tags import OWN_IMAGES, PRETRAINING_COUNT, PRETRAINING_IMAGES
+from store.tags import NATURAL_IMAGES, NO_IMAGES, OWN_IMAGES, PRETRAINING_COUNT, PRETRAINING_IMAGES
 from store.text import counted, listed
 
 NAMED = 10
@@ -62,6 +62,8 @@ def facts(cells: pd.DataFrame, metrics: Sequence[str], seeds: Seeds, mean: str =
     parts += [
         f"teachers of {method} pretrained on {images}" for method, images in pretraining(cells, "method")
     ]
+    if without := pd.unique(cells.loc[cells[NATURAL_IMAGES] == NO_IMAGES, "method"]).tolist():
+        parts.append(f"{listed(without)} trained without natural images")
     if only := [*pd.unique(rows(trained_only(cells)))]:
         parts.append(f"trained, not measured for lack of test images: {listed(only, NAMED)}")
     for changes, part in cells[cells["changes"] != ""].groupby("changes", sort=False):

@@ -36,9 +36,10 @@ _TEACHER, _SIZE, _PATCHES, _MODE = (
     "method.patch_sizes",
     "method.mode",
 )
-_RESNET, _WIDE_RESNET, _EFFICIENTNET = (
+_RESNET, _WIDE_RESNET, _WIDE_RESNET_101, _EFFICIENTNET = (
     "resnet18.tv_in1k",
     "wide_resnet50_2.tv_in1k",
+    "wide_resnet101_2.tv_in1k",
     "tf_efficientnet_b5.aa_in1k",
 )
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -47,6 +48,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         **{"method.combine": "sum", "method.image_score": "max"},
     },
     "stfpm": {_TEACHER: _RESNET, _SIZE: 256},
+    "efficient_ad": {_TEACHER: _WIDE_RESNET_101, _SIZE: 256, "method.size": "small"},
     "feature_variance": {_TEACHER: _RESNET, _SIZE: 224, "method.score": "e+v"},
     "simple_student": {_TEACHER: _RESNET, _SIZE: 224},
     "uninformed_students": {_TEACHER: _RESNET, _SIZE: 256, _PATCHES: [17, 33, 65], "method.score": "e+v"},
@@ -68,6 +70,8 @@ VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("stfpm", "resnet18"): {},
     ("stfpm", "resnet18_224"): {_SIZE: 224},
     ("stfpm", "wide_resnet50_2"): {_TEACHER: _WIDE_RESNET},
+    ("efficient_ad", "small"): {},
+    ("efficient_ad", "medium"): {"method.size": "medium"},
     ("feature_variance", "resnet18_224"): {},
     ("simple_student", "resnet18_224"): {},
     ("uninformed_students", "multi_scale"): {},

@@ -26,6 +26,7 @@ METHODS = {
     "feature_variance": (),
     "uninformed_students": ("method.students=2", "method.training.stages.teacher.steps=4"),
     "ast": (),
+    "efficient_ad": tuple(f"method.training.stages.{stage}.steps=4" for stage in ("teacher", "student")),
 }
 WASHER = ("dataset.categories=[washer]", "tracking.figure=false", f"runtime.device={DEVICE}", *TINY)
 

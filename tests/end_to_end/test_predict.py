@@ -32,6 +32,7 @@ METHODS = {
         "method.training.image_size=40",
     ),
     "ast": (),
+    "efficient_ad": tuple(f"method.training.stages.{stage}.steps=4" for stage in ("teacher", "student")),
 }
 DEPTH = (
     "dataset=synthetic_3d",

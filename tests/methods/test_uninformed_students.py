@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from datasets.batch import Batch
 from methods.errors import MethodError
-from methods.uninformed_students import Moments, UninformedStudents, random_window
+from methods.uninformed_students import UninformedStudents, random_window
 from tests.methods.samples import crops_of, random_backbone
 
 SIDE = 34
@@ -230,16 +230,6 @@ def test_students_that_equal_the_teacher_make_no_error_and_agree() -> None:
     for network in scale.students.networks:
         network.load_state_dict(scale.distillation.network.state_dict())
     assert raw(method, images(1)).max() < 1e-8
-
-
-def test_moments_are_those_of_all_values_together() -> None:
-    values = 5 + torch.randn(6, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    moments, mean, deviation = Moments(), torch.zeros(3), torch.zeros(3)
-    for part in values.split(4):
-        moments.add(part)
-    moments.store(mean, deviation)
-    torch.testing.assert_close(mean, values.mean((0, 2, 3)))
-    torch.testing.assert_close(deviation, values.std((0, 2, 3), correction=0))
 
 
 def test_random_windows_lie_within_the_image_and_reach_its_corners() -> None:

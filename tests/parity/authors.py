@@ -34,7 +34,9 @@ CPU = Runtime(torch.device("cpu"), "fp32", channels_last=False)
 def checkout(name: str) -> Path:
     """Return the folder of a repository; the test is skipped where there is none."""
     if not os.environ.get(VARIABLE):
-        pytest.skip("no AUTHORS=folder with checkouts of RD4AD, STFPM and AST: make parity AUTHORS=folder")
+        pytest.skip(
+            "no AUTHORS=folder with checkouts of RD4AD, STFPM, AST and EfficientAD: make parity AUTHORS=folder"
+        )
     folder = Path(os.environ[VARIABLE]).expanduser() / name
     if not folder.is_dir():
         pytest.skip(f"{folder}: no such checkout")

@@ -137,8 +137,9 @@ def test_a_teacher_that_published_numbers_did_not_use_is_named_with_those_that_t
 
 
 def test_six_methods_of_one_teacher_have_one_sentence_that_groups_them_by_published_teacher() -> None:
+    six = ("rd", "stfpm", "feature_variance", "simple_student", "uninformed_students", "ast")
     table = over_seeds(
-        {(method, category): [0.9] * 5 for method in SETTINGS for category in ("bottle", "cable")},
+        {(method, category): [0.9] * 5 for method in six for category in ("bottle", "cable")},
         backbone=LITE,
     )
     assert only(table).endswith(
@@ -270,6 +271,12 @@ def test_teachers_pretrained_on_the_tested_categories_are_named_and_natural_imag
     own = with_own("stfpm", pretraining_images="own", pretraining_count="400")
     assert "teachers of stfpm were pretrained on 400 train images of the tested categories" in only(own)
     assert caveats(with_own("stfpm", pretraining_images="imagenet", pretraining_count="1000")) == []
+
+
+def test_training_without_natural_images_is_named_where_the_method_wants_some() -> None:
+    sentence = only(with_own("stfpm", natural_images="none"))
+    assert sentence.startswith("The training steps of stfpm saw no natural images besides the category's")
+    assert caveats(with_own("stfpm", natural_images="imagenet")) == []
 
 
 def test_uncommitted_and_unknown_code_is_named() -> None:

@@ -190,6 +190,12 @@ def test_the_caption_says_on_which_images_teachers_were_pretrained(images: str, 
     assert "pretrained" not in caption(TWO_BY_TWO, "pro")
 
 
+@pytest.mark.parametrize(("images", "is_named"), [("none", True), ("imagenet", False), ("", False)])
+def test_the_caption_says_where_natural_images_were_missing(images: str, is_named: bool) -> None:
+    table = pd.concat([TWO_BY_TWO, cells(("efficient_ad", "bottle", 0.9), natural_images=images)])
+    assert ("efficient_ad trained without natural images;" in caption(table, "pro")) == is_named
+
+
 def test_changed_settings_are_in_the_caption() -> None:
     """`protocol paper` with five epochs instead of a hundred is not the published schedule."""
     text = caption(cells(("rd", "bottle", 0.9), changes="training.epochs=5"), "pro")

@@ -46,6 +46,7 @@ CELLS: dict[str, tuple[int, int, int, tuple[str, ...]]] = {
     "rd": (16, 12, 256, ()),
     "ast": (32, 12, 768, ()),
     "uninformed_students": (5, 1, 256, (ONE_STEP,)),
+    "efficient_ad": (10, 12, 256, (ONE_STEP, "method.training.stages.student.steps=2")),
     "feature_variance": (40, 12, 224, ()),
     "simple_student": (40, 12, 224, ()),
 }

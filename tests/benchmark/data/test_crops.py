@@ -1,5 +1,6 @@
 """Crops of natural images: full batches without end, of the zoom that was asked for, with the teacher's features."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from tests.methods.samples import IMAGENET
 CROPS = Crops(size=8, zoom=(2.0, 4.0), layers=("layer1",), feature_size=32)
 
 
-def crops_of(images: NDArray[np.uint8], backbone: FeatureBackbone) -> CropSource:
+def crops_of(images: NDArray[np.uint8], backbone: FeatureBackbone, crops: Crops = CROPS) -> CropSource:
     samples = tuple(Sample(Path(f"{i}.png")) for i in range(len(images)))
-    return open_crops(StoredImages(samples, images, None, "key"), CROPS, backbone, CPU)
+    return open_crops(StoredImages(samples, images, None, "key"), crops, backbone, CPU)
 
 
 def draw(source: CropSource, size: int = 16, seed: int = 0, count: int = 1) -> list[Batch]:
@@ -70,6 +71,17 @@ def test_a_crop_is_an_upright_part_of_the_image_of_the_zoom_that_was_asked_for(
     assert covered.max() - covered.min() > 8
     assert red[:, 0, 0].min() < 5  # crops reach the border
     assert red[:, 0, -1].max() > 58
+
+
+def test_a_share_of_the_crops_is_grey(backbone: FeatureBackbone) -> None:
+    mean, std = (torch.tensor(value)[:, None, None] for value in (IMAGENET.mean, IMAGENET.std))
+    for share in (0.0, 0.3, 1.0):
+        (batch,) = draw(crops_of(ramp(), backbone, replace(CROPS, grey=share)), size=200)
+        image = batch.image * std + mean
+        is_grey = (image - image[:, :1]).abs().amax((1, 2, 3)) < 1e-3
+        assert is_grey.float().mean().item() == pytest.approx(share, abs=0.1)
+    weighted = 255 * image.mean(1)[:, 0, :].diff(dim=1).mean(1)  # red rises by a column, and counts 0.299
+    assert 0.299 * 2 - 0.2 < weighted.min() < weighted.max() < 0.299 * 4 + 0.2
 
 
 def test_crops_follow_their_generator(backbone: FeatureBackbone) -> None:

@@ -25,6 +25,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ast": AST,
     "ast_depth": {**AST, "mode": "depth"},
     "ast_rgbd": {**AST, "mode": "rgbd"},
+    "efficient_ad": {
+        "_target_": "methods.efficient_ad.EfficientAD",
+        "channels": 8,
+        "width": 0.05,
+        "pretrained_size": 66,
+    },
     "feature_variance": {
         "_target_": "methods.feature_variance.FeatureVariance",
         "layers": ["layer1"],
@@ -44,8 +50,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "students": 2,
     },
 }
-SIDES = {"uninformed_students": 17}
-"""Sides of the images of methods that are slow on 32 pixels."""
+SIDES = {"uninformed_students": 17, "efficient_ad": 40}
+"""Sides of the images of methods that are slow on 32 pixels, or need more."""
 THRESHOLDS = {"f1_image": {"pixel": 0.1, "image": 0.3}, "train_quantile": {"pixel": 0.2, "image": 0.4}}
 
 

@@ -26,6 +26,7 @@ from datasets.batch import Batch
 from datasets.category import Category
 from methods.ast import AsymmetricStudentTeacher
 from methods.backbone import FeatureBackbone
+from methods.efficient_ad import EfficientAD
 from methods.feature_variance import FeatureVariance
 from methods.flow import ConditionalFlow
 from methods.method import Crops, Method, Stage
@@ -50,7 +51,9 @@ METHODS: dict[str, Build] = {
     "uninformed_students": lambda backbone: UninformedStudents(
         backbone, patch_sizes=[33], students=2, pretrained_size=32, crop=4
     ),
+    "efficient_ad": lambda backbone: EfficientAD(backbone, channels=8, width=0.05, pretrained_size=66),
 }
+DISTILLED = ("uninformed_students", "efficient_ad")
 
 
 def data_of(
@@ -75,9 +78,9 @@ def schedule(**changes: Any) -> Training:
 def fitted(
     name: str, category: Category, backbone: FeatureBackbone, folder: Path, stages: Path
 ) -> dict[str, Any]:
-    build, side = METHODS[name], 36 if name == "uninformed_students" else 64
+    build, side = METHODS[name], 36 if name in DISTILLED else 64
     data = data_of(category, backbone, build(backbone), folder, side)
-    training = schedule() if name == "uninformed_students" else schedule(stages={})
+    training = schedule() if name in DISTILLED else schedule(stages={})
     shared = PretrainedStages(data.train.stored, {"compactness": "squared"}, backbone, CPU, stages)
     images = data.train.select(category.train)
     method, records = fit(lambda: build(backbone), training, category, images, None, 7, name, shared)
@@ -104,7 +107,7 @@ def test_methods_of_the_suite_need_one_line_for_a_last_batch_of_one_small_image(
     with pytest.raises(ValueError, match=r"^.*$") as caught:
         rehearse(method, training, data, f"{name} washer")
     message = str(caught.value)
-    if name == "uninformed_students":  # without BatchNorm
+    if name in DISTILLED:  # without BatchNorm
         assert message.startswith("method.training.image_size: found 16 x 16; expected 33 or more")
         return
     assert message.startswith(f"{name} washer: stage 'student")

@@ -57,6 +57,17 @@ def test_few_steps_are_warned_of_whenever_the_detector_is_used(
         assert detector(cell, tmp_path).records[0].steps == 6
         message, *_ = warnings(caplog)
         assert message.startswith("stfpm washer: stage 'student' took 6 optimiser steps, too few")
+        assert message.endswith("raise method.training.epochs")
+
+
+def test_a_stage_that_counts_steps_is_to_take_more_of_them(
+    cell: Cell, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = make_training(image_size=32, stages={"student": {"steps": 5}})
+    detector(replace(cell, training=training), tmp_path)
+    message, *_ = warnings(caplog)
+    assert "took 5 optimiser steps" in message
+    assert message.endswith("raise method.training.stages.student.steps")
 
 
 def test_few_train_images_are_warned_of_with_the_steps_that_they_took(
