@@ -164,15 +164,13 @@ class ReverseDistillation(Method):
 
     def restored(self, batch: Batch, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
         """Return the features restored from those of the three layers, or from the deepest without a bottleneck."""
-        if self.bottleneck is None:
-            embedding = batch.features[self.teacher_layers[-1]]
-        else:
-            embedding = self.bottleneck(inputs)
+        deepest = batch.features[self.teacher_layers[-1]]
+        embedding = deepest if self.bottleneck is None else self.bottleneck(inputs)
         students = dict(zip(self.layers, self.decoder(embedding), strict=True))
         if any(student.shape != batch.features[k].shape for k, student in students.items()):
             height, width = batch.image.shape[-2:]
             raise MethodError(
-                f"method.training.image_size: found {height} x {width}; expected multiples of 32 for reverse distillation"
+                f"method.training.image_size: found {height} x {width}; expected multiples of 32 for its decoder"
             )
         return students
 

@@ -6,6 +6,7 @@ METHODS = {
     "ast": "AST",
     "feature_variance": "Feature Variance",
     "rd": "RD",
+    "rd_plus_plus": "RD++",
     "simple_student": "Simple Student",
     "stfpm": "STFPM",
     "uninformed_students": "Uninformed Students",

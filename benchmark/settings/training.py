@@ -71,10 +71,10 @@ class Training:
     """`training` in conf/method/<name>.yaml.
 
     `stages.<name>` overrides batch size, optimizer, schedule, clip_norm, accumulate and epochs for one stage, or counts
-    steps instead; without such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`; null
-    leaves an option as it is for the method. `validation_fraction` of the train images, drawn with `validation_seed`,
-    are held out, unless the category has validation images of its own. Depth is resized to a side of `depth_size`
-    pixels, where the dataset has any.
+    steps instead; without such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`;
+    null leaves an option as it is for the method. `validation_fraction` of the train images, drawn with
+    `validation_seed`, are held out, unless the category has validation images of its own. Depth is resized to a side of
+    `depth_size` pixels, where the dataset has any.
     """
 
     image_size: Side
@@ -115,6 +115,9 @@ class Training:
         own = {option: value for option, value in own.items() if value is not None}
         if "epochs" in own and "steps" in own:
             raise BenchmarkError(f"{path} has both epochs and steps; expected one of the two")
-        usual = {name: getattr(self, name) for name in ("batch_size", "optimizer", "schedule", "clip_norm", "accumulate")}
+        usual = {
+            name: getattr(self, name)
+            for name in ("batch_size", "optimizer", "schedule", "clip_norm", "accumulate")
+        }
         length = {} if "steps" in own else {"epochs": self.epochs}
         return typed(StageConfig, {**usual, **length, **own}, path)

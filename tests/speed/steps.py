@@ -27,7 +27,7 @@ from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
 from tests.conftest import PROJECT_ROOT
 
-METHODS = ("stfpm", "rd", "ast", "uninformed_students", "feature_variance", "simple_student")
+METHODS = ("stfpm", "rd", "rd_plus_plus", "ast", "uninformed_students", "feature_variance", "simple_student")
 
 
 def configuration(method: str, protocol: str, *overrides: str) -> dict[str, Any]:
@@ -123,9 +123,13 @@ def noise(
     layers, seen = method.teacher_layers, image
     if crops is not None:
         layers, seen = crops.layers, interpolate(image, (crops.feature_size,) * 2)
-    features = {}
-    if layers:
-        features = TeacherFeatures(
-            runtime.move(backbone.teacher(layers)), backbone.normalisation, runtime
-        ).compute(seen)
-    return Batch(image, torch.zeros(count, dtype=torch.int64, device=runtime.device), features=features)
+    batch = Batch(image, torch.zeros(count, dtype=torch.int64, device=runtime.device))
+    if not layers:
+        return batch
+    teacher = TeacherFeatures(runtime.move(backbone.teacher(layers)), backbone.normalisation, runtime)
+    changed = None if crops else method.changed(stage, batch)
+    return replace(
+        batch,
+        features=teacher.compute(seen),
+        changed={} if changed is None else teacher.compute(changed),
+    )

@@ -30,6 +30,7 @@ from methods.feature_variance import FeatureVariance
 from methods.flow import ConditionalFlow
 from methods.method import Crops, Method, Stage
 from methods.rd import ReverseDistillation
+from methods.rd_plus_plus import RDPlusPlus
 from methods.simple_student import SimpleStudent
 from methods.stfpm import STFPM
 from methods.uninformed_students import UninformedStudents
@@ -44,6 +45,7 @@ METHODS: dict[str, Build] = {
     "feature_variance": lambda backbone: FeatureVariance(backbone, students=2),
     "simple_student": SimpleStudent,
     "rd": ReverseDistillation,
+    "rd_plus_plus": RDPlusPlus,
     "ast": lambda backbone: AsymmetricStudentTeacher(
         backbone, coupling_blocks=1, flow_hidden=8, student_hidden=8, student_blocks=1
     ),
