@@ -131,8 +131,9 @@ class RDPlusPlus(ReverseDistillation):
         vectors = [x.flatten(1) for x in normal]
         teacher = [batch.changed[k].float().flatten(1) for k in self.layers]
         apart = batch.image.new_full((len(batch),), -1.0)
-        pairs = zip(noisy, normal, strict=True)
-        total = self.reconstruction_weight * sum((1 - cosine_similarity(*pair)).mean() for pair in pairs)
+        total = batch.image.new_zeros(())
+        for pair in zip(noisy, normal, strict=True):
+            total = total + self.reconstruction_weight * (1 - cosine_similarity(*pair)).mean()
         for pair in zip(teacher, vectors, strict=True):
             total = total + self.contrast_weight * cosine_embedding_loss(*pair, apart, margin=MARGIN)
         if self.transport:

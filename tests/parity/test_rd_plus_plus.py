@@ -49,7 +49,7 @@ def plain(*function: Any, **_: Any) -> Any:
 
 def test_noise(tmp_path: Path) -> None:
     with modules_of(checkout(NAME)) as load:
-        data = load("dataset.dataset")
+        data: Any = load("dataset.dataset")
     side, image = 256, np.full((256, 256, 3), 127.5)
     data.cv2 = MagicMock(imread=lambda _: image, cvtColor=lambda x, _: x, resize=lambda x, _: x)
     (tmp_path / "good").mkdir()
@@ -119,7 +119,10 @@ def test_rd_plus_plus(network: str, base: int) -> None:
     steps = Steps(stage, StageConfig(2, settings["optimizer"], accumulate=settings["accumulate"]), 1)
     student.train()
     ours.train()
-    rates = [(list(projections.parameters()), 0.001), (list(student[1:].parameters()), 0.005)]  # main.py:72-73
+    rates = [
+        (list(projections.parameters()), 0.001),
+        (list(student[1:].parameters()), 0.005),
+    ]  # main.py:72-73
     optimizers = [torch.optim.Adam(each, lr=lr, betas=(0.5, 0.999)) for each, lr in rates]
     for number, each in enumerate(batches):  # main.py:135-154
         inputs, noisy = encoder(each.image), [each.changed[k] for k in LAYERS]
