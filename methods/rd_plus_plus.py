@@ -84,8 +84,8 @@ class RDPlusPlus(ReverseDistillation):
         self.projections = nn.ModuleList(map(projection, backbone.channels(self.layers)))
         self.projection_weight, self.transport, self.noise = projection_weight, transport, noise
         self.reconstruction_weight, self.contrast_weight = reconstruction_weight, contrast_weight
-        self.deviation = torch.tensor(backbone.normalisation.std)[:, None, None]
-        self.simplex = SimplexNoise(torch.randperm(256))
+        self.deviation = torch.tensor(backbone.normalisation.std, device="cpu")[:, None, None]
+        self.simplex = SimplexNoise(torch.randperm(256, device="cpu"))
         self.fields: dict[tuple[int, int], Tensor] = {}
 
     def stages(self) -> Iterator[Stage]:

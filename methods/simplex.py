@@ -42,7 +42,7 @@ class SimplexNoise:
     """
 
     def __init__(self, permutation: Tensor) -> None:
-        if not torch.equal(permutation.sort().values, torch.arange(256)):
+        if not torch.equal(permutation.sort().values, torch.arange(256, device="cpu")):
             raise MethodError("permutation: expected a permutation of 0..255")
         self.permutation = permutation
 

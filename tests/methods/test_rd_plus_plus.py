@@ -144,6 +144,12 @@ def test_size_and_place_come_from_the_global_generator() -> None:
     assert not torch.equal(found[0] > 1e-5, found[2] > 1e-5)
 
 
+def test_the_noise_has_values_where_the_networks_have_none() -> None:
+    with torch.device("meta"):
+        method = RDPlusPlus(BACKBONE)
+    assert noise_of(method).any()
+
+
 def test_without_noise_images_stay_as_they_are_and_small_ones_have_room() -> None:
     assert not noise_of(build(noise=0.0)).any()
     for side in (16, 32, 64):
