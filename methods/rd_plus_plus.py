@@ -33,8 +33,8 @@ class RDPlusPlus(ReverseDistillation):
     - L_reconstruction: 1 - cos of P(t') and P(t) per location, so that noise disappears;
     - L_contrast: max(cos - 1/2, 0) of t' and P(t) as one vector per image, so that projections are no copies;
     - L_transport: Sinkhorn divergence of the batch's P(t), each image one point after a softmax over all its values,
-      from the same in another order. Both are one cloud of points, so value and gradient are 0 (`methods.sinkhorn`):
-      whether it is computed changes nothing but the time.
+      from the same in another order. Both are one cloud of points, so value and gradient are 0 up to rounding, and
+      whether it is computed changes the time alone.
 
     It costs a pass of the teacher in every step, which RD saves by keeping features. Use it where RD misses defects
     that its bottleneck passes on to the student.

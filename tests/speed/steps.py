@@ -91,7 +91,7 @@ def steps_of(
                 method.on_train_start(stage, [batch])
                 batch = replace(batch, targets=method.targets(stage, batch))
         stage.module.train()
-        optimizer = build_optimizer(stage_config.optimizer, stage.module)
+        optimizer = build_optimizer(stage_config.optimizer, stage.module, groups=stage.groups)
         changed = change(stage, optimizer) if change else stage
         run = partial(take, changed, batch, optimizer, runtime)
         yield Step(stage.name, stage_config.batch_size, side, run)
