@@ -1,6 +1,6 @@
 """Reverse distillation from one-class embedding (Deng and Li, CVPR 2022, arXiv:2201.10703)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -160,23 +160,29 @@ class ReverseDistillation(Method):
 
     def student_features(self, batch: Batch) -> dict[str, Tensor]:
         """Return the restored features: {layer: (B, C_k, h_k, w_k)}."""
-        if self.bottleneck is None:
-            embedding = batch.features[self.teacher_layers[-1]]
-        else:
-            embedding = self.bottleneck([batch.features[k] for k in self.layers])
+        return self.restored(batch, [batch.features[k] for k in self.layers])
+
+    def restored(self, batch: Batch, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the features restored from those of the three layers, or from the deepest without a bottleneck."""
+        deepest = batch.features[self.teacher_layers[-1]]
+        embedding = deepest if self.bottleneck is None else self.bottleneck(inputs)
         students = dict(zip(self.layers, self.decoder(embedding), strict=True))
         if any(student.shape != batch.features[k].shape for k, student in students.items()):
             height, width = batch.image.shape[-2:]
             raise MethodError(
-                f"method.training.image_size: found {height} x {width}; expected multiples of 32 for method=rd"
+                f"method.training.image_size: found {height} x {width}; expected multiples of 32 for its decoder"
             )
         return students
 
     def loss(self, batch: Batch) -> Tensor:
         """Sum over layers of 1 - cos, averaged over images (and locations)."""
+        return self.distillation(batch, self.student_features(batch))
+
+    def distillation(self, batch: Batch, students: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of restored features."""
         distance = flattened_distance if self.loss_form == "flattened" else cosine_distance
         total = batch.image.new_zeros(())
-        for k, student in self.student_features(batch).items():
+        for k, student in students.items():
             total = total + distance(batch.features[k], student).mean()
         return total
 

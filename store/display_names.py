@@ -7,6 +7,7 @@ METHODS = {
     "efficient_ad": "EfficientAD",
     "feature_variance": "Feature Variance",
     "rd": "RD",
+    "rd_plus_plus": "RD++",
     "simple_student": "Simple Student",
     "stfpm": "STFPM",
     "uninformed_students": "Uninformed Students",

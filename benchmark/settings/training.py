@@ -15,6 +15,7 @@ Steps = Annotated[int, Range(at_least=1, at_most=1_000_000_000)]
 Count = Annotated[int, Range(at_least=1, at_most=100_000_000, note="images")]
 Share = Annotated[float, Range(at_least=0, below=1, note="a fraction of the train images")]
 Norm = Annotated[float, Range(above=0)]
+Accumulate = Annotated[int, Range(at_least=1, at_most=10_000, note="batches")]
 Schedule = Sequence[Mapping[str, Any]]
 HOLD_OUT = ("validation_fraction", "validation_seed")
 """Options of `method.training` without effect on categories with validation images of their own."""
@@ -51,6 +52,9 @@ class StageConfig:
         see `benchmark.training.schedules.build_schedule`. None: the learning rate is constant.
     clip_norm
         Gradients of all weights together are scaled to this norm where theirs is larger; None: never.
+    accumulate
+        Batches of which a step of the optimiser takes the mean gradient; those that an epoch leaves over take one of
+        their own. `steps` counts batches, `schedule` steps of the optimiser.
     """
 
     batch_size: BatchSize
@@ -59,17 +63,18 @@ class StageConfig:
     steps: Steps | None = None
     schedule: Schedule | None = None
     clip_norm: Norm | None = None
+    accumulate: Accumulate = 1
 
 
 @dataclass(frozen=True)
 class Training:
     """`training` in conf/method/<name>.yaml.
 
-    `stages.<name>` overrides batch size, optimizer, schedule, clip_norm and epochs for one stage, or counts steps
-    instead; without such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`; null
-    leaves an option as it is for the method. `validation_fraction` of the train images, drawn with `validation_seed`,
-    are held out, unless the category has validation images of its own. Depth is resized to a side of `depth_size`
-    pixels, where the dataset has any.
+    `stages.<name>` overrides batch size, optimizer, schedule, clip_norm, accumulate and epochs for one stage, or counts
+    steps instead; without such an entry, that of a prefix applies: `teacher` to all stages named `teacher_<anything>`;
+    null leaves an option as it is for the method. `validation_fraction` of the train images, drawn with
+    `validation_seed`, are held out, unless the category has validation images of its own. Depth is resized to a side of
+    `depth_size` pixels, where the dataset has any.
     """
 
     image_size: Side
@@ -83,6 +88,7 @@ class Training:
     depth_size: Side = 192
     schedule: Schedule | None = None
     clip_norm: Norm | None = None
+    accumulate: Accumulate = 1
 
     def __post_init__(self) -> None:
         self.stage("")
@@ -109,6 +115,9 @@ class Training:
         own = {option: value for option, value in own.items() if value is not None}
         if "epochs" in own and "steps" in own:
             raise BenchmarkError(f"{path} has both epochs and steps; expected one of the two")
-        usual = {name: getattr(self, name) for name in ("batch_size", "optimizer", "schedule", "clip_norm")}
+        usual = {
+            name: getattr(self, name)
+            for name in ("batch_size", "optimizer", "schedule", "clip_norm", "accumulate")
+        }
         length = {} if "steps" in own else {"epochs": self.epochs}
         return typed(StageConfig, {**usual, **length, **own}, path)

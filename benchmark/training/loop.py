@@ -22,7 +22,7 @@ from benchmark.settings.training import StageConfig, Training
 from benchmark.training.checkpoint import Checkpoint, TrainingState, restore_random_states
 from benchmark.training.place import Place
 from benchmark.training.records import StageRecord
-from benchmark.training.steps import Steps, completed
+from benchmark.training.steps import Steps, completed, optimizer_steps
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
@@ -171,7 +171,7 @@ def train_stage(
     rounds = math.ceil(count / steps_per_round)
     every = steps_per_round if counts_steps else 1
 
-    steps = Steps(stage, config, count)
+    steps = Steps(stage, config, optimizer_steps(count, steps_per_round, config.accumulate))
     beside = natural.batches(config.batch_size, generator) if natural else None
     done = StageProgress(rounds, seconds=time.perf_counter() - start)
     if saved is not None:
@@ -193,7 +193,8 @@ def train_stage(
                 batch = completed(method, stage, batch, source, beside)
                 total += steps.take(batch, runtime) * len(batch)
                 images += len(batch)
-                done.steps += 1
+            steps.finish()
+            done.steps = steps.schedule.taken
             done.losses.append(total.item() / images)  # the only wait for the device in a round
             done.images += images
             where = Place(title, stage.name, config, min(number * every, count), steps.optimizer, runtime)

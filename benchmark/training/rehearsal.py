@@ -152,6 +152,7 @@ def _step(
     method.eval()
     stage.module.train()
     loss = steps.take(completed(method, stage, batch, source, beside), runtime).item()
+    steps.finish()
     steps.free()
     if method.keeps_best_epoch and validation is not None and method.crops(stage) is None:
         size = smallest_batch(validation, replace(config, steps=None))

@@ -18,12 +18,12 @@ from methods.method import Method, Stage
 
 
 class Steps:
-    """Takes the steps of a stage.
+    """Takes the steps of a stage: one on every batch, or on the mean gradient of `config.accumulate` batches.
 
     Parameters
     ----------
     count
-        How many steps the stage takes in all.
+        How many steps of the optimiser the stage takes in all: see `optimizer_steps`.
 
     Raises
     ------
@@ -32,21 +32,37 @@ class Steps:
     """
 
     def __init__(self, stage: Stage, config: StageConfig, count: int) -> None:
-        self.stage, self.clip_norm = stage, config.clip_norm
+        self.stage, self.clip_norm, self.accumulate = stage, config.clip_norm, config.accumulate
+        self.pending = 0  # batches whose gradients wait for the others
         self.optimizer = build_optimizer(config.optimizer, stage.module, groups=stage.groups)
         self.schedule = Schedule(config.schedule or (), self.optimizer, count)
 
     def take(self, batch: Batch, runtime: Runtime) -> Tensor:
-        """Take one step on a batch, and return its loss, which stays on the device."""
+        """Learn from a batch, and return its loss, which stays on the device."""
         with runtime.autocast():
             loss = self.stage.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        if not self.pending:
+            self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.pending += 1
+        if self.pending == self.accumulate:
+            self.finish()
+        return loss.detach()
+
+    def finish(self) -> None:
+        """Take a step on the batches that wait, if any: a round ends."""
+        if not self.pending:
+            return
+        parameters = list(self.stage.module.parameters())
+        if self.pending > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(self.pending)
         if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.stage.module.parameters(), self.clip_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
         self.optimizer.step()
         self.schedule.step()
-        return loss.detach()
+        self.pending = 0
 
     def free(self) -> None:
         """Give the gradients' memory back."""
@@ -60,6 +76,18 @@ class Steps:
         """Restore a state."""
         self.schedule.load_state_dict(state["schedule"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def optimizer_steps(batches: int, per_round: int, accumulate: int) -> int:
+    """Return the steps of the optimiser on so many batches; none reaches from one round into the next.
+
+    Examples
+    --------
+    >>> optimizer_steps(28, per_round=14, accumulate=1), optimizer_steps(10, per_round=5, accumulate=2)
+    (28, 6)
+    """
+    rounds, rest = divmod(batches, per_round)
+    return rounds * -(-per_round // accumulate) + -(-rest // accumulate)
 
 
 def completed(

@@ -47,6 +47,10 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         **{_TEACHER: _WIDE_RESNET, _SIZE: 256, "method.ocbe": "mff_oce", "method.score_layers": None},
         **{"method.combine": "sum", "method.image_score": "max"},
     },
+    "rd_plus_plus": {
+        **{_TEACHER: _WIDE_RESNET, _SIZE: 256, "method.score_layers": None},
+        **{"method.combine": "sum", "method.image_score": "max"},
+    },
     "stfpm": {_TEACHER: _RESNET, _SIZE: 256},
     "efficient_ad": {_TEACHER: _WIDE_RESNET_101, _SIZE: 256, "method.size": "small"},
     "feature_variance": {_TEACHER: _RESNET, _SIZE: 224, "method.score": "e+v"},
@@ -67,6 +71,7 @@ _ABLATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("rd", "wide_resnet50_2"): {},
+    ("rd_plus_plus", "wide_resnet50_2"): {},
     ("stfpm", "resnet18"): {},
     ("stfpm", "resnet18_224"): {_SIZE: 224},
     ("stfpm", "wide_resnet50_2"): {_TEACHER: _WIDE_RESNET},

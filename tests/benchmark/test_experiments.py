@@ -16,7 +16,7 @@ import run_benchmark  # noqa: F401 - registers what conf/config.yaml takes from 
 from benchmark.configuration import compose_jobs, flat, read_with_hydra
 from benchmark.job_values import JobValues, read_values
 from benchmark.settings.dataset import TrainingSet
-from reports.tables.literature import AVERAGE, OTHER_THRESHOLD, other_settings, read_published
+from reports.tables.literature import AVERAGE, OTHER_THRESHOLD, base_method, other_settings, read_published
 from tests.conftest import PROJECT_ROOT
 from tests.reports.made import cells
 
@@ -100,7 +100,7 @@ def published_variants(job: JobValues, metric: str) -> set[str]:
     made |= {"threshold_policy": job.evaluation.threshold, "mode": options.get("method.mode", "rgb")}
     own = cells((method, "any", 0.9), metric=metric, **made)
     listed = TABLE[(TABLE["dataset"] == dataset) & (TABLE["metric"] == metric)]
-    listed = listed[listed["method"].str.startswith(method)]
+    listed = listed[listed["method"].map(base_method) == method]
     return {
         f"{name} {variant}"
         for (name, variant), column in listed.groupby(["method", "variant"], sort=False)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU he
 METHODS = {
     "stfpm": (),
     "rd": (),
+    "rd_plus_plus": (),
     "simple_student": (),
     "feature_variance": (),
     "uninformed_students": ("method.students=2", "method.training.stages.teacher.steps=4"),

@@ -25,6 +25,7 @@ SMALL = (*TINY, "method.training.epochs=1", "tracking.figure=false", "evaluation
 METHODS = {
     "stfpm": (),
     "rd": (),
+    "rd_plus_plus": (),
     "simple_student": (),
     "feature_variance": (),
     "uninformed_students": (

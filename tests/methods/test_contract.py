@@ -71,8 +71,16 @@ def example(name: str) -> Batch:
 
 
 def test_there_are_methods() -> None:
-    six = {"ast", "feature_variance", "rd", "simple_student", "stfpm", "uninformed_students"}
-    assert six <= set(METHODS)
+    known = {
+        "ast",
+        "feature_variance",
+        "rd",
+        "rd_plus_plus",
+        "simple_student",
+        "stfpm",
+        "uninformed_students",
+    }
+    assert known <= set(METHODS)
 
 
 @EACH_METHOD
@@ -154,9 +162,14 @@ def batch_for(name: str, method: Method, stage: Stage) -> Batch:
     crops = method.crops(stage)
     if crops is not None:
         return crops_of(crops, backbone_of(name))
+    batch = example(name)
     with torch.no_grad():
-        method.on_train_start(stage, [example(name)])
-    return example(name)
+        method.on_train_start(stage, [batch])
+        image = method.changed(stage, batch)
+        if image is None:
+            return batch
+        features = backbone_of(name).teacher(method.teacher_layers)(image)
+    return dataclasses.replace(batch, changed=features)
 
 
 def scored(name: str, method: Method, batch: Batch) -> tuple[Tensor, Tensor]:

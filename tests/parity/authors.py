@@ -34,9 +34,7 @@ CPU = Runtime(torch.device("cpu"), "fp32", channels_last=False)
 def checkout(name: str) -> Path:
     """Return the folder of a repository; the test is skipped where there is none."""
     if not os.environ.get(VARIABLE):
-        pytest.skip(
-            "no AUTHORS=folder with checkouts of RD4AD, STFPM, AST and EfficientAD: make parity AUTHORS=folder"
-        )
+        pytest.skip("no AUTHORS=folder with checkouts of the authors' code: make parity AUTHORS=folder")
     folder = Path(os.environ[VARIABLE]).expanduser() / name
     if not folder.is_dir():
         pytest.skip(f"{folder}: no such checkout")
@@ -50,17 +48,22 @@ def modules_of(folder: Path) -> Iterator[Callable[[str], ModuleType]]:
     for name in UNUSED:
         if find_spec(name.partition(".")[0]) is None or "." in name:
             sys.modules[name] = MagicMock()
-    for file in folder.glob("*.py"):  # names such as `test` or `model` may be those of others
-        sys.modules.pop(file.stem, None)
+    own = {path.stem for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"}
+    forget(own)  # names such as `test` or `model` may be those of others
     sys.path.insert(0, str(folder))
     try:
         yield importlib.import_module
     finally:
         sys.path.remove(str(folder))
-        for name in [file.stem for file in folder.glob("*.py")] + list(UNUSED):
-            sys.modules.pop(name, None)
-            if name in before:
-                sys.modules[name] = before[name]
+        forget(own | set(UNUSED))
+        sys.modules.update({name: module for name, module in before.items() if name not in sys.modules})
+
+
+def forget(names: set[str]) -> None:
+    """Make the next import of these modules, and of those below them, read their files again."""
+    for name in list(sys.modules):
+        if name in names or name.partition(".")[0] in names:
+            del sys.modules[name]
 
 
 def in_order(network: nn.Module, run: Callable[[], Any], without: tuple[type, ...] = ()) -> list[nn.Module]:

@@ -44,6 +44,7 @@ ONE_STEP = "method.training.stages.teacher.steps=1"
 CELLS: dict[str, tuple[int, int, int, tuple[str, ...]]] = {
     "stfpm": (40, 12, 256, ()),
     "rd": (16, 12, 256, ()),
+    "rd_plus_plus": (16, 12, 256, ()),
     "ast": (32, 12, 768, ()),
     "uninformed_students": (5, 1, 256, (ONE_STEP,)),
     "efficient_ad": (10, 12, 256, (ONE_STEP, "method.training.stages.student.steps=2")),

@@ -27,7 +27,16 @@ from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
 from tests.conftest import PROJECT_ROOT
 
-METHODS = ("stfpm", "rd", "ast", "uninformed_students", "feature_variance", "simple_student", "efficient_ad")
+METHODS = (
+    "stfpm",
+    "rd",
+    "rd_plus_plus",
+    "ast",
+    "uninformed_students",
+    "feature_variance",
+    "simple_student",
+    "efficient_ad",
+)
 
 
 def configuration(method: str, protocol: str, *overrides: str) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def steps_of(
                 method.on_train_start(stage, [batch])
                 batch = replace(batch, targets=method.targets(stage, batch))
         stage.module.train()
-        optimizer = build_optimizer(stage_config.optimizer, stage.module)
+        optimizer = build_optimizer(stage_config.optimizer, stage.module, groups=stage.groups)
         changed = change(stage, optimizer) if change else stage
         run = partial(take, changed, batch, optimizer, runtime)
         yield Step(stage.name, stage_config.batch_size, side, run)
@@ -123,9 +132,13 @@ def noise(
     layers, seen = method.teacher_layers, image
     if crops is not None:
         layers, seen = crops.layers, interpolate(image, (crops.feature_size,) * 2)
-    features = {}
-    if layers:
-        features = TeacherFeatures(
-            runtime.move(backbone.teacher(layers)), backbone.normalisation, runtime
-        ).compute(seen)
-    return Batch(image, torch.zeros(count, dtype=torch.int64, device=runtime.device), features=features)
+    batch = Batch(image, torch.zeros(count, dtype=torch.int64, device=runtime.device))
+    if not layers:
+        return batch
+    teacher = TeacherFeatures(runtime.move(backbone.teacher(layers)), backbone.normalisation, runtime)
+    changed = None if crops else method.changed(stage, batch)
+    return replace(
+        batch,
+        features=teacher.compute(seen),
+        changed={} if changed is None else teacher.compute(changed),
+    )

@@ -19,6 +19,7 @@ from store.doubts import (
 # epochs and images per batch of the published schedules; half of those with a fraction of 0.2 held out
 SCHEDULES = {
     "rd": (200, 16, 1.0),
+    "rd_plus_plus": (200, 2 * 16, 1.0),  # a step on two batches
     "ast": (240, 8, 1.0),
     "stfpm": (100, 32, 0.8),
     "feature_variance": (100, 32, 0.8),

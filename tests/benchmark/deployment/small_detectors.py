@@ -37,6 +37,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "students": 2,
     },
     "rd": {"_target_": "methods.rd.ReverseDistillation"},
+    "rd_plus_plus": {"_target_": "methods.rd_plus_plus.RDPlusPlus"},
     "simple_student": {
         "_target_": "methods.simple_student.SimpleStudent",
         "layers": ["layer1"],

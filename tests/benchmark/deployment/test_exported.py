@@ -30,7 +30,7 @@ PAGE = PROJECT_ROOT / "docs" / "export.md"
 METHODS = {path.stem for path in (PROJECT_ROOT / "conf" / "method").glob("*.yaml")}
 
 
-IN_OTHERS = ("ast", "ast_rgbd", "feature_variance", "simple_student")
+IN_OTHERS = ("ast", "ast_rgbd", "feature_variance", "rd_plus_plus", "simple_student")
 """Methods whose operations other methods have, too: seconds each as ONNX."""
 FILES = [
     pytest.param((name, suffix), marks=[pytest.mark.slow] if suffix == ".onnx" and name in IN_OTHERS else [])

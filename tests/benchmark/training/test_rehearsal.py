@@ -31,6 +31,7 @@ from methods.feature_variance import FeatureVariance
 from methods.flow import ConditionalFlow
 from methods.method import Crops, Method, Stage
 from methods.rd import ReverseDistillation
+from methods.rd_plus_plus import RDPlusPlus
 from methods.simple_student import SimpleStudent
 from methods.stfpm import STFPM
 from methods.uninformed_students import UninformedStudents
@@ -45,6 +46,7 @@ METHODS: dict[str, Build] = {
     "feature_variance": lambda backbone: FeatureVariance(backbone, students=2),
     "simple_student": SimpleStudent,
     "rd": ReverseDistillation,
+    "rd_plus_plus": RDPlusPlus,
     "ast": lambda backbone: AsymmetricStudentTeacher(
         backbone, coupling_blocks=1, flow_hidden=8, student_hidden=8, student_blocks=1
     ),
@@ -101,7 +103,7 @@ def test_methods_of_the_suite_need_one_line_for_a_last_batch_of_one_small_image(
     washer: Category, backbone: FeatureBackbone, tmp_path: Path, name: str
 ) -> None:
     """At stride 32 (RD) or 16 an image of one stride is a single location, too few for BatchNorm."""
-    method, side = METHODS[name](backbone), 32 if name == "rd" else 16
+    method, side = METHODS[name](backbone), 32 if name.startswith("rd") else 16
     data = data_of(washer, backbone, method, tmp_path, side)
     training = schedule(image_size=side, batch_size=4, stages={})  # of 9 images, the last batch has 1
     with pytest.raises(ValueError, match=r"^.*$") as caught:

@@ -1,6 +1,7 @@
 """The steps of a stage: options of parts of a network, clipped gradients, and what a batch carries besides images."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,22 @@ def test_an_unknown_part_is_named() -> None:
 def test_gradients_are_scaled_to_a_norm() -> None:
     assert after_one_step(clip_norm=1.0) == pytest.approx([-0.6, -0.8], rel=1e-5)
     assert after_one_step(clip_norm=10.0) == [-3, -4]
+
+
+def test_a_step_takes_the_mean_gradient_of_several_batches() -> None:
+    parts = Parts()
+    stage = Stage("student", parts, lambda batch: batch.label.mean() * parts.loss(batch))
+    steps = Steps(stage, StageConfig(2, SGD, accumulate=3, clip_norm=100.0), 10)
+    found = []
+    for value in (1.0, 2.0, 3.0, 4.0, 6.0):
+        steps.take(replace(BATCH, label=torch.full((2,), value)), CPU)
+        found.append(parts.values)
+    assert found == [[0, 0], [0, 0], [-6, -8], [-6, -8], [-6, -8]]
+    steps.finish()  # of those that are left over
+    assert parts.values == [-21, -28]
+    steps.finish()
+    assert parts.values == [-21, -28]
+    assert steps.schedule.taken == 2
 
 
 class Richer(Method):
@@ -138,3 +155,9 @@ def test_natural_images_depend_on_the_seed_alone(make: Make) -> None:
         drawn.append(torch.cat([batch.natural for batch in method.seen if batch.natural is not None]))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_the_batches_that_an_epoch_leaves_over_take_a_step_of_their_own(make: Make) -> None:
+    (record,) = train(Richer(), make_training(epochs=2, batch_size=4, accumulate=2), make(False), 0, "toy")
+    assert record.images == 2 * 12
+    assert record.steps == 2 * 2
