@@ -4,6 +4,7 @@ import re
 
 METHODS = {
     "ast": "AST",
+    "dinomaly": "Dinomaly",
     "feature_variance": "Feature Variance",
     "rd": "RD",
     "simple_student": "Simple Student",
