@@ -80,9 +80,7 @@ class NoisyDecoder(nn.Module):
         self, inputs: int, outputs: Sequence[int], width: int, heads: int, blocks: int, dropout: float
     ) -> None:
         super().__init__()
-        self.bottleneck = nn.Sequential(
-            nn.Dropout(dropout), Mlp(inputs, HIDDEN * width, width, drop=dropout)
-        )
+        self.bottleneck = nn.Sequential(nn.Dropout(dropout), Mlp(inputs, HIDDEN * width, width, drop=dropout))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))
         self.heads = nn.ModuleList(
             nn.Identity() if channels == width else nn.Linear(width, channels) for channels in outputs

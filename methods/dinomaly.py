@@ -62,6 +62,7 @@ class Dinomaly(Method):
     """
 
     scores_enlarged_maps = False
+    steps: Tensor  # of the training so far; a buffer, so that a training that resumes continues to count
 
     def __init__(
         self,
@@ -162,7 +163,7 @@ def middle_groups(backbone: FeatureBackbone) -> list[tuple[str, ...]]:
         raise MethodError(f"method.groups: {backbone.name} has {len(layers)} blocks; name those to restore")
     apart = max(len(layers) // 12, 1)
     first = (len(layers) - (BLOCKS - 1) * apart - 1) // 2
-    middle = layers[first :: apart][:BLOCKS]
+    middle = layers[first::apart][:BLOCKS]
     size = BLOCKS // GROUPS
     return [middle[i : i + size] for i in range(0, BLOCKS, size)]
 

@@ -59,7 +59,7 @@ class StableAdamW(Optimizer):
         super().__init__(params, options)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step on all parameters that have a gradient; return the closure's loss, if there is one."""
         loss = None
         if closure is not None:

@@ -26,7 +26,7 @@ from tests.conftest import PROJECT_ROOT
 
 VARIABLE = "AUTHORS"
 """The environment variable that names the folder of the checkouts."""
-UNUSED = ("cv2", "skimage", "efficientnet_pytorch", "scipy.ndimage.morphology")
+UNUSED = ("cv2", "skimage", "efficientnet_pytorch", "scipy.ndimage.morphology", "colorama", "tabulate")
 """Modules that the released code imports for what is not compared: stand-ins serve where they are missing."""
 CPU = Runtime(torch.device("cpu"), "fp32", channels_last=False)
 
@@ -34,7 +34,9 @@ CPU = Runtime(torch.device("cpu"), "fp32", channels_last=False)
 def checkout(name: str) -> Path:
     """Return the folder of a repository; the test is skipped where there is none."""
     if not os.environ.get(VARIABLE):
-        pytest.skip("no AUTHORS=folder with checkouts of RD4AD, STFPM and AST: make parity AUTHORS=folder")
+        pytest.skip(
+            "no AUTHORS=folder with checkouts of RD4AD, STFPM, AST and Dinomaly: make parity AUTHORS=folder"
+        )
     folder = Path(os.environ[VARIABLE]).expanduser() / name
     if not folder.is_dir():
         pytest.skip(f"{folder}: no such checkout")
@@ -44,21 +46,27 @@ def checkout(name: str) -> Path:
 @contextmanager
 def modules_of(folder: Path) -> Iterator[Callable[[str], ModuleType]]:
     """Give a function that imports the modules of a checkout, whose names are forgotten again at the end."""
+    packages = [file.parent.name for file in folder.glob("*/__init__.py")]
+    own = {file.stem for file in folder.glob("*.py")} | set(packages)
     before = dict(sys.modules)
     for name in UNUSED:
         if find_spec(name.partition(".")[0]) is None or "." in name:
             sys.modules[name] = MagicMock()
-    for file in folder.glob("*.py"):  # names such as `test` or `model` may be those of others
-        sys.modules.pop(file.stem, None)
+    _forget(own)  # names such as `test` or `models` may be those of others
     sys.path.insert(0, str(folder))
     try:
         yield importlib.import_module
     finally:
         sys.path.remove(str(folder))
-        for name in [file.stem for file in folder.glob("*.py")] + list(UNUSED):
-            sys.modules.pop(name, None)
-            if name in before:
-                sys.modules[name] = before[name]
+        _forget(own | set(UNUSED))
+        sys.modules.update({name: module for name, module in before.items() if name not in sys.modules})
+
+
+def _forget(names: set[str]) -> None:
+    """Forget modules, and all those inside packages."""
+    for name in list(sys.modules):
+        if name in names or name.partition(".")[0] in names:
+            del sys.modules[name]
 
 
 def in_order(network: nn.Module, run: Callable[[], Any], without: tuple[type, ...] = ()) -> list[nn.Module]:
@@ -86,7 +94,9 @@ def one_step(method: str, stage: Stage, batch: Batch) -> float:
     """Take the step that `conf/method` describes on a batch; return its loss."""
     settings: Mapping[str, Any] = yaml.safe_load((PROJECT_ROOT / f"conf/method/{method}.yaml").read_text())
     stage.module.train()
-    steps = Steps(stage, StageConfig(len(batch), settings["training"]["optimizer"], steps=1), 1)
+    training = settings["training"]
+    config = StageConfig(len(batch), training["optimizer"], steps=1, clip_norm=training.get("clip_norm"))
+    steps = Steps(stage, config, 1)
     loss = steps.take(batch, CPU)
     stage.module.eval()
     return loss.item()
