@@ -30,7 +30,7 @@ measure: $(READY)  ## the long checks: accuracy on real images, killed sweeps; t
 	$(BIN)/python -m pytest -m slow -s
 	$(BIN)/python -m tests.datasets.speed
 
-parity: $(READY)  ## compared with the authors' released code (AUTHORS=folder with RD4AD, STFPM, AST)
+parity: $(READY)  ## compared with the authors' released code (AUTHORS=folder with RD4AD, STFPM, AST, Dinomaly)
 	AUTHORS="$(AUTHORS)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m parity -s tests/parity
 
 cluster: $(READY)  ## launchers on one machine and on Slurm, both kinds of stores (Debian, root)

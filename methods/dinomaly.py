@@ -185,7 +185,7 @@ def scale_easy_gradients(teacher: Tensor, student: Tensor, share: Tensor, factor
         hardest = distance.flatten().sort(descending=True).values
         count = (distance.numel() * (1 - share)).long().clamp(min=1)
         threshold = hardest.gather(0, count[None] - 1)
-        scale = torch.where(distance < threshold, factor, 1.0)[:, None]
+        scale = torch.where(distance < threshold, factor, 1.0)[:, None].to(student.dtype)
     student.register_hook(lambda gradient: gradient * scale)
 
 

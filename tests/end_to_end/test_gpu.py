@@ -26,6 +26,7 @@ METHODS = {
     "feature_variance": (),
     "uninformed_students": ("method.students=2", "method.training.stages.teacher.steps=4"),
     "ast": (),
+    "dinomaly": (),
 }
 WASHER = ("dataset.categories=[washer]", "tracking.figure=false", f"runtime.device={DEVICE}", *TINY)
 

@@ -8,7 +8,7 @@ import pytest
 from datasets.synthetic import generate
 from tests.end_to_end.command import TINY, fails_plainly, run, run_here
 
-KNOWN = "ast, feature_variance, rd, simple_student, stfpm, uninformed_students"
+KNOWN = "ast, dinomaly, feature_variance, rd, simple_student, stfpm, uninformed_students"
 FAST = (
     "method.training.image_size=64",
     "method.training.epochs=1",

@@ -32,6 +32,7 @@ METHODS = {
         "method.training.image_size=40",
     ),
     "ast": (),
+    "dinomaly": (),
 }
 DEPTH = (
     "dataset=synthetic_3d",

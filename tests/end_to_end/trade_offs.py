@@ -1,4 +1,4 @@
-"""What the six methods cost and what they find, as an engineer compares them: `python -m tests.end_to_end.trade_offs`.
+"""What the methods cost and what they find, as an engineer compares them: `python -m tests.end_to_end.trade_offs`.
 
 Trains them on generated data with many test images (about half an hour on two cores) and prints the table of
 docs/production.md; `--data FOLDER` takes a category of one's own, in MVTec AD's layout, instead.
@@ -20,7 +20,7 @@ from store.table import read_cells
 from store.tags import STORE
 from tests.conftest import PROJECT_ROOT
 
-METHODS = ("stfpm", "simple_student", "rd", "feature_variance", "ast", "uninformed_students")
+METHODS = ("stfpm", "simple_student", "rd", "feature_variance", "ast", "dinomaly", "uninformed_students")
 GENERATED = ("dataset=synthetic", "dataset.test_good=50", "dataset.test_defective=17")
 SHOWN = ("image_auroc", "train_seconds", "inference_seconds_single", "inference_seconds_batched")
 MISSES = 0.02

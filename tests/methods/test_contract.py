@@ -21,10 +21,15 @@ from tests.methods.samples import batch_of, crops_of
 
 CONF = Path(__file__).parents[2] / "conf"
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
-STAND_INS = {"wide_resnet50_2": "resnet18.tv_in1k", "efficientnet_b5": "tf_efficientnet_b0.aa_in1k"}
+STAND_INS = {
+    "wide_resnet50_2": "resnet18.tv_in1k",
+    "efficientnet_b5": "tf_efficientnet_b0.aa_in1k",
+    "vit_base_patch14_reg4_dinov2": "vit_tiny_patch16_224",
+}
 """Networks too large for a quick test, and timm's names of those used instead."""
 SMALLER: dict[str, dict[str, Any]] = {
     "ast": {"flow_hidden": 16, "student_hidden": 16},
+    "dinomaly": {"width": 32, "blocks": 2, "map_size": 64},
     "uninformed_students": {"patch_sizes": [33], "students": 2, "pretrained_size": 32},
 }
 """Options that make a method small enough for a quick test."""
@@ -67,8 +72,8 @@ def example(name: str) -> Batch:
 
 
 def test_there_are_methods() -> None:
-    six = {"ast", "feature_variance", "rd", "simple_student", "stfpm", "uninformed_students"}
-    assert six <= set(METHODS)
+    known = {"ast", "dinomaly", "feature_variance", "rd", "simple_student", "stfpm", "uninformed_students"}
+    assert known <= set(METHODS)
 
 
 @EACH_METHOD

@@ -27,7 +27,7 @@ from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
 from tests.conftest import PROJECT_ROOT
 
-METHODS = ("stfpm", "rd", "ast", "uninformed_students", "feature_variance", "simple_student")
+METHODS = ("stfpm", "rd", "ast", "uninformed_students", "feature_variance", "simple_student", "dinomaly")
 
 
 def configuration(method: str, protocol: str, *overrides: str) -> dict[str, Any]:

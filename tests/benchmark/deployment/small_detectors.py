@@ -25,6 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ast": AST,
     "ast_depth": {**AST, "mode": "depth"},
     "ast_rgbd": {**AST, "mode": "rgbd"},
+    "dinomaly": {"_target_": "methods.dinomaly.Dinomaly", "width": 8, "blocks": 2, "map_size": 16},
     "feature_variance": {
         "_target_": "methods.feature_variance.FeatureVariance",
         "layers": ["layer1"],
