@@ -160,11 +160,13 @@ def middle_groups(backbone: FeatureBackbone) -> list[tuple[str, ...]]:
     if not has_equal_layers(backbone, layers):
         return [(layer,) for layer in backbone.layers_at(CNN_STRIDES)]
     if len(layers) < BLOCKS:
-        raise MethodError(f"method.groups: {backbone.name} has {len(layers)} blocks; name those to restore")
+        raise MethodError(
+            f"method.groups: found null for {backbone.name}, which has {len(layers)} blocks; expected groups of "
+            f"{', '.join(layers)}, as the default needs {BLOCKS}"
+        )
     apart = max(len(layers) // 12, 1)
     first = (len(layers) - (BLOCKS - 1) * apart - 1) // 2
-    middle = layers[first::apart][:BLOCKS]
-    size = BLOCKS // GROUPS
+    middle, size = layers[first::apart], BLOCKS // GROUPS
     return [middle[i : i + size] for i in range(0, BLOCKS, size)]
 
 
@@ -184,8 +186,9 @@ def scale_easy_gradients(teacher: Tensor, student: Tensor, share: Tensor, factor
         distance = cosine_distance(teacher, student)
         hardest = distance.flatten().sort(descending=True).values
         count = (distance.numel() * (1 - share)).long().clamp(min=1)
-        threshold = hardest.gather(0, count[None] - 1)
-        scale = torch.where(distance < threshold, factor, 1.0)[:, None].to(student.dtype)
+        scale = torch.where(distance < hardest.gather(0, count[None] - 1), factor, 1.0)[:, None].to(
+            student.dtype
+        )
     student.register_hook(lambda gradient: gradient * scale)
 
 

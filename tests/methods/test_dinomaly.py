@@ -212,6 +212,14 @@ def test_groups_that_no_blocks_restore_are_refused(groups: list[list[str]]) -> N
         build(groups=groups, blocks=8)
 
 
+def test_a_transformer_of_few_blocks_needs_groups() -> None:
+    with pytest.raises(
+        MethodError, match=r"method\.groups: found null for test_vit, which has 6 blocks; expected"
+    ):
+        build(vit("test_vit"))
+    build(vit("test_vit"), groups=[["blocks.2"], ["blocks.3"]])
+
+
 def test_layers_in_two_groups_and_unknown_ones_are_refused() -> None:
     with pytest.raises(MethodError, match=r"expected each layer once"):
         build(groups=[["blocks.1"], ["blocks.1"]])

@@ -20,6 +20,7 @@ from store.doubts import (
 SCHEDULES = {
     "rd": (200, 16, 1.0),
     "ast": (240, 8, 1.0),
+    "dinomaly": (1250, 16, 1.0),  # 5000 steps
     "stfpm": (100, 32, 0.8),
     "feature_variance": (100, 32, 0.8),
     "simple_student": (100, 32, 0.8),
