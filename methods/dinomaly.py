@@ -186,9 +186,8 @@ def scale_easy_gradients(teacher: Tensor, student: Tensor, share: Tensor, factor
         distance = cosine_distance(teacher, student)
         hardest = distance.flatten().sort(descending=True).values
         count = (distance.numel() * (1 - share)).long().clamp(min=1)
-        scale = torch.where(distance < hardest.gather(0, count[None] - 1), factor, 1.0)[:, None].to(
-            student.dtype
-        )
+        easy = distance < hardest.gather(0, count[None] - 1)
+        scale = torch.where(easy, factor, 1.0).to(student.dtype)[:, None]
     student.register_hook(lambda gradient: gradient * scale)
 
 
