@@ -34,9 +34,7 @@ CPU = Runtime(torch.device("cpu"), "fp32", channels_last=False)
 def checkout(name: str) -> Path:
     """Return the folder of a repository; the test is skipped where there is none."""
     if not os.environ.get(VARIABLE):
-        pytest.skip(
-            "no AUTHORS=folder with checkouts of RD4AD, STFPM, AST and Dinomaly: make parity AUTHORS=folder"
-        )
+        pytest.skip("no AUTHORS=folder with checkouts of the authors' code: make parity AUTHORS=folder")
     folder = Path(os.environ[VARIABLE]).expanduser() / name
     if not folder.is_dir():
         pytest.skip(f"{folder}: no such checkout")
@@ -46,24 +44,23 @@ def checkout(name: str) -> Path:
 @contextmanager
 def modules_of(folder: Path) -> Iterator[Callable[[str], ModuleType]]:
     """Give a function that imports the modules of a checkout, whose names are forgotten again at the end."""
-    packages = [file.parent.name for file in folder.glob("*/__init__.py")]
-    own = {file.stem for file in folder.glob("*.py")} | set(packages)
     before = dict(sys.modules)
     for name in UNUSED:
         if find_spec(name.partition(".")[0]) is None or "." in name:
             sys.modules[name] = MagicMock()
-    _forget(own)  # names such as `test` or `models` may be those of others
+    own = {path.stem for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"}
+    forget(own)  # names such as `test` or `model` may be those of others
     sys.path.insert(0, str(folder))
     try:
         yield importlib.import_module
     finally:
         sys.path.remove(str(folder))
-        _forget(own | set(UNUSED))
+        forget(own | set(UNUSED))
         sys.modules.update({name: module for name, module in before.items() if name not in sys.modules})
 
 
-def _forget(names: set[str]) -> None:
-    """Forget modules, and all those inside packages."""
+def forget(names: set[str]) -> None:
+    """Make the next import of these modules, and of those below them, read their files again."""
     for name in list(sys.modules):
         if name in names or name.partition(".")[0] in names:
             del sys.modules[name]
