@@ -67,16 +67,17 @@ def trained(cell: Cell, images: CellImages, key: str, folder: Path, force: bool 
 
 def _warn(title: str, record: StageRecord) -> None:
     """Warn of a stage that ended too early to say much about its method."""
+    option = "method.training.epochs" if record.every == 1 else "its steps in method.training.stages"
     if too_few_steps(record.steps):
         log.warning(
             "%s: stage '%s' took %d optimiser steps, too few to train a network (published schedules take 200 or "
-            "more); raise method.training.epochs",
-            *(title, record.name, record.steps),
+            "more); raise %s",
+            *(title, record.name, record.steps, option),
         )
     if still_improving(record.selection or record.losses, record.best_epoch):
         log.warning(
-            "%s: the %s of stage '%s' was still falling when the training ended; raise method.training.epochs",
-            *(title, "held-out value" if record.selection else "training loss", record.name),
+            "%s: the %s of stage '%s' was still falling when the training ended; raise %s",
+            *(title, "held-out value" if record.selection else "training loss", record.name, option),
         )
 
 
