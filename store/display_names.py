@@ -4,6 +4,7 @@ import re
 
 METHODS = {
     "ast": "AST",
+    "dinomaly": "Dinomaly",
     "efficient_ad": "EfficientAD",
     "feature_variance": "Feature Variance",
     "rd": "RD",

@@ -42,6 +42,8 @@ _RESNET, _WIDE_RESNET, _WIDE_RESNET_101, _EFFICIENTNET = (
     "wide_resnet101_2.tv_in1k",
     "tf_efficientnet_b5.aa_in1k",
 )
+_VIT = "vit_base_patch14_reg4_dinov2.lvd142m"
+_ONE_MODEL, _CROP = "one model of all categories", "the middle 392 of 448 pixels"
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "rd": {
         **{_TEACHER: _WIDE_RESNET, _SIZE: 256, "method.ocbe": "mff_oce", "method.score_layers": None},
@@ -56,6 +58,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "feature_variance": {_TEACHER: _RESNET, _SIZE: 224, "method.score": "e+v"},
     "simple_student": {_TEACHER: _RESNET, _SIZE: 224},
     "uninformed_students": {_TEACHER: _RESNET, _SIZE: 256, _PATCHES: [17, 33, 65], "method.score": "e+v"},
+    "dinomaly": {_TEACHER: _VIT, _SIZE: 392, "method.groups": None, "method.map_size": 256},
     "ast": {
         **{_TEACHER: _EFFICIENTNET, _SIZE: 768, "method.student": "asymmetric", "method.student_blocks": 4},
         **{"method.score": "distance", "method.image_score": "auto", "method.score_size": "features"},
@@ -82,12 +85,17 @@ VARIANTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("uninformed_students", "multi_scale"): {},
     **{("uninformed_students", f"p{size}"): {_PATCHES: [size]} for size in (17, 33, 65)},
     **{(name, mode): {_MODE: mode} for name in ("ast", *_ABLATIONS) for mode in ("rgb", "depth", "rgbd")},
+    ("dinomaly", "vit_base"): {},
+    ("dinomaly", "vit_large"): {_TEACHER: "vit_large_patch14_reg4_dinov2.lvd142m"},
     ("ast", "rgb_max"): {_MODE: "rgb", "method.image_score": "max"},
     **{("ast", f"rgbd_{n}_blocks"): {_MODE: "rgbd", "method.student_blocks": n} for n in (1, 2, 4, 8, 12)},
 }
 """(method, variant) in the table of published numbers: the settings in which it differs from `SETTINGS`."""
 FLAWS: Mapping[tuple[str, str, str], Sequence[str]] = {
     ("open-edge-platform/anomalib README", "stfpm", "wide_resnet50_2"): ["toothbrush diverged"],
+    ("guojiajeremy/Dinomaly README", "dinomaly", "vit_base"): [_ONE_MODEL, _CROP],
+    ("guojiajeremy/Dinomaly README", "dinomaly", "vit_large"): [_ONE_MODEL, _CROP],
+    ("paper (Dinomaly)", "dinomaly", "vit_base"): [_CROP],
 }
 """(source, method, variant): why its numbers are compared with none, in addition to an epoch chosen on test images."""
 

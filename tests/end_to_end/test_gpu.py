@@ -28,6 +28,7 @@ METHODS = {
     "uninformed_students": ("method.students=2", "method.training.stages.teacher.steps=4"),
     "ast": (),
     "efficient_ad": tuple(f"method.training.stages.{stage}.steps=4" for stage in ("teacher", "student")),
+    "dinomaly": (),
 }
 WASHER = ("dataset.categories=[washer]", "tracking.figure=false", f"runtime.device={DEVICE}", *TINY)
 

@@ -8,7 +8,7 @@ import pytest
 from datasets.synthetic import generate
 from tests.end_to_end.command import TINY, fails_plainly, run, run_here
 
-KNOWN = "ast, efficient_ad, feature_variance, rd, rd_plus_plus, simple_student, stfpm, uninformed_students"
+KNOWN = "ast, dinomaly, efficient_ad, feature_variance, rd, rd_plus_plus, simple_student, stfpm, uninformed_students"
 FAST = (
     "method.training.image_size=64",
     "method.training.epochs=1",

@@ -34,6 +34,7 @@ METHODS = {
     ),
     "ast": (),
     "efficient_ad": tuple(f"method.training.stages.{stage}.steps=4" for stage in ("teacher", "student")),
+    "dinomaly": (),
 }
 DEPTH = (
     "dataset=synthetic_3d",

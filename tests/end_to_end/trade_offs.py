@@ -20,7 +20,16 @@ from store.table import read_cells
 from store.tags import STORE
 from tests.conftest import PROJECT_ROOT
 
-METHODS = ("stfpm", "simple_student", "rd", "feature_variance", "ast", "uninformed_students", "efficient_ad")
+METHODS = (
+    "stfpm",
+    "simple_student",
+    "rd",
+    "feature_variance",
+    "ast",
+    "dinomaly",
+    "uninformed_students",
+    "efficient_ad",
+)
 GENERATED = ("dataset=synthetic", "dataset.test_good=50", "dataset.test_defective=17")
 SHOWN = ("image_auroc", "train_seconds", "inference_seconds_single", "inference_seconds_batched")
 MISSES = 0.02

@@ -9,6 +9,7 @@ import pytest
 
 from methods.ast import AsymmetricStudentTeacher
 from methods.backbone import FeatureBackbone
+from methods.dinomaly import Dinomaly
 from methods.errors import MethodError
 from methods.feature_variance import FeatureVariance
 from methods.method import Method
@@ -20,7 +21,7 @@ from methods.uninformed_students import UninformedStudents
 from tests.methods.samples import random_backbone
 
 METHODS: list[Any] = [
-    *(AsymmetricStudentTeacher, FeatureVariance, ReverseDistillation),
+    *(AsymmetricStudentTeacher, Dinomaly, FeatureVariance, ReverseDistillation),
     *(SimpleStudent, STFPM, UninformedStudents),
 ]
 

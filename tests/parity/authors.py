@@ -26,7 +26,7 @@ from tests.conftest import PROJECT_ROOT
 
 VARIABLE = "AUTHORS"
 """The environment variable that names the folder of the checkouts."""
-UNUSED = ("cv2", "skimage", "efficientnet_pytorch", "scipy.ndimage.morphology")
+UNUSED = ("cv2", "skimage", "efficientnet_pytorch", "scipy.ndimage.morphology", "colorama", "tabulate")
 """Modules that the released code imports for what is not compared: stand-ins serve where they are missing."""
 CPU = Runtime(torch.device("cpu"), "fp32", channels_last=False)
 
@@ -91,7 +91,9 @@ def one_step(method: str, stage: Stage, batch: Batch) -> float:
     """Take the step that `conf/method` describes on a batch; return its loss."""
     settings: Mapping[str, Any] = yaml.safe_load((PROJECT_ROOT / f"conf/method/{method}.yaml").read_text())
     stage.module.train()
-    steps = Steps(stage, StageConfig(len(batch), settings["training"]["optimizer"], steps=1), 1)
+    training = settings["training"]
+    config = StageConfig(len(batch), training["optimizer"], steps=1, clip_norm=training.get("clip_norm"))
+    steps = Steps(stage, config, 1)
     loss = steps.take(batch, CPU)
     stage.module.eval()
     return loss.item()

@@ -36,6 +36,7 @@ METHODS = (
     "feature_variance",
     "simple_student",
     "efficient_ad",
+    "dinomaly",
 )
 
 

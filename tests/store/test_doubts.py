@@ -21,6 +21,7 @@ SCHEDULES = {
     "rd": (200, 16, 1.0),
     "rd_plus_plus": (200, 2 * 16, 1.0),  # a step on two batches
     "ast": (240, 8, 1.0),
+    "dinomaly": (1250, 16, 1.0),  # 5000 steps
     "stfpm": (100, 32, 0.8),
     "feature_variance": (100, 32, 0.8),
     "simple_student": (100, 32, 0.8),

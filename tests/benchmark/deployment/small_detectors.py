@@ -31,6 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "width": 0.05,
         "pretrained_size": 66,
     },
+    "dinomaly": {"_target_": "methods.dinomaly.Dinomaly", "width": 8, "blocks": 2, "map_size": 16},
     "feature_variance": {
         "_target_": "methods.feature_variance.FeatureVariance",
         "layers": ["layer1"],

@@ -22,6 +22,7 @@ from benchmark.training.loop import TrainingData
 from benchmark.training.pretraining import PretrainedStages
 from datasets.category import Category
 from methods.backbone import FeatureBackbone
+from methods.dinomaly import Dinomaly
 from methods.feature_variance import FeatureVariance
 from methods.method import Method
 from methods.stfpm import STFPM
@@ -135,6 +136,25 @@ def test_feature_variance_interrupted_after_every_epoch(
     )
     setting.interrupted(path, 4)
     assert setting.train(Checkpoint(path, 0)).numbers == setting.train().numbers
+
+
+def test_dinomaly_interrupted_while_its_easy_locations_grow_more(
+    washer: Category, backbone: FeatureBackbone, settings: RuntimeSettings, path: Path
+) -> None:
+    setting = with_features(
+        lambda: Dinomaly(backbone, [["layer2", "layer1"], ["layer3"]], width=8, blocks=2, easy_steps=12),
+        washer,
+        backbone,
+        settings,
+        epochs=3,
+        optimizer={"_target_": "methods.stable_adamw.StableAdamW", "amsgrad": True},
+        clip_norm=0.1,
+    )
+    setting.interrupted(path, 5, 3)
+    ended = setting.train(Checkpoint(path, 0))
+    assert ended.numbers == setting.train().numbers
+    assert isinstance(ended.method, Dinomaly)
+    assert ended.method.steps.item() == 9
 
 
 def uninformed_students(category: Category, backbone: FeatureBackbone, folder: Path, name: str) -> Setting:
