@@ -45,6 +45,10 @@ PACKAGED: dict[str, tuple[str, ...]] = {
         *("method.layers=null", "method.training.image_size=256", "method.training.epochs=20"),
         *("method.flow_hidden=64", "method.student_hidden=128", "method.training.optimizer.lr=1e-3"),
     ),
+    "dinomaly": (
+        *("method.training.image_size=256", "method.width=96", "method.blocks=4", "method.easy_steps=100"),
+        "method.training.stages.student.steps=250",
+    ),
     "uninformed_students": (
         *("method.patch_sizes=[33]", "method.training.image_size=128", "method.training.epochs=5"),
         *("method.pretrained_size=64", "method.crop=32"),
@@ -56,6 +60,7 @@ LEAST_PACKAGED = {
     "rd": {"image_auroc": 0.99, "pixel_auroc": 0.985},
     "stfpm": {"image_auroc": 0.99, "pixel_auroc": 0.985},
     "ast": {"image_auroc": 0.99},
+    "dinomaly": {"image_auroc": 0.99, "pixel_auroc": 0.975},
     "uninformed_students": {"image_auroc": 0.85},
 }
 
