@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.", "network
 """What wrappers such as `DataParallel` and `torch.compile` put before all names."""
 
 SUITE = {
-    **{name: name for name in ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")},
+    **{name: name for name in ("resnet18", "resnet34", "resnet50", "wide_resnet50_2", "wide_resnet101_2")},
+    **{name: name for name in ("vit_base_patch14_reg4_dinov2", "vit_tiny_patch16_224")},
     **{name: f"tf_{name}" for name in ("efficientnet_b5", "efficientnet_lite0")},
 }
 """{option of `backbone`: timm's name}, a part of another network after that part"""
@@ -95,12 +96,13 @@ def load_state(network: nn.Module, name: str, state: State, source: str) -> None
         whole = timm.create_model(name, pretrained=False)
     known = whole.state_dict().keys()
     expected = _by_names_of(known, network.state_dict())
-    state, misfits = _best(_readings(state, name, whole), expected, known)
+    readings = list(_readings(state, name, whole))
+    state, misfits = _best(readings, expected, known)
     for problem, keys in misfits.items():
         if keys:
             raise MethodError(
                 f"backbone.weights={source}: not the weights of {name}: the file {problem} {len(keys)} "
-                f"entries, e.g. {', '.join(keys[:3])}{_way_out(name, state)}"
+                f"entries, e.g. {', '.join(keys[:3])}{_way_out(name, readings)}"
             )
     own = dict(zip(expected, network.state_dict(), strict=True))
     network.load_state_dict({own[key]: state.get(key, default) for key, default in expected.items()})
@@ -193,19 +195,23 @@ def _converted(state: State, name: str, whole: nn.Module) -> Iterator[State]:
         yield converted | {key: state[key] for key in resampled}
 
 
-def _way_out(name: str, state: State) -> str:
-    """Say which network the weights fit; where each method has its own network, one file cannot fit them all."""
+def _way_out(name: str, readings: Sequence[State]) -> str:
+    """Say which network weights fit in one of their readings; where methods have their own, one cannot fit all."""
     for option, model in SUITE.items():
         with torch.device("meta"):
             whole = timm.create_model(model, pretrained=False).state_dict()
-        classifier = timm.get_pretrained_cfg(model).classifier
-        if state and all(
-            key in whole and (value.shape == whole[key].shape or key.startswith(classifier))
-            for key, value in state.items()
-        ):
+        if any(_fits(state, whole, timm.get_pretrained_cfg(model).classifier) for state in readings):
             own = model == name.partition(".")[0]
             return "" if own else f"; it fits {option}: backbone={option} sets one network for all methods"
     return "; backbone=<network> sets one network for all methods"
+
+
+def _fits(state: State, whole: State, classifier: str) -> bool:
+    """Tell whether all weights are those of a network; its classifier may be for other classes."""
+    return bool(state) and all(
+        key.startswith(classifier) or (key in whole and value.shape == whole[key].shape)
+        for key, value in state.items()
+    )
 
 
 def _read(path: Path) -> Any:

@@ -118,7 +118,9 @@ def run(folder: Path, method: Method, images: Images, policy: str = "f1_image") 
         pairs=sample_pairs(method, images),
     )
     category = SimpleNamespace(train=range(17))
-    cell = SimpleNamespace(name="toy", category=category, evaluation=settings, held_out=())
+    cell = SimpleNamespace(
+        name="toy", category=category, trained_on=category, evaluation=settings, held_out=()
+    )
     pending = new_pending(
         folder / "pending", {"id": "0", "name": "toy", "uri": "", "experiment": "", "tags": {}}
     )

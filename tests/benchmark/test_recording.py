@@ -96,7 +96,13 @@ def make_result(anomalous: bool = True, without_truth: Collection[str] = ()) -> 
 def write(folder: Path, result: CellResult, policy: Any = "f1_image", **tracking: Any) -> Pending:
     category = SimpleNamespace(train=range(17))
     evaluation = SimpleNamespace(fpr_limit=0.3, threshold=policy, quantile=0.995)
-    cell = SimpleNamespace(name="toy washer", category=category, evaluation=evaluation, held_out=range(4))
+    cell = SimpleNamespace(
+        name="toy washer",
+        category=category,
+        trained_on=category,
+        evaluation=evaluation,
+        held_out=range(4),
+    )
     run = {"id": "0", "name": "toy washer", "uri": "", "experiment": "", "tags": {}}
     pending = new_pending(folder / "pending", run)
     record(cast(Cell, cell), result, Tracking("", "", **tracking), ["image_auroc"], pending)

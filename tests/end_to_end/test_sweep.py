@@ -287,7 +287,14 @@ def test_what_fills_a_disk_can_be_switched_off_and_an_honest_threshold_is_no_ora
     assert outcome.code == 0, outcome.stderr
     (cell,) = outcome.runs("cell")
     artifacts = {item.path for item in outcome.client.list_artifacts(cell.info.run_id)}
-    assert artifacts == {"config.yaml", "curves.csv", "regions.csv", "scores.csv", "digests.json"}
+    assert artifacts == {
+        "bootstrap.npz",
+        "config.yaml",
+        "curves.csv",
+        "regions.csv",
+        "scores.csv",
+        "digests.json",
+    }
     assert "oracle" not in outcome.stdout
     assert {"pro", "pro_official_100"} <= set(cell.data.metrics)
 

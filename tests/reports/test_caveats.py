@@ -145,7 +145,6 @@ def test_methods_of_one_teacher_have_one_sentence_that_groups_them_by_published_
     assert only(table).endswith(
         "wide_resnet50_2.tv_in1k for rd; resnet18.tv_in1k or wide_resnet50_2.tv_in1k for stfpm; "
         "resnet18.tv_in1k for feature_variance, simple_student, uninformed_students; "
-        "vit_base_patch14_reg4_dinov2.lvd142m or vit_large_patch14_reg4_dinov2.lvd142m for dinomaly; "
         "tf_efficientnet_b5.aa_in1k for ast."
     )
 
