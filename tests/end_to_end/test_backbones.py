@@ -13,9 +13,14 @@ from tests.end_to_end.command import TINY, run_here
 @pytest.mark.parametrize(
     ("name", "method", "layers", "file"),
     [
-        ("convnext_atto", "rd", "stages.0+stages.1+stages.2", "weights.pth"),
+        *(
+            pytest.param(*values, marks=pytest.mark.slow)
+            for values in (
+                ("convnext_atto", "rd", "stages.0+stages.1+stages.2", "weights.pth"),
+                ("mobilenetv3_small_100", "simple_student", "blocks.0+blocks.1+blocks.3", "weights.bin"),
+            )
+        ),
         ("regnetx_002", "feature_variance", "s1+s2+s3", "weights.safetensors"),
-        ("mobilenetv3_small_100", "simple_student", "blocks.0+blocks.1+blocks.3", "weights.bin"),
         ("vit_tiny_patch16_224", "stfpm", "blocks.3+blocks.7+blocks.11", "weights.pth.tar"),
     ],
     ids=lambda value: value if "_" in str(value) else None,

@@ -137,6 +137,7 @@ def test_a_new_measure_is_taken_from_the_detector(
     assert numbers == numbers_of(finished["stfpm washer"])
 
 
+@pytest.mark.slow
 def test_changed_code_trains_again_only_if_it_can_change_a_detector(
     results: Path, finished: dict[str, Run], tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_model_has_the_numbers_of_its_cell(outcome: Outcome) -> None:
     assert logged.tags["training_key"] == run.data.tags["training_key"]
 
 
+@pytest.mark.slow
 def test_an_unchanged_sweep_registers_nothing_again(
     outcome: Outcome, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_an_unchanged_sweep_registers_nothing_again(
     assert len(outcome.client.search_model_versions()) == len(models_of(outcome)) == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_scores_otherwise_becomes_no_model(
     outcome: Outcome, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

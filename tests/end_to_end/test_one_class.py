@@ -12,6 +12,7 @@ FAST = (
 )
 
 
+@pytest.mark.slow
 def test_a_digit_against_all_others(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = run_here(tmp_path, capfd, "-m", *FAST, "method=rd,stfpm", "dataset.categories=[3]")
     assert outcome.code == 0, outcome.stderr

@@ -168,6 +168,7 @@ def test_a_methods_box_hides_its_columns_rows_and_tiles(page: "Page") -> None:
     assert len([tile for tile in tiles if tile.is_visible()]) == 4
 
 
+@pytest.mark.slow
 def test_marks_and_ranks_are_those_of_the_methods_shown(browser: "Browser", tmp_path: Path) -> None:
     def sheets(cells: pd.DataFrame) -> tuple[Leaderboard, list[Sheet]]:
         ranks = statistics_of(cells, "pro")[0][:1]

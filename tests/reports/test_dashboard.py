@@ -48,7 +48,14 @@ def wait_until(condition: object, seconds: float = 60) -> None:
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are read from /proc")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+ENDINGS = [
+    signal.SIGINT,
+    *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP)),
+]
+"""Three signals that take the same way; the first is tried every time."""
+
+
+@pytest.mark.parametrize("number", ENDINGS)
 @pytest.mark.parametrize("worker", ["", DEAF], ids=["", "deaf worker"])
 def test_a_signal_ends_the_server_and_its_workers(
     tmp_path: Path, number: signal.Signals, worker: str
@@ -135,7 +142,7 @@ def test_the_latest_sweep_has_a_view_of_its_measures_with_an_address(tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDINGS)
 def test_ending_make_ends_mlflow_and_its_workers(tmp_path: Path, number: signal.Signals) -> None:
     """MLflow itself, below make, as `make dashboard` runs it."""
     database, port = tmp_path / "mlflow.db", free_port()

@@ -80,15 +80,18 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return dict(json.loads(line) for line in output.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", sorted(DECODING))
 def test_changed_code_makes_another_key(keys: dict[str, str], module: str) -> None:
     assert keys[module] != keys["none"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["comments", "docstrings", *(f"rest of {name}" for name in PACKAGES)])
 def test_change_that_cannot_change_an_image_keeps_the_key(keys: dict[str, str], change: str) -> None:
     assert keys[change] == keys["none"]
 
 
+@pytest.mark.slow
 def test_each_change_has_its_own_key(keys: dict[str, str]) -> None:
     assert len({keys[name] for name in DECODING}) == len(DECODING)

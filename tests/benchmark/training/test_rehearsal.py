@@ -91,7 +91,13 @@ def fitted(
     return Ended(method, records, random_states(CPU.device)).numbers
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("stfpm", "ast", "uninformed_students") else pytest.mark.slow)
+        for name in METHODS
+    ],
+)
 def test_detectors_are_the_same_to_the_last_bit_with_and_without_it(
     washer: Category, backbone: FeatureBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
