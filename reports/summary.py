@@ -167,7 +167,11 @@ class _Printer:
     def table(self, sheet: Sheet) -> None:
         """Print a table and its caption."""
         title, *facts = sheet.caption.split("; ")
-        self.console.print("", title, to_rich(sheet), sep="\n", style="bold", highlight=False)
+        table, console = to_rich(sheet), self.console
+        if not console.is_terminal:  # lines of a file may be as long as whole words and numbers need
+            unbounded = console.options.update(max_width=sys.maxsize)
+            console = Console(width=max(console.width, console.measure(table, options=unbounded).minimum))
+        console.print("", title, table, sep="\n", style="bold", highlight=False)
         new = [fact for fact in facts if fact not in self.known]
         self.known |= {*facts}
         if new:

@@ -5,10 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 
 from reports.folder import PAGE
+from reports.model import Sheet
 from reports.parts import WrittenReport
-from reports.summary import attach_report, metric_name, summarize
+from reports.summary import _Printer, attach_report, metric_name, summarize
 from store.table import find_sweep
 from tests.reports.store import SWEEP, make_store
 
@@ -54,6 +56,18 @@ def test_the_tables_are_artifacts_of_the_parent_run(
     assert printed.split()[1:5] == ["has", "the", "highest", "mean"]
     words = " ".join(printed.split())
     assert words.count("teacher resnet18") == words.count("best of each row bold") == 1
+
+
+def test_lines_of_a_file_are_as_long_as_whole_words_and_numbers_need(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"Method {'x' * 12}{i}" for i in range(9)]
+    shown = pd.DataFrame([[f"0.{i}23" for i in range(9)]], index=["capsule"], columns=names)
+    sheet = Sheet("table", "Image AUROC", "Image AUROC", shown, shown)
+    _Printer(Console()).table(sheet)
+    printed = capsys.readouterr().out
+    assert all(f"{'x' * 12}{i}" in printed and f"0.{i}23" in printed for i in range(9))
 
 
 def test_the_means_of_the_parent_run_are_those_of_the_cells(store: str) -> None:
