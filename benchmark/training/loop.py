@@ -22,13 +22,11 @@ from benchmark.settings.training import StageConfig, Training
 from benchmark.training.checkpoint import Checkpoint, TrainingState, restore_random_states
 from benchmark.training.place import Place
 from benchmark.training.records import StageRecord
-from benchmark.training.steps import Steps, completed, optimizer_steps
+from benchmark.training.steps import Steps, completed, length_of, steps_of
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
 log = logging.getLogger(__name__)
-
-ROUND_STEPS = 100  # steps between two records of the loss, where steps on crops are counted instead of epochs
 
 Progress = Callable[[str, int, float], AbstractContextManager[Callable[[int, float], object]]]
 """(title, rounds, seconds already spent) -> context of a function that takes each round and its loss."""
@@ -162,17 +160,12 @@ def train_stage(
     if isinstance(source, Images):
         source = source.with_targets(partial(method.targets, stage), config.batch_size)
 
-    # a round is an epoch, or ROUND_STEPS steps on crops; where steps end within a round, so does the training
-    counts_steps = config.epochs is None
-    steps_per_round = source.steps_per_epoch(config.batch_size)
-    if counts_steps and isinstance(source, CropSource):
-        steps_per_round = ROUND_STEPS
-    count = config.steps or (config.epochs or 0) * steps_per_round
-    rounds = math.ceil(count / steps_per_round)
-    every = steps_per_round if counts_steps else 1
+    count, per_round = length_of(source, config)
+    rounds = math.ceil(count / per_round)
+    every = per_round if config.epochs is None else 1
 
-    steps = Steps(stage, config, optimizer_steps(count, steps_per_round, config.accumulate))
-    beside = natural.batches(config.batch_size, generator) if natural else None
+    steps = steps_of(stage, config, source)
+    natural_batches = natural.batches(config.batch_size, generator) if natural else None
     done = StageProgress(rounds, seconds=time.perf_counter() - start)
     if saved is not None:
         steps.load_state_dict(saved["stage"]["steps"])
@@ -189,8 +182,8 @@ def train_stage(
             total = torch.zeros((), device=runtime.device, dtype=torch.float64)
             images = 0
             batches = source.batches(config.batch_size, generator)
-            for batch in islice(batches, min(steps_per_round, count - (number - 1) * steps_per_round)):
-                batch = completed(method, stage, batch, source, beside)
+            for batch in islice(batches, min(per_round, count - (number - 1) * per_round)):
+                batch = completed(method, stage, batch, source, natural_batches)
                 total += steps.take(batch, runtime) * len(batch)
                 images += len(batch)
             steps.finish()

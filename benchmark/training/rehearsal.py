@@ -13,7 +13,7 @@ from benchmark.data.crops import CropSource
 from benchmark.errors import BenchmarkError
 from benchmark.settings.training import StageConfig, Training
 from benchmark.training.loop import TrainingData, first_look, stages_of, validation_score
-from benchmark.training.steps import Steps, completed
+from benchmark.training.steps import completed, steps_of
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
@@ -147,11 +147,11 @@ def _step(
     """Take one step, score validation images where they choose the epoch, and return the loss."""
     runtime, validation = source.runtime, data.validation
     natural = data.shared.natural(method, stage) if data.shared else None
-    beside = natural.batches(len(batch), torch.Generator().manual_seed(0)) if natural else None
-    steps = Steps(stage, config, config.steps or config.epochs or 1)
+    natural_batches = natural.batches(len(batch), torch.Generator().manual_seed(0)) if natural else None
+    steps = steps_of(stage, config, source)
     method.eval()
     stage.module.train()
-    loss = steps.take(completed(method, stage, batch, source, beside), runtime).item()
+    loss = steps.take(completed(method, stage, batch, source, natural_batches), runtime).item()
     steps.finish()
     steps.free()
     if method.keeps_best_epoch and validation is not None and method.crops(stage) is None:

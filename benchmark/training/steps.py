@@ -16,6 +16,10 @@ from benchmark.training.schedules import Schedule
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
+ROUND_STEPS = (
+    100  # batches between two records of the loss, where batches of crops are counted instead of epochs
+)
+
 
 class Steps:
     """Takes the steps of a stage: one on every batch, or on the mean gradient of `config.accumulate` batches.
@@ -23,7 +27,7 @@ class Steps:
     Parameters
     ----------
     count
-        How many steps of the optimiser the stage takes in all: see `optimizer_steps`.
+        Steps of the optimiser in the whole stage: see `optimizer_steps`.
 
     Raises
     ------
@@ -76,6 +80,22 @@ class Steps:
         """Restore a state."""
         self.schedule.load_state_dict(state["schedule"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def steps_of(stage: Stage, config: StageConfig, source: Images | CropSource) -> Steps:
+    """Return what takes the steps of a stage on its images."""
+    return Steps(stage, config, optimizer_steps(*length_of(source, config), config.accumulate))
+
+
+def length_of(source: Images | CropSource, config: StageConfig) -> tuple[int, int]:
+    """Return the batches of a stage, and those of a round.
+
+    A round is an epoch, or `ROUND_STEPS` batches of crops. Where the batches end within a round, so does the training.
+    """
+    per_round = source.steps_per_epoch(config.batch_size)
+    if config.epochs is None and isinstance(source, CropSource):
+        per_round = ROUND_STEPS
+    return config.steps or (config.epochs or 0) * per_round, per_round
 
 
 def optimizer_steps(batches: int, per_round: int, accumulate: int) -> int:

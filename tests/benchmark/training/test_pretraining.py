@@ -157,7 +157,7 @@ def test_damaged_weights_are_trained_again(
 
 @pytest.fixture
 def rounds_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.training.loop.ROUND_STEPS", 2)
+    monkeypatch.setattr("benchmark.training.steps.ROUND_STEPS", 2)
 
 
 def interrupt(train_once: TrainOnce, steps: int, **changes: Any) -> None:

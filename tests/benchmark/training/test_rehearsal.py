@@ -323,6 +323,13 @@ def test_validation_images_are_scored_where_they_choose_the_epoch(data: Training
     assert scored == ([1] if keeps else [])
 
 
+def test_shares_of_a_schedule_are_of_all_steps_that_the_training_takes(data: TrainingData) -> None:
+    """Of 20 epochs of 3 batches; of 20 steps both phases would end at the first."""
+    constant = {"_target_": "torch.optim.lr_scheduler.ConstantLR"}
+    phases = [{**constant, "until": 0.02}, {**constant, "until": 0.06}, constant]
+    try_out(Toy(), data, epochs=20, batch_size=4, schedule=phases)
+
+
 class Whitened(Toy):
     """Needs all 9 train images for its statistics, which it draws its targets from."""
 

@@ -175,7 +175,7 @@ def uninformed_students(category: Category, backbone: FeatureBackbone, folder: P
 def test_uninformed_students_interrupted_in_teacher_and_students(
     washer: Category, backbone: FeatureBackbone, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmark.training.loop.ROUND_STEPS", 2)
+    monkeypatch.setattr("benchmark.training.steps.ROUND_STEPS", 2)
     whole = uninformed_students(washer, backbone, tmp_path, "whole").train()
     setting = uninformed_students(washer, backbone, tmp_path, "parts")
     with pytest.raises(KeyboardInterrupt):
