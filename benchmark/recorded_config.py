@@ -75,9 +75,7 @@ def _overrides(path: Path, config_dir: Path | None) -> list[str]:
     overrides = [*chosen, *deleted, *added]
     found = _compose([*overrides, place], config_dir)
     for name in {**wanted, **found}:
-        if (
-            name not in wanted and found[name] is None
-        ):  # an option without a value, which the file does not know
+        if name not in wanted and found[name] is None:  # an option without a value, newer than the file
             continue
         if (name in wanted, wanted.get(name)) != (name in found, found.get(name)):
             kept = f"holds {wanted[name]}" if name in wanted else "holds no such option"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def resample(
     settings: Evaluation, stored: "StoredImages", scores: Scores, measures: Measures, digest: str
-) -> Replicates | None:
-    """Take the measures of resamples of the test images; None if `evaluation.bootstrap` is 0.
+) -> Replicates:
+    """Take the measures of `evaluation.bootstrap` resamples of the test images.
 
     Parameters
     ----------
@@ -32,8 +32,6 @@ def resample(
     MetricError
         See `metrics.bootstrap`.
     """
-    if not settings.bootstrap:
-        return None
     return bootstrap(
         measures,
         scores.maps,

@@ -84,8 +84,10 @@ def run_cell(
     with _named_batch_size(cell.evaluation):
         scores = score(detector.method, test, cell.evaluation.batch_size, cell.settings.cache_dir)
     measures = measure(cell.evaluation, images.test, scores, validation)
-    digest = content_digest(cell.category, "test", FileDigests(cell.settings.cache_dir))
-    replicates = resample(cell.evaluation, images.test, scores, measures, digest)
+    replicates = None
+    if cell.evaluation.bootstrap:
+        digest = content_digest(cell.category, "test", FileDigests(cell.settings.cache_dir))
+        replicates = resample(cell.evaluation, images.test, scores, measures, digest)
     pairs = sample_pairs(detector.method, test)
     memory = _peak_memory(detector)  # before inference is timed, which few cells do
     cost, timed_category = _cost(costs, cell, detector.method, test)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.data.array_files import reserve
 from benchmark.data.batches import as_batches
 from benchmark.data.shifts import moves, shift
 from benchmark.data.teacher import TeacherFeatures
@@ -91,8 +92,7 @@ def _scored(
         features = TeacherFeatures(runtime.move(cell.backbone.teacher(cell.layers)), normalisation, runtime)
     steps = [*product(names, LEVELS)]
     with TemporaryFile(dir=settings.cache_dir) as file:
-        # reserve the blocks now: on a full disk a mapped write would kill the process, this is an error
-        os.posix_fallocate(file.fileno(), 0, stored.images.nbytes)
+        reserve(file, stored.images.nbytes)
         images = np.memmap(file, np.uint8, "r+", shape=stored.images.shape)
         for name, level in with_bar(steps, len(steps), f"shifts of {cell.name}", settings.progress):
             masks = (

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -16,6 +17,10 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) ->
     """
     array = np.lib.format.open_memmap(path, "w+", dtype, shape)
     with path.open("r+b") as file:
-        # reserve the blocks now: on a full disk a mapped write would kill the process, this is an error
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        reserve(file, path.stat().st_size)
     return array
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Reserve the blocks of a file now: on a full disk a mapped write would kill the process, this is an OSError."""
+    os.posix_fallocate(file.fileno(), 0, size)

@@ -49,7 +49,7 @@ class StageConfig:
     ----------
     schedule
         Classes of `torch.optim.lr_scheduler` with their options, one after the other, each but the last `until` a step:
-        see `benchmark.training.schedules.build_schedule`. None: the learning rate is constant.
+        see `benchmark.training.schedules.Schedule`. None: the learning rate is constant.
     clip_norm
         Gradients of all weights together are scaled to this norm where theirs is larger; None: never.
     accumulate

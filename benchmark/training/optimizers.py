@@ -1,13 +1,13 @@
 """The optimiser of a stage, in the form that is fastest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from benchmark.errors import BenchmarkError
-from benchmark.settings.training import Training
+from benchmark.settings.training import StageConfig, Training
 from benchmark.settings.values import check_group, one_of, target_of, typed
 
 GROUPS = "groups"
@@ -93,16 +93,30 @@ def check_optimizers(training: Training) -> None:
         If there is no such optimiser, or it does not accept its settings, or it cannot take the steps of the training
         loop, as one that wants to compute the loss itself.
     """
-    for stage in ("", *training.stages):
-        settings = {name: value for name, value in training.stage(stage).optimizer.items() if name != GROUPS}
-        path = f"method.training.stages.{stage}.optimizer" if stage else "method.training.optimizer"
-        tiny = nn.ParameterList([torch.zeros(2, 2, 1, 1), torch.zeros(2)])  # of a convolution
-        optimizer = build_optimizer(settings, tiny, path)
-        for parameter in tiny.parameters():
-            parameter.grad = torch.zeros_like(parameter)
+    for path, config, optimizer in tiny_optimizers(training):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
         try:
             optimizer.step()
         except Exception as error:  # classes of any library
             raise BenchmarkError(
-                f"{path}._target_={settings['_target_']}: cannot take a step of the training loop ({error})"
+                f"{path}.optimizer._target_={config.optimizer['_target_']}: cannot take a step of the training loop "
+                f"({error})"
             ) from None
+
+
+def tiny_optimizers(training: Training) -> Iterator[tuple[str, StageConfig, torch.optim.Optimizer]]:
+    """Yield the optimiser of every stage for a tiny network, with the stage's name in messages and its configuration.
+
+    Raises
+    ------
+    BenchmarkError
+        See `build_optimizer`.
+    """
+    for stage in ("", *training.stages):
+        path = f"method.training.stages.{stage}" if stage else "method.training"
+        config = training.stage(stage)
+        settings = {name: value for name, value in config.optimizer.items() if name != GROUPS}
+        tiny = nn.ParameterList([torch.zeros(2, 2, 1, 1), torch.zeros(2)])  # of a convolution
+        yield path, config, build_optimizer(settings, tiny, f"{path}.optimizer")

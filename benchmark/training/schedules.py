@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from benchmark.errors import BenchmarkError
 from benchmark.settings.training import Training
 from benchmark.settings.values import target_of, typed
-from benchmark.training.optimizers import GROUPS, build_optimizer
+from benchmark.training.optimizers import tiny_optimizers
 
 UNTIL = "until"
 STEPS = (UNTIL, "step_size", "total_iters", "total_steps", "T_max", "T_0")
@@ -23,9 +23,9 @@ class Schedule:
     ----------
     phases
         `_target_` and options of each scheduler, and `until`, the step at which the next one takes over. Where an
-        option counts steps (`STEPS`), a number below 1 is a share of `steps`. None: the learning rate is constant.
+        option counts steps (`STEPS`), a number below 1 is a share of `steps`. None at all: a constant learning rate.
     steps
-        Of the whole stage.
+        Steps of the optimiser in the whole stage.
     path
         Name of the settings in the configuration, for messages.
 
@@ -107,12 +107,8 @@ def check_schedules(training: Training) -> None:
     BenchmarkError
         See `Schedule`.
     """
-    for name in ("", *training.stages):
-        stage = training.stage(name)
-        settings = {option: value for option, value in stage.optimizer.items() if option != GROUPS}
-        own = f"method.training.stages.{name}.schedule" if name else "method.training.schedule"
-        tiny = build_optimizer(settings, torch.nn.Linear(1, 1))
-        Schedule(stage.schedule or (), tiny, stage.steps or 1000, own)
+    for path, config, optimizer in tiny_optimizers(training):
+        Schedule(config.schedule or (), optimizer, config.steps or 1000, f"{path}.schedule")
 
 
 def _counted(option: str, value: Any, steps: int) -> Any:
