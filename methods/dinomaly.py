@@ -43,7 +43,7 @@ class Dinomaly(Method):
     blocks
         Number of the student's blocks, a multiple of the number of groups.
     dropout
-        Of the bottleneck: the probability with which a value is set to 0.
+        Probability with which the bottleneck sets a value to 0.
     easy_share
         Largest share of a batch's locations that count as easy: those where the student is closest to the teacher.
     easy_factor

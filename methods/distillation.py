@@ -22,7 +22,7 @@ class Distillation(nn.Module):
     network
         The teacher.
     channels
-        Of its descriptors.
+        Number of channels of its descriptors.
     layers, depths
         The keys of the pretrained network's features in the batch, and their numbers of channels.
     """

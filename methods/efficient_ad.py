@@ -44,7 +44,7 @@ class EfficientAD(Method):
     size
         `small` or `medium`: EfficientAD-S and -M.
     channels
-        Of a descriptor.
+        Number of channels of a descriptor.
     width
         Channels inside all networks, per published one.
     pretrained_layers

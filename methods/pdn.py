@@ -10,7 +10,6 @@ from torch.nn.functional import interpolate
 
 RECEPTIVE_FIELD = 33  # pixels
 STRIDE = 4  # pixels
-SIDE = 256  # of the images for which the autoencoder was designed
 BOTTLENECK = 8  # side of the encoder's last features of such an image
 
 Size = Literal["small", "medium"]
@@ -43,7 +42,7 @@ class PatchDescriptionNetwork(nn.Module):
     size
         `small` has four convolutions, `medium` six.
     channels
-        Of a descriptor.
+        Number of channels of a descriptor.
     width
         Channels inside the network, per published one.
     copies
@@ -88,7 +87,7 @@ class Autoencoder(nn.Module):
     Parameters
     ----------
     channels
-        Of a descriptor.
+        Number of channels of a descriptor.
     width
         Channels inside the network, per published one.
     dropout

@@ -155,8 +155,9 @@ def _slope(x: Array, y: Array) -> Array:
 def _average_precision(recall: Array, precision: Array, steps: Array) -> Array:
     """Return the sums of precision over the increases of recall (r, T), (r,).
 
-    Of the equal steps of a line the last ends at its end, so one step has the precision at its end, and many have the
-    mean of both ends. Where no pixel is judged anomalous there is no precision, and the line is level.
+    A line stands for equal steps, each with the precision at its own end: a single step has that of the line's end, and
+    many have about the mean of both ends. Where no pixel is judged anomalous there is no precision, and the line is
+    level.
     """
     first = np.hstack([np.full((len(precision), 1), np.nan), precision[:, :-1]])
     first = np.where(np.isnan(first), precision, first)

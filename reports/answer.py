@@ -8,7 +8,7 @@ import pandas as pd
 
 from metrics import Confusion
 from reports.statistics.ranks import ALPHA, smallest_p
-from reports.tables.formatting import number, within_brackets
+from reports.tables.formatting import number, signed_number, within_brackets
 from store.display_names import method_name
 from store.text import counted, joined
 
@@ -126,7 +126,7 @@ def _behind(standing: Standing, best: str, label: str, percent: bool) -> list[st
     lead = standing.leads.get((best, label))
     if lead is None:
         return []
-    difference = number(-lead.ahead, standing.digits, percent).replace("-", "−")
+    difference = signed_number(-lead.ahead, standing.digits, percent)
     return [f"{difference} {within_brackets(-lead.high, -lead.low, standing.digits, percent)}"]
 
 
@@ -215,7 +215,7 @@ def _over_images(standing: Standing) -> list[str]:
     lead = standing.leads.get((best, second))
     if lead is None:
         return []
-    ends = " to ".join(number(end, standing.digits).replace("-", "−") for end in (lead.low, lead.high))
+    ends = " to ".join(signed_number(end, standing.digits) for end in (lead.low, lead.high))
     over = f"the lead over {method_name(second)}"
     if lead.low <= 0:
         return [f"Other test images like these could reverse {over}: its 95 % interval, {ends}, includes 0."]

@@ -58,6 +58,11 @@ def number(value: float, digits: int = DIGITS, percent: bool = False) -> str:
     return f"{100 * round(value, digits):.{digits - 2}f}" if percent else f"{value:.{digits}f}"
 
 
+def signed_number(value: float, digits: int = DIGITS, percent: bool = False) -> str:
+    """Return `number` of a value that may be negative, with a minus sign instead of a hyphen."""
+    return number(value, digits, percent).replace("-", "−")
+
+
 def within_brackets(low: float, high: float, digits: int = DIGITS, percent: bool = False) -> str:
     """Return an interval as text.
 
@@ -66,7 +71,7 @@ def within_brackets(low: float, high: float, digits: int = DIGITS, percent: bool
     >>> within_brackets(0.9512, 0.9904), within_brackets(-0.021, 0.0042, percent=True)
     ('[0.951, 0.990]', '[−2.1, 0.4]')
     """
-    return f"[{', '.join(number(end, digits, percent).replace('-', '−') for end in (low, high))}]"
+    return f"[{', '.join(signed_number(end, digits, percent) for end in (low, high))}]"
 
 
 def _deviation(value: float, digits: int, percent: bool) -> str:
