@@ -27,6 +27,17 @@ QUICK = (
     *("dataset.image_size=32", "dataset.train=4", "dataset.test_good=1", "dataset.test_defective=1"),
     *("method.training.image_size=32", "method.training.epochs=1", *LIGHT),
 )
+SMALL_METHODS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("stfpm", "rd", "rd_plus_plus", "simple_student", "feature_variance", "ast", "dinomaly"), ()
+    ),
+    "efficient_ad": tuple(f"method.training.stages.{stage}.steps=4" for stage in ("teacher", "student")),
+    "uninformed_students": (
+        *("method.students=2", "method.training.stages.teacher.steps=4"),
+        "method.training.image_size=40",
+    ),
+}
+"""Options, after `TINY`, with which each method trains in seconds."""
 TAKEN = "finished before, taken from the store"
 
 

@@ -14,22 +14,11 @@ import torch
 
 from benchmark.detector import load_detector
 from tests.conftest import PROJECT_ROOT
-from tests.end_to_end.command import TINY, command, numbers, numbers_of, run, run_here
+from tests.end_to_end.command import SMALL_METHODS, TINY, command, numbers, numbers_of, run, run_here
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
-METHODS = {
-    "stfpm": (),
-    "rd": (),
-    "rd_plus_plus": (),
-    "simple_student": (),
-    "feature_variance": (),
-    "uninformed_students": ("method.students=2", "method.training.stages.teacher.steps=4"),
-    "ast": (),
-    "efficient_ad": tuple(f"method.training.stages.{stage}.steps=4" for stage in ("teacher", "student")),
-    "dinomaly": (),
-}
 WASHER = ("dataset.categories=[washer]", "tracking.figure=false", f"runtime.device={DEVICE}", *TINY)
 
 
@@ -39,11 +28,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(SMALL_METHODS))
 def test_the_same_seed_gives_the_same_numbers(
     results: Path, capfd: pytest.CaptureFixture[str], method: str, precision: str
 ) -> None:
-    chosen = (f"method={method}", f"runtime.precision={precision}", *METHODS[method], *WASHER)
+    chosen = (f"method={method}", f"runtime.precision={precision}", *WASHER, *SMALL_METHODS[method])
     for force in ("false", "true"):
         outcome = run_here(results, capfd, *chosen, f"jobs.force={force}", f"sweep={method}_{precision}")
         assert outcome.code == 0, outcome.stderr
@@ -52,11 +41,11 @@ def test_the_same_seed_gives_the_same_numbers(
     assert first.data.tags["gpu"] == torch.cuda.get_device_name()
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(SMALL_METHODS))
 def test_a_detector_scores_alike_on_the_gpu_and_the_cpu(
     results: Path, capfd: pytest.CaptureFixture[str], method: str
 ) -> None:
-    outcome = run_here(results, capfd, f"method={method}", "sweep=alike", *METHODS[method], *WASHER)
+    outcome = run_here(results, capfd, f"method={method}", "sweep=alike", *WASHER, *SMALL_METHODS[method])
     assert outcome.code == 0, outcome.stderr
     cell = next(run for run in reversed(outcome.runs("cell")) if run.data.tags["method"] == method)
     images = sorted(results.glob("**/washer/test/**/*.png"))[:6]

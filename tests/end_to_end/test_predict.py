@@ -17,25 +17,11 @@ from store.files import read_scores
 from store.predictions import TABLE, Prediction, read_predictions
 from store.tags import SCORES
 from tests.conftest import PROJECT_ROOT
-from tests.end_to_end.command import TINY, Outcome, run_here
+from tests.end_to_end.command import SMALL_METHODS, TINY, Outcome, run_here
 
 pytestmark = pytest.mark.slow
 
 SMALL = (*TINY, "method.training.epochs=1", "tracking.figure=false", "evaluation.batch_size=5")
-METHODS = {
-    "stfpm": (),
-    "rd": (),
-    "rd_plus_plus": (),
-    "simple_student": (),
-    "feature_variance": (),
-    "uninformed_students": (
-        *("method.students=2", "method.training.stages.teacher.steps=4"),
-        "method.training.image_size=40",
-    ),
-    "ast": (),
-    "efficient_ad": tuple(f"method.training.stages.{stage}.steps=4" for stage in ("teacher", "student")),
-    "dinomaly": (),
-}
 DEPTH = (
     "dataset=synthetic_3d",
     "dataset.categories=[rod]",
@@ -69,7 +55,10 @@ def trained(
 
 
 CELLS = [
-    *((f"method={method}", "dataset.categories=[washer]", *options) for method, options in METHODS.items()),
+    *(
+        (f"method={method}", "dataset.categories=[washer]", *options)
+        for method, options in SMALL_METHODS.items()
+    ),
     *(("method=ast", f"method.mode={mode}", *DEPTH) for mode in ("rgb", "depth", "rgbd")),
 ]
 

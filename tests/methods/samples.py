@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from torch.nn.functional import interpolate
 
@@ -66,3 +67,13 @@ def train(stage: Stage, batches: Iterable[Batch], optimizer: Any, **options: Any
         losses.append(loss.item())
     stage.module.eval()
     return losses
+
+
+def check_bfloat16(method: Any, batch: Batch) -> None:
+    """Assert that loss and map are float32, and nearly the same, where networks run in bfloat16."""
+    with torch.autocast("cpu", torch.bfloat16):
+        low, low_map = method.loss(batch), method.anomaly_map(batch)
+    low.backward()
+    assert low.dtype == low_map.dtype == torch.float32
+    assert low.item() == pytest.approx(method.loss(batch).item(), abs=0.02)
+    torch.testing.assert_close(low_map, method.anomaly_map(batch), atol=0.05, rtol=0)

@@ -13,7 +13,7 @@ from methods.backbone import FeatureBackbone
 from methods.dinomaly import Dinomaly, blur, heads_of, middle_groups, scale_easy_gradients
 from methods.errors import MethodError
 from methods.stable_adamw import StableAdamW
-from tests.methods.samples import batch_of, train
+from tests.methods.samples import batch_of, check_bfloat16, train
 
 SMALL: dict[str, Any] = {"blocks": 2, "map_size": 32}
 
@@ -192,13 +192,7 @@ def test_every_parameter_learns_and_the_loss_falls(backbone: Any) -> None:
 
 
 def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch) -> None:
-    method = build()
-    with torch.autocast("cpu", torch.bfloat16):
-        low, low_map = method.loss(batch), method.anomaly_map(batch)
-    low.backward()
-    assert low.dtype == low_map.dtype == torch.float32
-    assert low.item() == pytest.approx(method.loss(batch).item(), abs=0.02)
-    torch.testing.assert_close(low_map, method.anomaly_map(batch), atol=0.05, rtol=0)
+    check_bfloat16(build(), batch)
 
 
 @pytest.mark.parametrize(("width", "heads"), [(768, 12), (384, 6), (192, 3), (96, 1), (152, 2), (7, 1)])

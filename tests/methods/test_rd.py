@@ -14,7 +14,15 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from datasets.batch import Batch
 from methods.errors import MethodError
 from methods.rd import ReverseDistillation
-from tests.methods.samples import LAYERS, RESNETS, WIDTHS, batch_of, meta_batch, random_backbone
+from tests.methods.samples import (
+    LAYERS,
+    RESNETS,
+    WIDTHS,
+    batch_of,
+    check_bfloat16,
+    meta_batch,
+    random_backbone,
+)
 
 EACH_RESNET = pytest.mark.parametrize("name", RESNETS)
 EACH_OCBE = pytest.mark.parametrize("ocbe", ["mff_oce", "oce", "pre"])
@@ -261,13 +269,7 @@ def test_the_last_epoch_is_used() -> None:
 
 
 def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch) -> None:
-    method = build()
-    with torch.autocast("cpu", torch.bfloat16):
-        low, low_map = method.loss(batch), method.anomaly_map(batch)
-    low.backward()
-    assert low.dtype == low_map.dtype == torch.float32
-    assert low.item() == pytest.approx(method.loss(batch).item(), abs=0.02)
-    torch.testing.assert_close(low_map, method.anomaly_map(batch), atol=0.05, rtol=0)
+    check_bfloat16(build(), batch)
 
 
 def test_without_layers_all_three_are_scored() -> None:
