@@ -59,8 +59,14 @@ def number(value: float, digits: int = DIGITS, percent: bool = False) -> str:
 
 
 def signed_number(value: float, digits: int = DIGITS, percent: bool = False) -> str:
-    """Return `number` of a value that may be negative, with a minus sign instead of a hyphen."""
-    return number(value, digits, percent).replace("-", "−")
+    """Return `number` of a value that may be negative, with a minus sign instead of a hyphen, and none before 0.
+
+    Examples
+    --------
+    >>> signed_number(-0.0123), signed_number(-0.0004), signed_number(-0.0)
+    ('−0.012', '0.000', '0.000')
+    """
+    return number(round(value, digits) + 0.0, digits, percent).replace("-", "−")
 
 
 def within_brackets(low: float, high: float, digits: int = DIGITS, percent: bool = False) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
+from itertools import combinations
 
 import pandas as pd
 
@@ -183,11 +183,12 @@ class _Board:
             return {}
         means, members = self.entries[self.metric].values.T[MEAN], mean_rows(self.cells)[MEAN]
         leads = {}
-        for pair in permutations(self.order, 2):
-            ahead = float(means[pair[0]] - means[pair[1]])
-            found = self.intervals.of_difference(self.cells, self.metric, pair, members, ahead)
+        for first, second in combinations(self.order, 2):
+            ahead = float(means[first] - means[second])
+            found = self.intervals.of_difference(self.cells, self.metric, (first, second), members, ahead)
             if found is not None:
-                leads[pair] = Lead(ahead, *found)
+                low, high = found
+                leads[first, second], leads[second, first] = Lead(ahead, low, high), Lead(-ahead, -high, -low)
         return leads
 
     def _measures(self) -> list[_Column]:
