@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from datasets.errors import DatasetError
 
 GOOD = "good"
@@ -94,9 +96,9 @@ class Category:
             )
         if not 0 <= seed < 2**32:
             raise DatasetError(f"method.training.validation_seed={seed}; expected 0 to {2**32 - 1}")
-        # an import of seconds, which no mistyped option should wait for
-        from sklearn.model_selection import train_test_split
-
-        parts = train_test_split(range(len(self.train)), test_size=fraction, random_state=seed)
-        train, validation = (tuple(self.train[i] for i in sorted(part)) for part in parts)
+        # as in scikit-learn, whose import would take a second of every run's start
+        order = np.random.RandomState(seed).permutation(len(self.train))
+        count = math.ceil(fraction * len(self.train))
+        held_out, rest = order[:count], order[count:]
+        train, validation = (tuple(self.train[i] for i in sorted(part)) for part in (rest, held_out))
         return replace(self, train=train, validation=validation)

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import irfft2, rfft2
-from scipy.ndimage import affine_transform
 
 from store.shifts import SHIFTS
 
@@ -52,6 +50,8 @@ def shift(
     pixels = image / 255
     if name in _CHANGES:
         return _as_bytes(_CHANGES[name](pixels, strength, generator)), mask
+    from scipy.ndimage import affine_transform  # half a second, for which no other run need wait
+
     matrix, offset = _MOVES[name](strength, image.shape[0], generator)
     channels = [
         affine_transform(channel, matrix, offset, order=1, mode="mirror")
@@ -97,6 +97,8 @@ def _contrast(pixels: Pixels, factor: float, _: Any) -> Pixels:
 
 def _blur(pixels: Pixels, radius: float, _: Any) -> Pixels:
     """Spread each pixel over a disk with a smooth edge, as a lens does that is out of focus."""
+    from scipy.fft import irfft2, rfft2  # as for `affine_transform`
+
     radius *= pixels.shape[0] / SIDE
     reach = int(np.ceil(radius))
     steps = np.arange(-reach, reach + 1)

@@ -22,6 +22,7 @@ from benchmark.settings.training import Training
 from benchmark.settings.values import build, typed
 from benchmark.training.loop import stages_of
 from benchmark.training.optimizers import build_optimizer
+from benchmark.training.weight_gradients import weight_gradients
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
@@ -110,7 +111,7 @@ def steps_of(
 
 def take(stage: Stage, batch: Batch, optimizer: torch.optim.Optimizer, runtime: Runtime) -> None:
     """Take a step."""
-    with runtime.autocast():
+    with runtime.autocast(), weight_gradients(runtime):
         loss = stage.loss(batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
