@@ -185,9 +185,7 @@ def _add_curves(pending: Pending, item: StageRecord) -> None:
     """Add the curves of a stage, and what they say about its end."""
     curves = {item.name + tags.LOSS: item.losses, item.name + tags.SELECTION: item.selection}
     pending.metrics |= {
-        name: {item.every * i: value for i, value in enumerate(values, 1)}
-        for name, values in curves.items()
-        if values
+        name: dict(zip(item.places, values, strict=True)) for name, values in curves.items() if values
     }
     pending.add_metrics(
         {

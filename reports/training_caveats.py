@@ -43,7 +43,7 @@ def _sentences(done: pd.DataFrame) -> Iterator[str]:
     falling = done[done["metric"].str.endswith(STILL_IMPROVING) & (done["value"] == 1)]
     if len(falling):
         yield (
-            "The held-out value or training loss was still falling when the training ended, so more epochs may change "
+            "The held-out value or training loss was still falling when the training ended, so a longer one may change "
             f"the numbers: {_counted(falling, done)}."
         )
     auroc = done[done["metric"] == "image_auroc"].set_index(CELL)

@@ -214,6 +214,7 @@ def train_stage(
         done.seconds,
         done.images,
         steps=done.steps,
+        batches=count,
     )
 
 

@@ -92,7 +92,7 @@ def draw_losses(
         for category, curve in curves.items():
             look = {"color": colours[category], "linestyle": styles[category], "linewidth": 0.8}
             panel.plot(list(curve.values), list(curve.values.values()), label=category, **look)
-            if curve.kept is not None and curve.kept in curve.values:
+            if curve.kept is not None:
                 kept = curve.values[curve.kept]
                 panel.plot(curve.kept, kept, "o", color=colours[category], markersize=3)
         _name_axes(panel, name, list(curves.values()))
@@ -117,8 +117,7 @@ def _curve(values: Mapping[int, float], name: str, last: Mapping[str, float]) ->
     best = last.get(stage + BEST_EPOCH, math.nan)
     if not values or stage + SELECTION not in last or math.isnan(best):
         return LossCurve(values, None)
-    # epochs count from 1; steps are logged at multiples of the first
-    return LossCurve(values, int(best) * min(values))
+    return LossCurve(values, dict(enumerate(sorted(values), 1)).get(int(best)))  # rounds count from 1
 
 
 def _name_axes(panel: Axes, name: str, curves: Sequence[LossCurve]) -> None:

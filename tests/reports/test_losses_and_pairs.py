@@ -29,15 +29,20 @@ def test_the_epoch_that_was_kept_is_a_dot_on_each_curve() -> None:
         assert [xs(dot) for dot in dots(axes)] == [[METRICS["student/best_epoch"]]] * (len(CATEGORIES) - 1)
 
 
-def test_stages_that_count_steps_say_so_and_keep_their_place() -> None:
+@pytest.mark.parametrize(
+    ("history", "kept"), [({100: 3.0, 200: 2.0, 300: 2.5}, 200), ({100: 3.0, 150: 2.0}, 150)]
+)
+def test_stages_that_count_steps_say_so_and_keep_their_place(history: dict[int, float], kept: int) -> None:
+    """Also where the training ended within a round."""
+
     class Steps(Made):
         def history(self, run_id: str, metric: str) -> dict[int, float]:
-            return {100: 3.0, 200: 2.0, 300: 2.5}
+            return history
 
     (figure,) = loss_figures(pictured_cells(["rd"], ["bottle"]), files(Steps()))
     loss, _ = figure.draw().axes
     assert loss.get_xlabel() == "Step"
-    assert [xs(dot) for dot in dots(loss)] == [[200]]
+    assert [xs(dot) for dot in dots(loss)] == [[kept]]
 
 
 def pairs(anomalous: list[bool]) -> Pairs:

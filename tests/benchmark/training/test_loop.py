@@ -170,6 +170,7 @@ def test_steps_on_images_are_counted_in_passes_of_which_the_last_is_cut(data: Tr
     method = Toy()
     (record,) = train_on(data, method, batch_size=3, stages={"first": {"steps": 11}})
     assert (len(record.losses), record.every, record.images) == (4, 3, 11 * 3)  # 9 images in 3 batches
+    assert record.places == [3, 6, 9, 11]
     paths = [path for _, path, _ in method.seen]
     assert sorted(paths[18:27]) == sorted(paths_of(data.train))
     assert len({*paths[27:]}) == len(paths[27:]) == 6
