@@ -194,13 +194,16 @@ def test_the_teachers_features_of_noise_reach_the_projections(batch: Batch) -> N
 
 
 def test_transport_changes_neither_value_nor_gradient(batch: Batch) -> None:
+    """But for rounding: convolutions differ by as much where they sum in another order."""
     found: list[list[Any]] = []
     for transport in (True, False):
         method = build(transport=transport)
         loss = method.loss(batch)
         loss.backward()
         found.append([loss, *(p.grad for p in method.parameters())])
-    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-9)
+    largest = max(value.abs().max() for value in found[1][1:])
+    for mine, other in zip(*found, strict=True):  # of biases before a normalisation, rounding is all there is
+        assert (mine - other).abs().max() <= 1e-6 * other.abs().max() + 1e-7 * largest
 
 
 def test_every_parameter_learns_and_the_loss_falls() -> None:
