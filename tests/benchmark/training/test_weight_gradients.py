@@ -41,8 +41,9 @@ CASES = {
 
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small the convolution is."""
+    """However small the convolution is, with four channels or more."""
     monkeypatch.setattr(module, "WORK", 0)
+    monkeypatch.setattr(module, "CHANNELS", 4)
 
 
 def inputs(case: Case, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,7 +116,8 @@ def cases_of_torch() -> Iterator[tuple[str, Tensor, Tensor, dict[str, Any]]]:
     image, weight, _ = inputs(CASES["padded"])
     yield "groups", image, weight[:, :8].repeat(2, 1, 1, 1)[:4].detach().requires_grad_(), {"groups": 2}
     yield "one pixel", image, weight[:, :, :1, :1].detach().requires_grad_(), {}
-    yield "few channels", image[:, :3], weight[:, :3].detach().requires_grad_(), {}
+    yield "few channels in", image[:, :3], weight[:, :3].detach().requires_grad_(), {}
+    yield "few channels out", image, weight[:3].detach().requires_grad_(), {}
     yield "contiguous channels", image.detach().contiguous(), weight, {}
     yield "padding by name", image, weight, {"padding": "same"}
     yield "a frozen weight", image, weight.detach(), {}
