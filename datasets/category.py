@@ -88,7 +88,7 @@ class Category:
         """
         if self.validation or fraction == 0:
             return self
-        if not 0 < fraction < 1 or math.ceil(len(self.train) * fraction) == len(self.train):
+        if not 0 < fraction < 1 or (count := math.ceil(fraction * len(self.train))) == len(self.train):
             raise DatasetError(
                 f"method.training.validation_fraction={fraction} of the {len(self.train)} train images of "
                 f"category '{self.name}' leaves no image on one side; expected 0, or a fraction below 1 that "
@@ -98,7 +98,6 @@ class Category:
             raise DatasetError(f"method.training.validation_seed={seed}; expected 0 to {2**32 - 1}")
         # as in scikit-learn, whose import would take a second of every run's start
         order = np.random.RandomState(seed).permutation(len(self.train))
-        count = math.ceil(fraction * len(self.train))
-        held_out, rest = order[:count], order[count:]
-        train, validation = (tuple(self.train[i] for i in sorted(part)) for part in (rest, held_out))
+        parts = order[count:], order[:count]
+        train, validation = (tuple(self.train[i] for i in sorted(part)) for part in parts)
         return replace(self, train=train, validation=validation)

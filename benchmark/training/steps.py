@@ -17,9 +17,8 @@ from benchmark.training.weight_gradients import weight_gradients
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
-ROUND_STEPS = (
-    100  # batches between two records of the loss, where batches of crops are counted instead of epochs
-)
+ROUND_STEPS = 100
+"""Batches between two records of the loss, where batches of crops are counted instead of epochs."""
 
 
 class Steps:

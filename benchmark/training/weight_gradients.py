@@ -17,9 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from benchmark.runtime import Runtime
 
-PATCHES = 4 * 2**20  # bytes that are laid out at a time: of a core's share of the cache, about
-CHANNELS = 64  # of image and result, at least: products of fewer are no faster, for laying out the patches
-WORK = 5e8  # multiply-adds of the gradient, at least: less takes no longer in torch's form
+PATCHES = 4 * 2**20  # bytes of patches that are laid out at a time, to stay in the cache
+CHANNELS = 64  # with fewer, in or out, laying out the patches takes what the products save
+WORK = 5e8  # multiply-adds below which torch's form is as fast
 
 Pair = tuple[int, int]
 
@@ -41,8 +41,8 @@ def weight_gradients(runtime: Runtime) -> contextlib.AbstractContextManager[Any]
 class WeightGradients(TorchFunctionMode):
     """While it is active, `torch.nn.functional.conv2d` has gradients of its weights by matrix products.
 
-    That holds for whatever calls it, so also for `torch.nn.Conv2d`. Others than float32 on the CPU, kernels of one
-    pixel, groups, few channels, small batches, and images that are not channels_last are left to torch.
+    That holds for every caller, `torch.nn.Conv2d` included. Left to torch: all but float32 on the CPU, kernels of one
+    pixel, groups, few channels, little work, and images that are not channels_last.
     """
 
     def __torch_function__(
@@ -64,25 +64,22 @@ def _convolve(
     groups: int = 1,
 ) -> Tensor:
     """Convolve as `torch.nn.functional.conv2d`, whose parameters these are, does."""
+    down, across = _pair(stride)
     suits = (
         weight.requires_grad
         and torch.is_grad_enabled()
         and groups == 1
-        and not isinstance(padding, str)
-        and {tensor.dtype for tensor in (input, weight)} == {torch.float32}
-        and {tensor.device.type for tensor in (input, weight)} == {"cpu"}
+        and input.dtype == weight.dtype == torch.float32
+        and input.device.type == weight.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
         and input.dim() == 4
+        and input.is_contiguous(memory_format=torch.channels_last)
         and min(weight.shape[:2]) >= CHANNELS
         and weight[0, 0].numel() > 1
-        and input.is_contiguous(memory_format=torch.channels_last)
+        and input[:, 0, ::down, ::across].numel() * weight.numel() >= WORK
     )
-    if not suits:
+    if not suits or isinstance(padding, str):
         return conv2d(input, weight, bias, stride, padding, dilation, groups)
-    down, across = _pair(stride)
-    if input[:, 0, ::down, ::across].numel() * weight.numel() < WORK:
-        return conv2d(input, weight, bias, stride, padding, dilation, groups)
-    assert not isinstance(padding, str)
     result: Tensor = _Convolution.apply(input, weight, bias, (down, across), _pair(padding), _pair(dilation))
     return result
 
@@ -132,11 +129,11 @@ def weight_gradient(
     Parameters
     ----------
     image
-        What was convolved: (B, C, H, W).
+        What was convolved, (B, C, H, W).
     gradient
-        Of the result: (B, D, h, w).
+        The gradient of the convolution's result, (B, D, h, w).
     shape
-        Of the weights: (D, C, k, l).
+        The shape of the weights, (D, C, k, l).
 
     Returns
     -------

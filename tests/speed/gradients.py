@@ -2,24 +2,24 @@
 
     python -m tests.speed.gradients [--methods METHOD ...] [--protocol quick] [--threads N] [--rounds N] [--out JSON]
 
-Steps with and without them take turns in one process; the ratios are medians over the rounds. The steps are those of
-`tests.speed.steps`; RD has ResNet-18 as its backbone, as in the comparison with other libraries.
-Timings decide nothing.
+Steps with and without them take turns in one process. The steps are those of `tests.speed.steps`; RD has ResNet-18 as
+its backbone, as in the comparison with other libraries. Timings decide nothing.
 """
 
 import argparse
-import contextlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
 
-from benchmark.runtime import Runtime, keep_freed_memory
+from benchmark.runtime import keep_freed_memory
 from benchmark.training.weight_gradients import WeightGradients
 from tests.speed import steps
-from tests.speed.commands import median, positive
+from tests.speed.commands import positive
 from tests.speed.limits import OVERRIDES
-from tests.speed.pairs import Pair, markdown, write
+from tests.speed.pairs import Pair, write
 
 WARM = 1
 
@@ -29,24 +29,15 @@ def measure(method: str, protocol: str, rounds: int) -> list[Pair]:
     pairs = []
     overrides = OVERRIDES.get(method, ()) if protocol != "quick" else ()
     for step in steps.steps_of(steps.configuration(method, protocol, *overrides)):
-        times: dict[bool, list[float]] = {True: [], False: []}
+        times: dict[type[AbstractContextManager[Any]], list[float]] = {WeightGradients: [], nullcontext: []}
         for _ in range(WARM + rounds):
-            for ours, seconds in times.items():
-                with patch.object(steps, "weight_gradients", context(ours)):
+            for context, seconds in times.items():
+                with patch.object(steps, "weight_gradients", lambda _, context=context: context()):
                     seconds.append(steps.seconds(step.run))
-        with_products, without = (times[ours][WARM:] for ours in (True, False))
+        ours, theirs = (seconds[WARM:] for seconds in times.values())
         what = f"a step of {method}, {step.stage}, {step.size}"
-        pairs.append(Pair(what, "s", with_products, without, "torch's gradients"))
+        pairs.append(Pair(what, "s", ours, theirs, "torch's gradients"))
     return pairs
-
-
-def context(ours: bool) -> "type[contextlib.nullcontext[None]] | object":
-    """Return what takes the place of `weight_gradients`."""
-
-    def chosen(_: Runtime) -> contextlib.AbstractContextManager[object]:
-        return WeightGradients() if ours else contextlib.nullcontext()
-
-    return chosen
 
 
 def main() -> None:
@@ -61,16 +52,6 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     keep_freed_memory()
     pairs = [pair for method in given.methods for pair in measure(method, given.protocol, given.rounds)]
-    rows = [
-        {
-            "training step": pair.what,
-            "ms": f"{1000 * median(pair.ours):.0f}",
-            "torch's, ms": f"{1000 * median(pair.theirs):.0f}",
-            "ratio": f"{median([t / o for o, t in zip(pair.ours, pair.theirs, strict=True)]):.2f}",
-        }
-        for pair in pairs
-    ]
-    print(markdown(rows))
     write(given.out, "gradients", pairs)
 
 
