@@ -13,7 +13,6 @@ from benchmark.runtime import Runtime
 from benchmark.settings.training import StageConfig
 from benchmark.training.optimizers import build_optimizer
 from benchmark.training.schedules import Schedule
-from benchmark.training.weight_gradients import weight_gradients
 from datasets.batch import Batch
 from methods.method import Method, Stage
 
@@ -43,7 +42,7 @@ class Steps:
 
     def take(self, batch: Batch, runtime: Runtime) -> Tensor:
         """Learn from a batch, and return its loss, which stays on the device."""
-        with runtime.autocast(), weight_gradients(runtime):
+        with runtime.autocast():
             loss = self.stage.loss(batch)
         if not self.pending:
             self.optimizer.zero_grad(set_to_none=True)

@@ -14,6 +14,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch.nn.functional import interpolate
+from torch.utils.flop_counter import FlopCounterMode
 
 import run_benchmark  # noqa: F401 - its choices and resolvers belong to the configuration
 from benchmark.data.teacher import TeacherFeatures
@@ -22,7 +23,6 @@ from benchmark.settings.training import Training
 from benchmark.settings.values import build, typed
 from benchmark.training.loop import stages_of
 from benchmark.training.optimizers import build_optimizer
-from benchmark.training.weight_gradients import weight_gradients
 from datasets.batch import Batch
 from methods.backbone import FeatureBackbone
 from methods.method import Method, Stage
@@ -111,11 +111,18 @@ def steps_of(
 
 def take(stage: Stage, batch: Batch, optimizer: torch.optim.Optimizer, runtime: Runtime) -> None:
     """Take a step."""
-    with runtime.autocast(), weight_gradients(runtime):
+    with runtime.autocast():
         loss = stage.loss(batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
+
+
+def multiply_adds(run: Callable[[], object]) -> float:
+    """Return the multiply-adds of a call: of its convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() / 2  # torch counts a multiply-add as two
 
 
 def seconds(run: Callable[[], None]) -> float:
