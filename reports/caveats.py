@@ -9,7 +9,19 @@ from metrics import MEASURES, is_oracle
 from reports.data_caveats import DATA_RULES
 from reports.measured import measured, trained_only
 from reports.parts import Parts
-from reports.sentences import are, by, cell_names, keys, listed_parts, method_names, mixed, one_each, titles
+from reports.sentences import (
+    KEYS,
+    are,
+    by,
+    cell_names,
+    keys,
+    listed_parts,
+    method_names,
+    mixed,
+    one_each,
+    titles,
+    were,
+)
 from reports.tables.captions import on_datasets, pretraining
 from reports.tables.cost import machines
 from reports.tables.literature import PROTOCOLS, base_method, published_networks, read_published
@@ -59,9 +71,8 @@ def _never_ran(named: pd.DataFrame) -> list[str]:
     missing = expected.difference(pd.MultiIndex.from_frame(named[columns]), sort=False).to_frame(index=False)
     if missing.empty:
         return []
-    was = "was" if len(missing) == 1 else "were"
-    total = counted(len(expected), "cell")
-    return [f"{len(missing)} of {total} {was} never run and missing from means: {cell_names(missing)}."]
+    count, total = len(missing), counted(len(expected), "cell")
+    return [f"{count} of {total} {were(count)} never run and missing from means: {cell_names(missing)}."]
 
 
 def _trained_only(named: pd.DataFrame) -> list[str]:
@@ -74,10 +85,9 @@ def _trained_only(named: pd.DataFrame) -> list[str]:
             "Nothing was measured, as there are no test images. The detectors are trained: the table of them shows "
             "their thresholds and how to use them."
         ]
-    were = "was" if len(only) == 1 else "were"
-    total = counted(len(finished), "finished cell")
+    count, total = len(only), counted(len(finished), "finished cell")
     return [
-        f"{len(only)} of {total} {were} trained, not measured, as there are no test images: {cell_names(only)}."
+        f"{count} of {total} {were(count)} trained, not measured, as there are no test images: {cell_names(only)}."
     ]
 
 
@@ -90,10 +100,11 @@ def _undefined(done: pd.DataFrame) -> list[str]:
         ]
     sentences = []
     every = one_each(done)
+    defined = done[done["value"].notna()].drop_duplicates([*KEYS, "metric"])
+    counts = defined["metric"].value_counts()
     for name, measure in MEASURES.items():
-        having = one_each(done[(done["metric"] == name) & done["value"].notna()])
-        lacking = every[~keys(every).isin(keys(having))]
-        if len(having) and len(lacking):
+        if 0 < counts.get(name, 0) < len(every):
+            lacking = every[~keys(every).isin(keys(defined[defined["metric"] == name]))]
             sentences.append(
                 f"{measure.label} is undefined or was not measured in {len(lacking)} of "
                 f"{counted(len(every), 'finished cell')}, missing from means: {cell_names(lacking)}."
@@ -150,7 +161,7 @@ def _earlier(done: pd.DataFrame) -> list[str]:
     if old.empty:
         return []
     return [
-        f"{len(old)} of {counted(len(runs), 'finished cell')} ({method_names(old)}) {_were(len(old))} recorded by an "
+        f"{len(old)} of {counted(len(runs), 'finished cell')} ({method_names(old)}) {were(len(old))} recorded by an "
         "earlier version, and which settings were changed is not known."
     ]
 
@@ -275,10 +286,6 @@ def _be(part: pd.DataFrame, state: str) -> str:
 
 def _are(measures: pd.DataFrame) -> str:
     return are(measures["metric"].nunique())
-
-
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
 
 
 _Rule = Callable[[pd.DataFrame], list[str]]

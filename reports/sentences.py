@@ -11,6 +11,8 @@ NAMED = 4
 """So many cells of a method are named one by one; the others are counted."""
 METHODS = 10
 """So many methods are named in a sentence."""
+KEYS = ["label", "row", "seed", "protocol"]
+"""What tells the cells of a tidy table apart."""
 
 
 def by(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
@@ -20,12 +22,12 @@ def by(table: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
 
 def one_each(named: pd.DataFrame) -> pd.DataFrame:
     """Return one row per cell of a tidy table with the columns `label` and `row`."""
-    return named.drop_duplicates(["label", "row", "seed", "protocol", "status"])
+    return named.drop_duplicates([*KEYS, "status"])
 
 
 def keys(named: pd.DataFrame) -> pd.MultiIndex:
-    """Return what tells the cells of such a table apart."""
-    return pd.MultiIndex.from_frame(named[["label", "row", "seed", "protocol"]])
+    """Return the keys of the cells of such a table."""
+    return pd.MultiIndex.from_frame(named[KEYS])
 
 
 def titles(part: pd.DataFrame) -> str:
@@ -51,6 +53,11 @@ def method_names(part: pd.DataFrame) -> str:
 def are(number: int) -> str:
     """Return the verb for so many things."""
     return "is" if number == 1 else "are"
+
+
+def were(number: int) -> str:
+    """Return the same verb in the past tense."""
+    return "was" if number == 1 else "were"
 
 
 def mixed(done: pd.DataFrame, column: str, title: str, consequence: str) -> list[str]:
