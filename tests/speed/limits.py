@@ -18,12 +18,11 @@ from typing import Any
 
 import torch
 from torch.nn.functional import conv2d
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.runtime import keep_freed_memory
 from tests.speed.commands import positive
 from tests.speed.pairs import SCORE, Pair, markdown, write
-from tests.speed.steps import METHODS, configuration, seconds, steps_of
+from tests.speed.steps import METHODS, configuration, multiply_adds, seconds, steps_of
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MATRICES = (1024, 2048, 4096)
@@ -47,9 +46,9 @@ def products(dtype: torch.dtype) -> Iterator[tuple[str, float, Callable[[], torc
 def rates(precision: str) -> dict[str, float]:
     """Return the best multiply-adds per second of each product."""
     found = {}
-    for name, multiply_adds, run in products(PRECISIONS[precision]):
+    for name, count, run in products(PRECISIONS[precision]):
         times = [seconds(partial(_call, run)) for _ in range(WARM + REPEATS)]
-        found[name] = multiply_adds / min(times[WARM:])
+        found[name] = count / min(times[WARM:])
     return found
 
 
@@ -62,12 +61,10 @@ def measure(name: str, precision: str, rounds: int) -> list[dict[str, Any]]:
     rows = []
     config = configuration(name, "paper", *OVERRIDES.get(name, ()))
     for step in steps_of(config, precision=precision):
-        with FlopCounterMode(display=False) as counter:
-            step.run()
-        multiply_adds = counter.get_total_flops() / 2  # torch counts a multiply-add as two
+        count = multiply_adds(step.run)
         times = [seconds(step.run) for _ in range(rounds)]
         row = {"step": f"{name} {step.stage}", "size": step.size, "precision": precision}
-        rows.append({**row, "multiply_adds": multiply_adds, "seconds": statistics.median(times)})
+        rows.append({**row, "multiply_adds": count, "seconds": statistics.median(times)})
     return rows
 
 

@@ -28,6 +28,8 @@ class Pair:
         Name of the other.
     note
         A remark for readers, or the reason why a value is missing.
+    least
+        What this suite would need if the processor always computed at its peak; None: it is not known.
     """
 
     what: str
@@ -36,6 +38,7 @@ class Pair:
     theirs: Sequence[float] = ()
     other: str = ""
     note: str = ""
+    least: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -62,8 +65,16 @@ def row(pair: Pair) -> dict[str, str]:
         "other": _values(pair.theirs),
         "who": pair.other or "–",
         "other / this": compared,
+        "at most": _bound(pair),
         "note": "; ".join(filter(None, [pair.note, _warning(pair)])),
     }
+
+
+def _bound(pair: Pair) -> str:
+    """Return the ratio at the processor's peak, and the part of the peak that is reached."""
+    if pair.least is None or pair.ratio is None:
+        return "–"
+    return f"{median(pair.theirs) / pair.least:.2f} ({pair.least / median(pair.ours):.0%} reached)"
 
 
 def _warning(pair: Pair) -> str:

@@ -10,6 +10,7 @@ from tests.speed.__main__ import Part, headline_table, headlines, run_part, summ
 from tests.speed.commands import SpeedError, measured, rounds
 from tests.speed.growth import exponent
 from tests.speed.inputs import GENERATED, prepare
+from tests.speed.least import work_of
 from tests.speed.pairs import SCORE, Pair, plot, read, row, write
 from tests.speed.peers import peers_python
 from tests.speed.training import Found, Usage, compare
@@ -61,9 +62,20 @@ def test_an_epoch_and_the_fixed_cost_come_from_a_subtraction() -> None:
     few, more = (
         {("bf16", "ours"): found(10 + 2 * n), ("fp32", "theirs"): found(20 + 12 * n)} for n in (1, 4)
     )
-    epoch, fixed = compare(few, more, ("bf16", "fp32"), "", [1, 4])[:2]
+    epoch, fixed = compare(few, more, ("bf16", "fp32"), "", [1, 4], {"an epoch": 0.5})[:2]
     assert (list(epoch.ours), list(epoch.theirs)) == ([2], [12])
     assert (list(fixed.ours), list(fixed.theirs)) == ([10], [20])
+    assert row(epoch)["at most"] == "24.00 (25% reached)"
+    assert row(fixed)["at most"] == "–"
+
+
+def test_the_work_of_a_training_is_that_of_its_passes() -> None:
+    """A step takes three times the work of a pass, but twice in the first layer: images need no gradient."""
+    teacher = 1.84e9 / 16  # ResNet-18 to layer3 at 64 pixels
+    work = work_of("stfpm", 64, 2, 2 * teacher)
+    assert work.teacher == pytest.approx(teacher, rel=0.01)
+    assert work.process(2, 3, 1, 5) == 2 * work.epoch(3, 1) + 9 * work.teacher + 5 * work.student
+    assert work.step == 3 * work.teacher - 32 * 32 * 64 * 3 * 7**2
 
 
 def test_pairs_survive_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
