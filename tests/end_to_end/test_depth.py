@@ -72,7 +72,7 @@ def test_a_defect_in_both_is_found_in_every_mode(sweep: Outcome, mode: str) -> N
 @pytest.mark.slow
 def test_the_table_has_a_column_per_mode(sweep: Outcome) -> None:
     header = next(line for line in sweep.stdout.splitlines() if line.startswith("┃ category"))
-    assert [f"ast (mode={mode})" in header for mode in MODES] == [True] * 3
+    assert [f"AST (mode={mode})" in header for mode in MODES] == [True] * 3
     names = {cell.data.tags["mlflow.runName"] for cell in sweep.runs("cell")}
     assert names == {"ast rod", "ast depth rod", "ast rgbd rod"}
 
