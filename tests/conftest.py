@@ -2,14 +2,16 @@
 
 import logging
 import os
+import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmark.signals import ENDING
+from store import local
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -29,6 +31,29 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def creation(
+    temporary_files: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Path], None]]:
+    """Have MLflow create one store, which takes a second, and copy it for the others; return what creates one."""
+    create, empty = local._create, tmp_path_factory.mktemp("store") / "empty.db"
+
+    def copy(database: Path) -> None:
+        if not empty.exists():
+            create(empty)
+        shutil.copy(empty, database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "_create", copy)
+        yield create
+
+
+@pytest.fixture
+def created_by_mlflow(creation: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every store of a test created as for a user."""
+    monkeypatch.setattr(local, "_create", creation)
 
 
 @pytest.fixture(autouse=True)

@@ -47,13 +47,14 @@ def interrupt(
     return Outcome(code, log.read_text(), "", results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "times", "code", "multirun"),
     [
         (signal.SIGINT, 1, 130, []),
-        pytest.param(signal.SIGINT, 3, 130, ["-m"], marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, 2, 143, ["-m"], marks=pytest.mark.slow),
-        pytest.param(signal.SIGHUP, 1, 129, [], marks=pytest.mark.slow),
+        (signal.SIGINT, 3, 130, ["-m"]),
+        (signal.SIGTERM, 2, 143, ["-m"]),
+        (signal.SIGHUP, 1, 129, []),
     ],
     ids=["Ctrl-C", "three times Ctrl-C", "SIGTERM twice", "closed terminal"],
 )
@@ -80,7 +81,9 @@ def test_finished_cells_are_kept_and_the_interrupted_training_resumes(tmp_path: 
     ]
     outcome = interrupt(tmp_path / "results", signal.SIGINT, *short_then_endless, count=2)
     assert outcome.code == 130, outcome.stdout
+    assert "Traceback" not in outcome.stdout
     assert [run.info.status for run in outcome.runs("cell")] == ["FINISHED", "KILLED"]
+    assert [run.info.status for run in outcome.runs("sweep")] == ["KILLED"]
     assert "Image AUROC" in outcome.stdout  # the table of the finished cell
     resumed = interrupt(
         tmp_path / "results", signal.SIGINT, *short_then_endless, sign="student resumes after epoch"

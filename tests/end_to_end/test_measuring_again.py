@@ -16,10 +16,10 @@ from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import QUICK, TAKEN, Outcome, numbers_of, run, run_here
 from tests.store.made import earlier_cell
 
-METHODS, CATEGORIES = ("ast", "stfpm"), ("granite", "washer")
-NAMES = [f"{method} {category}" for method in METHODS for category in CATEGORIES]
+METHODS = ("ast", "stfpm")
+NAMES = [f"{method} washer" for method in METHODS]
 SWEEP = (
-    *("-m", f"method={','.join(METHODS)}", f"dataset.categories=[{','.join(CATEGORIES)}]"),
+    *("-m", f"method={','.join(METHODS)}", "dataset.categories=[washer]"),
     *(*QUICK, "tracking.detector=true"),
 )
 ONE = ("method=stfpm", "dataset.categories=[washer]", *QUICK)

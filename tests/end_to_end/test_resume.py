@@ -129,11 +129,11 @@ def test_the_last_line_is_the_command_that_runs_what_failed_and_nothing_else(
 def test_a_cell_that_takes_too_long_fails_and_fail_fast_ends_the_sweep(
     tmp_path: Path, data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    slow = ("method.training.epochs=100000", "jobs.cell_seconds=2")
+    slow = ("method.training.epochs=100000", "jobs.cell_seconds=1")
     both = run_here(tmp_path / "results", capfd, *small(data), *slow)
     assert both.code == 1
     assert [run.data.tags["reason"] for run in both.runs("cell")] == [
-        "BenchmarkError: jobs.cell_seconds=2: the cell took longer and was stopped"
+        "BenchmarkError: jobs.cell_seconds=1: the cell took longer and was stopped"
     ] * 2
     outcome = run_here(tmp_path / "others", capfd, *small(data), *slow, "jobs.fail_fast=true")
     fails_plainly(outcome, "stfpm granite failed", "jobs.fail_fast=true")

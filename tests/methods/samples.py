@@ -20,8 +20,9 @@ WIDTHS = {"resnet18": 1, "resnet34": 1, "resnet50": 4, "wide_resnet50_2": 4}
 
 
 @cache
-def random_backbone(name: str = "resnet18", seed: int = 0) -> FeatureBackbone:
-    return FeatureBackbone(f"{name}.tv_in1k", "random", seed)
+def random_backbone(name: str = "test_resnet", seed: int = 0) -> FeatureBackbone:
+    """Return a ResNet with random weights; `test_resnet` is one of timm's for tests, of one block per stage."""
+    return FeatureBackbone(name if name == "test_resnet" else f"{name}.tv_in1k", "random", seed)
 
 
 def batch_of(

@@ -17,14 +17,14 @@ from methods.errors import MethodError
 from methods.flow import ConditionalFlow
 from tests.methods.samples import batch_of, meta_batch, random_backbone, train
 
-CPU = torch.device("cpu")
+BACKBONE, CPU = random_backbone("resnet18"), torch.device("cpu")
 EACH_STUDENT = pytest.mark.parametrize("student", ["asymmetric", "symmetric", "deeper_flow"])
 
 
 def build(layer: str = "layer1", seed: int = 1, **options: Any) -> AsymmetricStudentTeacher:
     torch.manual_seed(seed)
     small = {"coupling_blocks": 2, "flow_hidden": 16, "student_hidden": 32, "student_blocks": 2}
-    return AsymmetricStudentTeacher(random_backbone(), [layer], **(small | options)).eval()
+    return AsymmetricStudentTeacher(BACKBONE, [layer], **(small | options)).eval()
 
 
 def awake(method: AsymmetricStudentTeacher) -> AsymmetricStudentTeacher:
@@ -50,7 +50,7 @@ def normal_features(count: int, seed: int, size: tuple[int, int] = (6, 6)) -> Te
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    return batch_of(["layer1", "layer3"])
+    return batch_of(["layer1", "layer3"], backbone=BACKBONE)
 
 
 @pytest.mark.parametrize("size", [(24, 24), (3, 5)], ids=str)
@@ -203,7 +203,7 @@ def test_the_likelihood_alone_needs_no_student(batch: Batch) -> None:
 
 @torch.no_grad()
 def test_the_map_has_the_size_of_an_image_that_is_not_square() -> None:
-    anomaly_map, _ = predict(build("layer3"), batch_of(["layer3"], size=(64, 96)))
+    anomaly_map, _ = predict(build("layer3"), batch_of(["layer3"], size=(64, 96), backbone=BACKBONE))
     assert anomaly_map.shape == (2, 64, 96)
 
 
@@ -303,14 +303,14 @@ def test_bfloat16_autocast_gives_nearly_the_same(batch: Batch, student: Any) -> 
 @pytest.mark.parametrize("layers", [[], ["layer1", "layer2"]], ids=str)
 def test_other_than_one_layer_is_refused(layers: list[str]) -> None:
     with pytest.raises(MethodError, match=r"method.layers: found \[.*; expected exactly one"):
-        AsymmetricStudentTeacher(random_backbone(), layers)
+        AsymmetricStudentTeacher(BACKBONE, layers)
 
 
 def test_a_layer_of_another_backbone_is_answered_with_the_known_ones() -> None:
     with pytest.raises(
         MethodError, match=r"no layer 'blocks.5'; known: act1, layer1, layer2, layer3, layer4"
     ):
-        AsymmetricStudentTeacher(random_backbone(), ["blocks.5"])
+        AsymmetricStudentTeacher(BACKBONE, ["blocks.5"])
 
 
 @pytest.mark.parametrize(

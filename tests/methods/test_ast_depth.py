@@ -23,7 +23,7 @@ def build(mode: str = "rgbd", **options: Any) -> AsymmetricStudentTeacher:
     torch.manual_seed(1)
     small = {"coupling_blocks": 2, "flow_hidden": 16, "student_hidden": 32, "student_blocks": 1}
     given: dict[str, Any] = small | {"mode": mode, "unshuffle": SQUARE} | options
-    return AsymmetricStudentTeacher(random_backbone(), ["layer1"], **given).eval()
+    return AsymmetricStudentTeacher(random_backbone("resnet18"), ["layer1"], **given).eval()
 
 
 def example(foreground: Tensor, seed: int = 0) -> Batch:

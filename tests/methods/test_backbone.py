@@ -57,16 +57,16 @@ def test_features_are_those_of_torchvision_with_the_same_weights(name: str) -> N
 
 
 def test_the_stem_is_a_layer_after_its_relu() -> None:
-    backbone = random_backbone()
+    backbone = random_backbone("resnet18")
     assert backbone.teacher(["act1", "layer1"])(torch.randn(1, 3, 64, 64))["act1"].min() == 0
     assert backbone.new_student(["act1"])(torch.randn(1, 3, 64, 64))["act1"].shape == (1, 64, 32, 32)
 
 
 def test_layers_may_be_named_in_any_order_and_twice() -> None:
     image = torch.randn(1, 3, 64, 64)
-    expected = random_backbone().teacher(LAYERS)(image)
+    expected = random_backbone("resnet18").teacher(LAYERS)(image)
     for layers in (["layer3", "layer1"], ["layer1", "layer3", "layer1"]):
-        features = random_backbone().teacher(layers)(image)
+        features = random_backbone("resnet18").teacher(layers)(image)
         assert set(features) == set(layers)
         for layer in layers:
             torch.testing.assert_close(features[layer], expected[layer])
@@ -74,14 +74,15 @@ def test_layers_may_be_named_in_any_order_and_twice() -> None:
 
 def test_an_unknown_layer_is_answered_with_the_known_ones() -> None:
     known = "resnet18.tv_in1k: found no layer 'layer5'; known: act1, layer1, layer2, layer3, layer4"
-    for use in (random_backbone().channels, random_backbone().teacher, random_backbone().new_student):
+    backbone = random_backbone("resnet18")
+    for use in (backbone.channels, backbone.teacher, backbone.new_student):
         with pytest.raises(MethodError, match=known):
             use(["layer1", "layer5"])
 
 
 def test_no_layer_at_all_is_refused() -> None:
     with pytest.raises(MethodError, match="found no layers; expected some of act1, layer1"):
-        random_backbone().teacher([])
+        random_backbone("resnet18").teacher([])
 
 
 def test_an_unknown_model_is_answered_with_near_ones() -> None:
@@ -121,7 +122,7 @@ def test_a_stride_without_a_layer_is_answered_with_the_known_ones() -> None:
     known = r"act1 \(2\), layer1 \(4\), layer2 \(8\), layer3 \(16\), layer4 \(32\)"
     message = f"backbone.name: resnet18.tv_in1k has no layer at stride 64; its layers and strides: {known}"
     with pytest.raises(MethodError, match=message):
-        random_backbone().layers_at([4, 64])
+        random_backbone("resnet18").layers_at([4, 64])
 
 
 @pytest.mark.parametrize(
@@ -271,8 +272,8 @@ def test_random_weights_and_the_global_generator_leave_each_other_alone() -> Non
 
 def test_a_student_of_the_same_seed_does_not_start_as_its_teachers_copy() -> None:
     torch.manual_seed(0)
-    student = random_backbone(seed=0).new_student(LAYERS).state_dict()
-    teacher = random_backbone(seed=0).teacher(LAYERS).state_dict()
+    student = random_backbone("resnet18").new_student(LAYERS).state_dict()
+    teacher = random_backbone("resnet18").teacher(LAYERS).state_dict()
     assert not any(torch.equal(student[key], teacher[key]) for key in student if student[key].ndim == 4)
 
 
@@ -294,7 +295,7 @@ def mean_cosine(features: Tensor) -> float:
 @torch.no_grad()
 def test_random_features_of_different_places_differ(layer: str) -> None:
     # With BatchNorm's initial statistics they all point almost the same way.
-    backbone, image = random_backbone(), torch.randn(2, 3, 64, 64)
+    backbone, image = random_backbone("resnet18"), torch.randn(2, 3, 64, 64)
     calibrated = mean_cosine(backbone.teacher([layer])(image)[layer])
     initial = mean_cosine(backbone.new_student([layer]).eval()(image)[layer])
     assert calibrated < initial - 0.1
@@ -302,7 +303,7 @@ def test_random_features_of_different_places_differ(layer: str) -> None:
 
 @torch.no_grad()
 def test_random_features_neither_vanish_nor_explode() -> None:
-    for value in random_backbone().teacher(LAYERS)(torch.randn(2, 3, 64, 64)).values():
+    for value in random_backbone("resnet18").teacher(LAYERS)(torch.randn(2, 3, 64, 64)).values():
         assert 0.1 < value.std() < 10
 
 
@@ -313,7 +314,7 @@ def test_the_teacher_is_frozen_and_in_evaluation_mode() -> None:
 
 
 def test_features_do_not_depend_on_the_rest_of_the_batch() -> None:
-    teacher, images = random_backbone().teacher(LAYERS), torch.randn(3, 3, 64, 64)
+    teacher, images = random_backbone("resnet18").teacher(LAYERS), torch.randn(3, 3, 64, 64)
     before = copy.deepcopy(teacher.state_dict())
     together, alone = teacher(images), teacher(images[:1])
     for layer in LAYERS:
@@ -336,15 +337,15 @@ def test_a_new_student_starts_like_torchvisions_network(name: str) -> None:
 
 def test_new_students_differ_and_their_seed_repeats_them() -> None:
     torch.manual_seed(0)
-    first, second = (weights(random_backbone().new_student(LAYERS)) for _ in range(2))
+    first, second = (weights(random_backbone("resnet18").new_student(LAYERS)) for _ in range(2))
     torch.manual_seed(0)
-    again = weights(random_backbone().new_student(LAYERS))
+    again = weights(random_backbone("resnet18").new_student(LAYERS))
     assert not torch.equal(first, second)
     assert torch.equal(first, again)
 
 
 def test_a_new_student_is_ready_to_be_trained() -> None:
-    student = random_backbone().new_student(LAYERS)
+    student = random_backbone("resnet18").new_student(LAYERS)
     assert all(module.training for module in student.modules())
     assert all(parameter.requires_grad for parameter in student.parameters())
 

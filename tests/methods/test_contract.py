@@ -22,15 +22,16 @@ from tests.methods.samples import batch_of, crops_of
 CONF = Path(__file__).parents[2] / "conf"
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
 STAND_INS = {
-    **dict.fromkeys(["wide_resnet50_2", "wide_resnet101_2"], "resnet18.tv_in1k"),
+    **dict.fromkeys(["resnet18", "wide_resnet50_2", "wide_resnet101_2"], "test_resnet"),
     "efficientnet_b5": "tf_efficientnet_b0.aa_in1k",
     "vit_base_patch14_reg4_dinov2": "vit_tiny_patch16_224",
 }
-"""Networks too large for a quick test, and timm's names of those used instead."""
+"""Networks too large for a quick test, and timm's names of those used instead: `test_resnet` has a block per stage."""
 SMALLER: dict[str, dict[str, Any]] = {
     "ast": {"flow_hidden": 16, "student_hidden": 16},
     "efficient_ad": {"channels": 16, "width": 0.125, "pretrained_size": 72},
     "dinomaly": {"width": 32, "blocks": 2, "map_size": 64},
+    "simple_student": {"decoupled": True},  # test_resnet cannot be narrowed
     "uninformed_students": {"patch_sizes": [33], "students": 2, "pretrained_size": 32},
 }
 """Options that make a method small enough for a quick test."""

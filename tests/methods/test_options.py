@@ -20,6 +20,7 @@ from methods.stfpm import STFPM
 from methods.uninformed_students import UninformedStudents
 from tests.methods.samples import random_backbone
 
+BACKBONE = random_backbone("resnet18")
 METHODS: list[Any] = [
     *(AsymmetricStudentTeacher, Dinomaly, FeatureVariance, ReverseDistillation),
     *(SimpleStudent, STFPM, UninformedStudents),
@@ -46,7 +47,7 @@ def test_numbers_that_cannot_be_meant_are_refused_with_the_accepted_ones(
     method: Any, name: str, value: float
 ) -> None:
     with pytest.raises(MethodError, match=rf"^method\.{name}: found {value}; expected .*\d"):
-        method(random_backbone(), **{name: value})
+        method(BACKBONE, **{name: value})
 
 
 @pytest.mark.parametrize("method", [STFPM, FeatureVariance, SimpleStudent])
@@ -54,18 +55,18 @@ def test_a_layer_that_would_count_twice_is_refused(method: Any) -> None:
     with pytest.raises(
         MethodError, match=r"method\.layers: found \['layer1', 'layer1'\]; expected each layer once"
     ):
-        method(random_backbone(), ["layer1", "layer1"])
+        method(BACKBONE, ["layer1", "layer1"])
 
 
 def test_a_layer_that_would_be_scored_twice_is_refused() -> None:
     with pytest.raises(MethodError, match=r"method\.score_layers: found .*; expected some of .*, each once"):
-        ReverseDistillation(random_backbone(), score_layers=["layer1", "layer1"])
+        ReverseDistillation(BACKBONE, score_layers=["layer1", "layer1"])
 
 
 @pytest.mark.parametrize("zoom", [[1, 1000], [math.nan, 4], [1, math.inf], [-1, 4], [1, 2, 3]])
 def test_other_zooms_are_refused(zoom: list[float]) -> None:
     with pytest.raises(MethodError, match=r"method\.zoom: found .*; expected \[smallest, largest\], 1 <= "):
-        UninformedStudents(random_backbone(), zoom=zoom)
+        UninformedStudents(BACKBONE, zoom=zoom)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

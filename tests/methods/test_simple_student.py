@@ -15,6 +15,7 @@ from methods.simple_student import SimpleStudent
 from methods.stfpm import STFPM
 from tests.methods.samples import LAYERS, batch_of, random_backbone
 
+BACKBONE = random_backbone("resnet18")
 WIDTHS = [0.001, 0.25, 0.3, 1.0]
 
 
@@ -41,7 +42,7 @@ def expected_count(blocks: tuple[int, ...], inner: list[int], outer: list[int]) 
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    return batch_of()
+    return batch_of(backbone=BACKBONE)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -90,7 +91,7 @@ def test_width_1_is_stfpm(batch: Batch) -> None:
     for options in ({}, released):
         method = build(width=1, **options)
         torch.manual_seed(1)
-        stfpm = STFPM(random_backbone(), LAYERS, method.factor == 0.5, method.map_size).eval()
+        stfpm = STFPM(BACKBONE, LAYERS, method.factor == 0.5, method.map_size).eval()
         torch.testing.assert_close(dict(method.state_dict()), dict(stfpm.state_dict()), atol=0, rtol=0)
         assert torch.equal(method.loss(batch), stfpm.loss(batch))
         assert torch.equal(method.anomaly_map(batch), stfpm.anomaly_map(batch))
@@ -120,12 +121,12 @@ def test_loss_and_map_follow_the_thesis(batch: Batch, decoupled: bool) -> None:
 
 @torch.no_grad()
 def test_map_has_the_size_of_an_image_that_is_not_square() -> None:
-    assert build().anomaly_map(batch_of(size=(64, 96))).shape == (2, 64, 96)
+    assert build().anomaly_map(batch_of(size=(64, 96), backbone=BACKBONE)).shape == (2, 64, 96)
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_every_parameter_learns_and_the_loss_falls(decoupled: bool) -> None:
-    batch = batch_of(count=4)
+    batch = batch_of(count=4, backbone=BACKBONE)
     (stage,) = build(decoupled=decoupled).stages()
     stage.module.train()
     optimizer = torch.optim.SGD(stage.module.parameters(), lr=0.4, momentum=0.9, weight_decay=1e-4)

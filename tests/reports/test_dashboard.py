@@ -14,10 +14,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from reports.dashboard import arrange
+from reports.dashboard import arrange, main
 from store.local import prepare
 from tests.cluster.processes import free_port
 from tests.conftest import PROJECT_ROOT
+from tests.reports.conftest import Call
 from tests.store.made import open_tracker
 
 SERVER = """
@@ -83,13 +84,8 @@ def test_a_server_that_ends_by_itself_leaves_no_worker(tmp_path: Path) -> None:
     wait_until(lambda: not runs(int(file.read_text())))
 
 
-def dashboard(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "reports.dashboard", *arguments]
-    return subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=120)
-
-
-def test_a_missing_store_is_reported_in_one_line_and_not_made(tmp_path: Path) -> None:
-    done = dashboard("--uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
+def test_a_missing_store_is_reported_in_one_line_and_not_made(tmp_path: Path, call: Call) -> None:
+    done = call(main, "--uri", f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert done.returncode == 2
     assert done.stderr.startswith(
         f"error: sqlite:///{tmp_path / 'mlflow.db'}: there is no store yet; run `python"
@@ -98,12 +94,12 @@ def test_a_missing_store_is_reported_in_one_line_and_not_made(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path, call: Call) -> None:
     database = tmp_path / "mlflow.db"
     prepare(database)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = dashboard("--uri", f"sqlite:///{database}", "--port", str(port))
+        done = call(main, "--uri", f"sqlite:///{database}", "--port", str(port))
     assert done.returncode == 2
     assert done.stderr == (
         f"error: port {port} of 127.0.0.1 cannot be used (Address already in use); choose another: make dashboard "
@@ -112,14 +108,14 @@ def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "http", ""])
-def test_a_port_that_is_none_is_refused(port: str) -> None:
-    done = dashboard(f"--port={port}")
+def test_a_port_that_is_none_is_refused(port: str, call: Call) -> None:
+    done = call(main, f"--port={port}")
     assert done.returncode == 2
     assert f"found {port}; expected a number from 1 to 65535" in done.stderr
 
 
-def test_a_remote_store_is_refused() -> None:
-    done = dashboard("--uri", "http://127.0.0.1:5000")
+def test_a_remote_store_is_refused(call: Call) -> None:
+    done = call(main, "--uri", "http://127.0.0.1:5000")
     assert done.returncode == 2
     assert "expected a local store, sqlite:///<path of a file>" in done.stderr
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from reports.__main__ import main
 from reports.errors import ReportError
 from reports.selection import Selection
 from store.errors import StoreError
 from store.plan import MEMBER, Member
 from store.table import find_sweep, search
 from tests.conftest import PROJECT_ROOT
+from tests.reports.conftest import Call
 from tests.reports.store import SWEEP, make_store
 
 METHODS, CATEGORIES = ("ast", "stfpm"), ("carpet", "bottle")
@@ -66,31 +68,23 @@ def test_an_unknown_sweep_lists_the_known_ones(store: str) -> None:
         count(store, "none")
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "reports", *arguments],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_writes_a_report_of_a_selection(store: str, tmp_path: Path) -> None:
+def test_the_command_writes_a_report_of_a_selection(store: str, tmp_path: Path, call: Call) -> None:
     out = tmp_path / "report"
     only = ("--sweep", SWEEP, "--method", "ast", "--metric", "pro", "image_auroc")
-    done = command("--uri", store, "--out", str(out), *only)
+    arguments = ("--uri", store, "--out", str(out), *only)
+    command = [sys.executable, "-m", "reports", *arguments]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "report.html")
     assert (out / "tables" / "pro.tex").exists()
     assert not (out / "tables" / "dice.tex").exists()
-    again = command("--uri", store, "--out", str(out), *only)
+    again = call(main, *arguments)
     assert again.returncode == 0, "an earlier report is replaced"
 
 
-def test_a_folder_with_something_else_is_left_alone(store: str, tmp_path: Path) -> None:
+def test_a_folder_with_something_else_is_left_alone(store: str, tmp_path: Path, call: Call) -> None:
     (tmp_path / "thesis.tex").write_text("years")
-    done = command("--uri", store, "--out", str(tmp_path))
+    done = call(main, "--uri", store, "--out", str(tmp_path))
     assert done.returncode == 2
     assert "found thesis.tex; expected a folder, new, empty or with an earlier report" in done.stderr
     assert "Traceback" not in done.stderr
@@ -109,24 +103,24 @@ def test_a_folder_with_something_else_is_left_alone(store: str, tmp_path: Path) 
     ],
 )
 def test_a_wrong_argument_is_reported_in_one_line(
-    store: str, tmp_path: Path, arguments: tuple[str, ...], message: str
+    store: str, tmp_path: Path, call: Call, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = command("--uri", store, "--out", str(tmp_path / "report"), *arguments)
+    done = call(main, "--uri", store, "--out", str(tmp_path / "report"), *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "report").exists()
 
 
-def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    done = command("--uri", f"sqlite:///{tmp_path / 'none.db'}")
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, call: Call) -> None:
+    done = call(main, "--uri", f"sqlite:///{tmp_path / 'none.db'}")
     assert done.returncode == 2
     assert "there is no store yet" in done.stderr
     assert not (tmp_path / "none.db").exists()
 
 
-def test_no_password_is_shown(tmp_path: Path) -> None:
-    done = command("--uri", "postgresql://user:pass@word@127.0.0.1:1/none")
+def test_no_password_is_shown(call: Call) -> None:
+    done = call(main, "--uri", "postgresql://user:pass@word@127.0.0.1:1/none")
     assert done.returncode == 2
     assert "pass@word" not in done.stdout + done.stderr
     assert "postgresql://user@127.0.0.1:1/none: the store cannot be read" in done.stderr

@@ -61,6 +61,7 @@ def execute(database: Path, *statements: str) -> None:
 # creation
 
 
+@pytest.mark.usefixtures("created_by_mlflow")
 def test_a_store_gets_its_name_when_it_has_all_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_store_gets_its_name_when_it_has_all_tables(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["locks", "mlflow.db", "store.lock"]
 
 
+@pytest.mark.usefixtures("created_by_mlflow")
 @pytest.mark.parametrize(
     "tables", [(), ("alembic_version", "experiments"), ("experiments", "runs")], ids=["empty", "few", "runs"]
 )
