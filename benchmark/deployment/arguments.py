@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from store.tags import CATEGORY, METHOD, SEED, STORE
+from store.tags import CATEGORY, METHOD, MODE, SEED, STORE
 
-CELL = (METHOD, CATEGORY, SEED)
+CELL = (METHOD, MODE, CATEGORY, SEED)
 """The tags by which a cell of a sweep is chosen."""
 DETECTOR = """the detector: a folder, the id of a cell's MLflow run, or runs:/<id>; left out if --sweep, --method,
---category or --seed choose it"""
+--mode, --category or --seed choose it"""
 
 
 class Parser(argparse.ArgumentParser):

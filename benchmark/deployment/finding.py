@@ -71,8 +71,8 @@ def _finished(uri: str, sweep: str | None, wanted: Mapping[str, str | None]) -> 
     for tag, value in wanted.items():
         if value is None:
             continue
-        known = list(dict.fromkeys(run.data.tags[tag] for run in found))
-        found = [run for run in found if run.data.tags[tag] == value]
+        known = list(dict.fromkeys(run.data.tags.get(tag, "") for run in found))
+        found = [run for run in found if run.data.tags.get(tag) == value]
         if not found:
             raise BenchmarkError(
                 f"--{tag} {value}: sweep {name} has no such finished cell{near(value, known)}; known: "
@@ -83,7 +83,7 @@ def _finished(uri: str, sweep: str | None, wanted: Mapping[str, str | None]) -> 
 
 def _ambiguous(sweep: str, found: "Sequence[Run]", options: Sequence[str]) -> BenchmarkError:
     """Return the error of several cells where one is meant; the options could tell them apart."""
-    missing = [f"--{tag}" for tag in options if len({run.data.tags[tag] for run in found}) > 1]
+    missing = [f"--{tag}" for tag in options if len({run.data.tags.get(tag) for run in found}) > 1]
     ways = [
         *([f"add {' and '.join(missing)}"] if missing else []),
         *(["give the id of one's run"] if tags.CATEGORY in options else []),

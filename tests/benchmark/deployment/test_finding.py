@@ -36,6 +36,23 @@ def test_several_cells_of_a_category_are_told_apart_by_the_options_named(uri: st
         find_cells(uri, "a", {"method": "stfpm", "seed": None})
 
 
+def test_modes_of_a_method_are_told_apart(uri: str, tmp_path: Path) -> None:
+    tracker = open_tracker(tmp_path)
+    for job, mode in enumerate(("rgb", "depth"), 10):
+        member = Member(job, 0, f"key {mode}")
+        add_cell(
+            tracker, {}, member=member, method="ast", mode=mode, category="can", seed="0", identity=f"{job}"
+        )
+    with pytest.raises(BenchmarkError, match="found 2 such cells; expected one: add --mode, or give the id"):
+        find_cell(uri, "a", {"method": "ast"})
+    wanted = {"method": "ast", "mode": "depth"}
+    assert find_cell(uri, "a", wanted) == find_cells(uri, "a", wanted)["can"].info.run_id
+    with pytest.raises(
+        BenchmarkError, match=r"--mode rgbd: sweep a has no such finished cell.*known: rgb, depth"
+    ):
+        find_cell(uri, "a", {"method": "ast", "mode": "rgbd"})
+
+
 def test_cells_that_no_option_tells_apart_need_a_sweep_of_their_own(uri: str, tmp_path: Path) -> None:
     tracker = open_tracker(tmp_path)
     member = Member(9, 0, "other options")
