@@ -132,7 +132,8 @@ def headline_table(pairs: Sequence[Pair]) -> str:
     """Return pairs with the machine as Markdown, for docs/speed.md."""
     about = machine()
     rows = [{name: value for name, value in row(pair).items() if name != "note"} for pair in pairs]
-    where = f"On {about['cores']} cores ({about['processor']}), medians with the range of the rounds"
+    processor = f"{about['processor']}, {about['instructions']}"
+    where = f"On {about['cores']} cores ({processor}), medians with the range of the rounds"
     return f"{where}:\n\n{markdown(rows)}\n"
 
 

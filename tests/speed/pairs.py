@@ -48,6 +48,11 @@ class Pair:
         below, above = median(self.ours), median(self.theirs)
         return above / below if below > 0 < above else None
 
+    @property
+    def bound(self) -> float | None:
+        """Return the ratio at the processor's peak; None where it is not known."""
+        return None if self.least is None or self.ratio is None else median(self.theirs) / self.least
+
 
 SCORE = "score"
 """The unit of quantities that are compared by difference, not by ratio."""
@@ -71,10 +76,10 @@ def row(pair: Pair) -> dict[str, str]:
 
 
 def _bound(pair: Pair) -> str:
-    """Return the ratio at the processor's peak, and the part of the peak that is reached."""
-    if pair.least is None or pair.ratio is None:
+    """Return the ratio at the processor's peak, and the part of it that is reached."""
+    if pair.bound is None or pair.ratio is None:
         return "–"
-    return f"{median(pair.theirs) / pair.least:.2f} ({pair.least / median(pair.ours):.0%} reached)"
+    return f"{pair.bound:.2f} ({pair.ratio / pair.bound:.0%} reached)"
 
 
 def _warning(pair: Pair) -> str:
@@ -122,9 +127,12 @@ def read(path: Path) -> list[Pair]:
 
 def machine() -> dict[str, str | int | float]:
     """Return a description of the machine: processor, cores, threads, and how busy it was."""
+    from torch.backends.cpu import get_cpu_capability  # an import of seconds
+
     names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
     return {
         "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "instructions": get_cpu_capability(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
         "load": round(os.getloadavg()[0], 2),
@@ -137,11 +145,12 @@ def _lines(path: Path) -> list[str]:
 
 
 def plot(pairs: Sequence[Pair], path: Path) -> bool:
-    """Draw every ratio as a bar on a logarithmic axis; return whether there was any."""
+    """Draw every ratio as a bar on a logarithmic axis, with its bound; return whether there was any."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     bars = [(f"{pair.what} / {pair.other}", pair.ratio) for pair in pairs if pair.ratio]
     if not bars:
@@ -150,7 +159,14 @@ def plot(pairs: Sequence[Pair], path: Path) -> bool:
     figure, axes = plt.subplots(figsize=(9, 1 + 0.25 * len(bars)), layout="constrained")
     drawn = axes.barh(names, [ratio - 1 for ratio in ratios], left=1)
     axes.bar_label(drawn, [f"{ratio:.2f}" for ratio in ratios], padding=3, fontsize=8)
+    bounds = {f"{pair.what} / {pair.other}": pair.bound for pair in pairs if pair.bound}
+    if bounds:
+        axes.plot(list(bounds.values()), list(bounds), "k|", markersize=14, label="at the processor's peak")
+        axes.legend(fontsize=8, loc="lower right")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvline(1, color="black", linewidth=0.8)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.15)

@@ -197,7 +197,7 @@ def main() -> None:
     options.add_argument("--epochs", type=int, nargs=2, default=[1, 5], help="few and more")
     options.add_argument("--methods", nargs="+", choices=HELD_OUT, default=list(HELD_OUT))
     options.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32"])
-    options.add_argument("--repeats", type=positive, default=2)
+    options.add_argument("--repeats", type=positive, default=1)
     given = options.parse_args()
     if not 0 < given.epochs[0] < given.epochs[1]:
         options.error("--epochs: two numbers, the second above the first")
