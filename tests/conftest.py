@@ -1,5 +1,7 @@
 """Fixtures that several folders share."""
 
+import atexit
+import gc
 import logging
 import os
 import shutil
@@ -16,6 +18,7 @@ from store import local
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+atexit.register(gc.unfreeze)  # libraries report what they find alive at the end as leaks
 # as in a terminal: a shell's background commands ignore the first, those of nohup the second
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -54,6 +57,13 @@ def creation(
 def created_by_mlflow(creation: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every store of a test created as for a user."""
     monkeypatch.setattr(local, "_create", creation)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lasting_objects() -> None:
+    """Exempt what exists by now, libraries and tests, from later searches for garbage, a third of the tests' time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,9 @@ print(ours)
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
@@ -97,7 +100,6 @@ def test_a_model_has_the_numbers_of_its_cell(outcome: Outcome) -> None:
     assert logged.tags["training_key"] == run.data.tags["training_key"]
 
 
-@pytest.mark.slow
 def test_an_unchanged_sweep_registers_nothing_again(
     outcome: Outcome, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +110,6 @@ def test_an_unchanged_sweep_registers_nothing_again(
     assert len(outcome.client.search_model_versions()) == len(models_of(outcome)) == 1
 
 
-@pytest.mark.slow
 def test_a_file_that_scores_otherwise_becomes_no_model(
     outcome: Outcome, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +129,6 @@ def test_a_file_that_scores_otherwise_becomes_no_model(
     assert failed.info.run_id not in models_of(outcome)
 
 
-@pytest.mark.slow
 def test_a_served_model_scores_an_image_sent_by_http(outcome: Outcome, tmp_path: Path) -> None:
     (logged,) = models_of(outcome).values()
     run, port = outcome.client.get_run(logged.source_run_id), free_port()
@@ -154,7 +154,6 @@ def answers(address: str) -> bool:
     return False
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["depth", "rgbd"])
 def test_models_of_methods_that_see_depth_have_it_as_inputs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], mode: str

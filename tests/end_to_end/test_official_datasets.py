@@ -180,6 +180,7 @@ def test_another_fraction_of_train_images_changes_nothing(
     assert "method.training.validation_fraction=0.5 holds out none" in changed.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_submission_is_completed_and_the_server_takes_it(
     trained: Trained, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,12 @@ from safetensors.torch import load_file
 
 from benchmark.deployment.finding import find_cell
 from benchmark.errors import BenchmarkError
+from benchmark.predict import main as predict
 from reports.__main__ import main as reports
 from store.display_names import method_name
 from store.files import read_maps, read_scores
 from store.folders import verify
 from store.predictions import PAGE, TABLE, read_predictions
-from tests.conftest import PROJECT_ROOT
 from tests.end_to_end.command import TINY, Outcome, run, run_here
 
 METHODS, CATEGORIES = ("rd", "stfpm"), ("granite", "washer")
@@ -204,14 +202,12 @@ def test_reports_names_the_known_sweeps(
 
 
 def test_the_detector_of_a_cell_gives_new_images_the_recorded_scores_to_the_last_bit(
-    sweep: Outcome, tmp_path: Path
+    sweep: Outcome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (images,) = (sweep.results / "cache" / "generated").glob("*/washer/test")
     chosen = ("--store", sweep.uri, "--sweep", "first", "--method", "rd", "--category", "washer")
-    command = [sys.executable, "-m", "benchmark.predict", *chosen, str(images), "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == str(tmp_path / PAGE)
+    assert predict([*chosen, str(images), "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / PAGE)
     (cell,) = (
         run
         for run in sweep.runs("cell")

@@ -77,6 +77,7 @@ def test_another_category_is_another_model(results: Path, capfd: pytest.CaptureF
     assert names_of(outcome, "three") == ["stfpm (one model for all 3 categories)", "stfpm"]
 
 
+@pytest.mark.slow
 def test_few_and_contaminated_images_have_columns_of_their_own(
     results: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

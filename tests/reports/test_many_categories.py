@@ -68,6 +68,7 @@ def test_the_work_grows_with_the_number_of_categories_and_not_with_its_square(
     assert seconds(400) < 9 * seconds(100)  # a square would be 16 times as much
 
 
+@pytest.mark.slow
 def test_figures_show_so_many_categories_as_are_legible() -> None:
     table = many(3 * SHOWN)
     only = lowest_rows(table, "pro", SHOWN)

@@ -31,9 +31,9 @@ METHODS = {path.stem for path in (PROJECT_ROOT / "conf" / "method").glob("*.yaml
 
 
 IN_OTHERS = ("ast", "ast_rgbd", "feature_variance", "rd_plus_plus", "simple_student")
-"""Methods whose operations other methods have, too: seconds each as ONNX."""
+"""Methods whose operations other methods have, too: seconds each."""
 FILES = [
-    pytest.param((name, suffix), marks=[pytest.mark.slow] if suffix == ".onnx" and name in IN_OTHERS else [])
+    pytest.param((name, suffix), marks=[pytest.mark.slow] if name in IN_OTHERS else [])
     for name in sorted(OPTIONS)
     for suffix in (".onnx", ".pt2")
 ]
