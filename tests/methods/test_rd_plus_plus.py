@@ -9,17 +9,15 @@ import yaml
 from torch import Tensor, nn
 
 from datasets.batch import Batch
-from methods.backbone import FeatureBackbone
 from methods.errors import MethodError
 from methods.method import Stage
 from methods.rd import ReverseDistillation
 from methods.rd_plus_plus import RDPlusPlus, projection
 from tests.conftest import PROJECT_ROOT
-from tests.methods.samples import batch_of
+from tests.methods.samples import batch_of, random_backbone
 
 SIDE = 128
-BACKBONE = FeatureBackbone("test_resnet", "random")
-"""A network of timm's for tests, of one block per stage."""
+BACKBONE = random_backbone()
 LAYERS = BACKBONE.pyramid
 DEVIATION = torch.tensor(BACKBONE.normalisation.std)[:, None, None]
 
@@ -43,7 +41,7 @@ def with_noise(method: RDPlusPlus, batch: Batch) -> Batch:
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    return with_noise(build(), batch_of(LAYERS, count=3, backbone=BACKBONE))
+    return with_noise(build(), batch_of(LAYERS, count=3))
 
 
 @pytest.mark.parametrize("channels", [16, 64, 1])
@@ -210,7 +208,7 @@ def test_transport_changes_neither_value_nor_gradient(batch: Batch) -> None:
 
 def test_every_parameter_learns_and_the_loss_falls() -> None:
     method = build(transport=False).train()
-    seen, losses = with_noise(method, batch_of(LAYERS, count=4, backbone=BACKBONE)), []
+    seen, losses = with_noise(method, batch_of(LAYERS, count=4)), []
     optimizer = torch.optim.Adam(method.parameters(), lr=0.005, betas=(0.5, 0.999))
     for _ in range(5):
         value = method.loss(seen)

@@ -17,6 +17,7 @@ from reports.report import write_report
 from reports.summary import attach_report, summarize
 from reports.tables import files
 from store.table import read_cells
+from tests.reports.conftest import Call
 from tests.reports.store import SWEEP, make_store
 
 REASON = "the reason,\nwhich has two lines"
@@ -143,14 +144,13 @@ def test_the_literature_costs_its_own_tables_only(
 @pytest.mark.usefixtures("quick")
 @pytest.mark.slow
 def test_the_commands_say_what_is_missing_and_fail(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: Call
 ) -> None:
     monkeypatch.setattr(report, "curve_figures", broken)
-    arguments = ["reports", "--uri", uri, "--out", str(tmp_path / "report")]
-    monkeypatch.setattr("sys.argv", arguments)
     line = "error: part of the report is missing: curves: RuntimeError: the reason,"
-    assert __main__.main() == 1
-    assert line in capsys.readouterr().err.splitlines()
+    done = call(__main__.main, "--uri", uri, "--out", str(tmp_path / "report"))
+    assert done.returncode == 1
+    assert line in done.stderr.splitlines()
     made = attach_report(uri, SWEEP, tmp_path / "report")
     assert made is not None
     assert made.failures == ("curves: RuntimeError: the reason,",)

@@ -14,6 +14,7 @@ from reports.tables.captions import policies
 from reports.tables.comparison import category_sheets, comparison, comparison_sheet
 from reports.tables.detectors import detector_sheets
 from store.table import read_cells
+from tests.reports.conftest import Call
 from tests.reports.made import NAN, cells
 from tests.store.made import add_cell, open_tracker
 
@@ -131,7 +132,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_sweep_without_any_measure_has_a_page_and_a_table_of_detectors(
-    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], call: Call
 ) -> None:
     assert summarize(uri, "a", ["pro", "dice"]) == SweepSummary(
         1,
@@ -142,9 +143,7 @@ def test_a_sweep_without_any_measure_has_a_page_and_a_table_of_detectors(
     printed = capsys.readouterr().out
     assert printed.split("\n")[1] == "Trained, not measured"
     assert "run of stfpm bottle: " in printed
-    arguments = ["reports", "--uri", uri, "--sweep", "a", "--out", str(tmp_path / "report")]
-    monkeypatch.setattr("sys.argv", arguments)
-    assert reports() == 0
+    assert call(reports, "--uri", uri, "--sweep", "a", "--out", str(tmp_path / "report")).returncode == 0
     page = (tmp_path / "report/report.html").read_text()
     assert "Nothing was measured, as there are no test images" in page
     for part in ("Statistics", "Gallery", "PRO", "Figures"):

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.runtime import set_algorithms
 from methods.method import Stage
 from tests.speed.commands import positive
 from tests.speed.pairs import markdown
-from tests.speed.steps import METHODS, configuration, steps_of
+from tests.speed.steps import METHODS, configuration, multiply_adds, steps_of
 
 FORMS = ("as it is", "contiguous", "autotuned", "graph", "compiled")
 """As the training loop takes it; without channels_last; with cuDNN's search for algorithms; and as the names say."""
@@ -86,9 +85,7 @@ def measure(name: str, precision: str, form: str, count: int, rounds: int) -> li
         row |= {"precision": precision, "form": form}
         try:
             if form == FORMS[0]:
-                with FlopCounterMode(display=False) as counter:
-                    step.run()
-                row["multiply_adds"] = counter.get_total_flops() / 2
+                row["multiply_adds"] = multiply_adds(step.run)
             torch.cuda.reset_peak_memory_stats()
             run = captured(step.run) if form == "graph" else step.run
             row["ms"] = milliseconds(run, count, rounds)

@@ -129,14 +129,13 @@ def least_seconds(
     method: str, image_size: int, epochs: Sequence[int], found: Found, peak: float
 ) -> dict[str, float]:
     """Return what this suite's multiply-adds take at the peak, by the names of the pairs of `compare`."""
-    inference, train, held_out, normal, anomalous = (found.values[name] for name in COUNTS)
-    trained, tested = int(train - held_out), int(normal + anomalous)
+    inference, *images = (found.values[name] for name in COUNTS)
+    train, held_out, normal, anomalous = map(int, images)
+    trained, tested = train - held_out, normal + anomalous
     work = work_of(method, image_size, BATCH, inference)
-    whole = {f"whole process, {n} epochs": work.process(n, trained, int(held_out), tested) for n in epochs}
-    return {
-        name: count / peak
-        for name, count in {"an epoch": work.epoch(trained, int(held_out)), **whole}.items()
-    }
+    counts = {f"whole process, {n} epochs": work.process(n, trained, held_out, tested) for n in epochs}
+    counts["an epoch"] = work.epoch(trained, held_out)
+    return {name: count / peak for name, count in counts.items()}
 
 
 def compare(
